@@ -1,0 +1,37 @@
+"""ready: an issue that looked eligible; the worker bids for it (§6, §9.1 A)."""
+
+from typing import Any
+
+from yt_fsm.errors import Lost, StopRequested, YtfsmError
+from yt_fsm.lease import CLAIM, claims
+from yt_fsm.run import Run
+
+
+def enter(run: Run) -> str:
+    """On entry the issue was ready and had no live claim; nothing was posted.
+
+    Leaves `claim` when the bid has won. Every error is Lost (`lose`), and `released` withdraws the bid.
+    """
+    try:
+        bid(run)
+        run.lease.verify(run.definition.base, run.definition.mark, run.header["issue"]["status"])
+    except (Lost, StopRequested):
+        raise
+    except YtfsmError as problem:
+        raise Lost(f"the claim could not be made: {problem}") from problem
+    return "claim"
+
+
+def bid(run: Run) -> None:
+    """BID: post the claim comment, once; its id is kept, or looked for when the answer was lost."""
+    run.lease.bid_at = run.lease.clock.now()
+
+    def apply(_: object) -> dict[str, object]:
+        comment = run.github.comment(run.issue.id, run.claim_text())
+        return {"comment": comment.id}
+
+    def observe(_: object) -> dict[str, Any] | None:
+        found = claims(run.github.snapshot(run.issue.id).comments, run.settings.claim_ttl_secs)
+        return next(({"comment": c.comment} for c in found if c.run_id == run.run_id), None)
+
+    run.lease.comment = str(run.effects.once("claim", CLAIM, apply, observe)["comment"])

@@ -1,0 +1,55 @@
+"""released: the issue is no longer this run's: the claim was lost, a person acted, or an operator gave it back."""
+
+from datetime import datetime, timezone
+
+from yt_fsm import publishing
+from yt_fsm.errors import GitHubError
+from yt_fsm.lease import CLAIM
+from yt_fsm.run import Run
+
+
+def enter(run: Run) -> None:
+    """On entry by `release` the issue goes back to the queue; by `lose` it is left as it stands. Final.
+
+    A bid that never marked the issue is withdrawn; the claim of a run that did is edited and never deleted, because
+    an issue in progress without a claim would be stuck for ever.
+    """
+    if run.arrived_by == "release":
+        publishing.set_status(run, run.definition.base, run.definition.mark, run.definition.base)
+    if not bid_was_made(run):
+        return
+    if marked(run):
+        end_claim(run)
+    else:
+        withdraw(run)
+
+
+def bid_was_made(run: Run) -> bool:
+    """Whether a claim comment may exist."""
+    return any(r["kind"] == "effect.intent" and r["effect"] == "claim" for r in run.journal.records)
+
+
+def marked(run: Run) -> bool:
+    """Whether the run may have moved the card."""
+    return any(r["kind"] == "transition" and r["event"] == "claim" for r in run.journal.records)
+
+
+def withdraw(run: Run) -> None:
+    """WITHDRAW: delete the own bid by its id."""
+
+    def apply(_: object) -> dict[str, object]:
+        run.lease.withdraw()
+        return {}
+
+    run.effects.once("withdraw", CLAIM, apply, lambda _: None)
+
+
+def end_claim(run: Run) -> None:
+    """Edit the own claim with `released:`; somebody who deleted it has said the same."""
+    stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        if run.lease.comment:
+            run.github.edit_comment(run.lease.comment, run.claim_text(released=stamp))
+    except GitHubError as problem:
+        if problem.kind != "NOT_FOUND":
+            raise

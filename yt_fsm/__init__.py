@@ -1,0 +1,1 @@
+"""The engine of ytfsm, and one module for each outside program."""

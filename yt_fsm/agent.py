@@ -1,0 +1,195 @@
+"""codex, through `codexapi.Task` (§9): the agent callable and the bringup task.
+
+Command: `codex exec --json … [resume THREAD] -`, the prompt on stdin. codexapi's own agent has no timeout, loses the
+thread id when codex exits non-zero and reports no tokens, so ours takes its place in the task.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from codexapi import Task, TaskResult, WelfareStop, welfare
+
+from .errors import BringupError, SetupError
+from .shell import Shell, end_survivors
+
+log = logging.getLogger("ytfsm")
+
+TRIES = 3  # codex itself failing (a login, its service) is not an attempt at the model
+
+
+class Codex:
+    """One codex conversation in `folder`: call it with a prompt, get the last message.
+
+    `thread_id` is None until codex names its thread; `learned(thread)` is called then, and `used(tokens)` after each
+    turn with the tokens of that turn.
+    """
+
+    def __init__(
+        self,
+        shell: Shell,
+        binary: str,
+        sandbox: str,
+        folder: Path,
+        env: dict[str, str],
+        artifacts: Path,
+        wall: float,
+        stall: float,
+        backoff: float,
+        learned: Callable[[str], None],
+        used: Callable[[int], None],
+        thread_id: str | None = None,
+        thread_tokens: int = 0,
+    ) -> None:
+        self.shell, self.binary, self.sandbox, self.folder, self.env = shell, binary, sandbox, folder, env
+        self.artifacts, self.wall, self.stall, self.backoff = artifacts, wall, stall, backoff
+        self.learned, self.used = learned, used
+        self.thread_id = thread_id
+        self._thread_tokens = thread_tokens  # codex counts a thread's tokens from its start
+        self._turn = 0
+
+    def argv(self) -> list[str]:
+        """The command; the prompt goes to its stdin."""
+        argv = [self.binary, "exec", "--json", "--color", "never", "--skip-git-repo-check"]
+        argv += ["--sandbox", self.sandbox, "-c", 'approval_policy="never"', "--cd", str(self.folder)]
+        return [*argv, "resume", self.thread_id, "-"] if self.thread_id else [*argv, "-"]
+
+    def __call__(self, prompt: str) -> str:
+        """One turn. Returns the last message, or what kept it from ending, so that the check can judge the work.
+
+        Raises WelfareStop when codex says MAKE IT STOP, SetupError when codex itself does not work.
+        """
+        self._turn += 1
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+        self._file("prompt", "md").write_text(prompt)
+        for attempt in range(1, TRIES + 1):
+            self._messages: list[str] = []
+            self._error = ""
+            result = self.shell.run(
+                self.argv(),
+                input=welfare.append_instructions(prompt),
+                env=self.env,
+                cwd=self.folder,
+                name="codex",
+                timeout=self.wall,
+                stall=self.stall,
+                on_line=self._event,
+                check=False,
+                pretend=json.dumps({"type": "item.completed", "item": {"type": "agent_message", "text": "(dry run)"}}),
+            )
+            if not self.shell.dry:
+                end_survivors(self.shell.marker)
+            if result.why:  # too long or too silent: what it wrote so far is checked
+                log.warning("codex %s", result.why)
+                return f"(codex {result.why})"
+            if result.ok and self._messages:
+                message = self._messages[-1]
+                self._file("answer", "md").write_text(message)
+                if welfare.stop_requested(message):
+                    raise WelfareStop(message)
+                return message
+            if attempt < TRIES:
+                log.warning("codex exited %s (%s); trying again", result.code, self._error or "no message")
+                self.shell.stop.wait(self.backoff * attempt if not result.ok else 0.0)
+        why = self._error or result.tail.strip() or "it said nothing"
+        raise SetupError(
+            f"codex does not work: it exited {result.code} {TRIES} times ({why}). Check `codex login status`, "
+            f"CODEX_HOME and the log {result.log.name if result.log else ''}"
+        )
+
+    def _file(self, what: str, ending: str) -> Path:
+        number = 1 + len(list(self.artifacts.glob(f"{what}-*.{ending}")))
+        return self.artifacts / f"{what}-{number:02d}.{ending}"
+
+    def _event(self, line: str) -> None:
+        try:
+            event: dict[str, Any] = json.loads(line)
+        except ValueError:
+            return
+        kind = event.get("type")
+        item = event.get("item") or {}
+        if kind == "thread.started" and event.get("thread_id") != self.thread_id:
+            self.thread_id = str(event["thread_id"])
+            self._thread_tokens = 0
+            self.learned(self.thread_id)
+        elif kind == "item.completed" and item.get("type") == "agent_message":
+            self._messages.append(str(item.get("text", "")))
+        elif kind == "turn.completed":
+            usage = event.get("usage") or {}
+            total = int(usage.get("input_tokens") or 0) + int(usage.get("output_tokens") or 0)
+            self.used(max(0, total - self._thread_tokens))
+            self._thread_tokens = max(total, self._thread_tokens)
+        elif kind in ("error", "turn.failed"):
+            error = event.get("error")
+            self._error = str(event.get("message") or (error or {}).get("message") or "")[:500]
+
+
+class FunctionalBringupTask(Task):  # type: ignore[misc]
+    """The retry loop of one bringup (§9.1): codex works, `submit` judges, codex is told, until it passes.
+
+    `submit()` returns None or the error to fix; `again(error)` returns the next prompt. Both fire transitions, and
+    nothing else about the run lives here. `verdict` is None after a pass, else the BringupError that ended it.
+    """
+
+    def __init__(
+        self,
+        prompt: str,
+        attempts: int,
+        codex: Codex,
+        submit: Callable[[], str | None],
+        again: Callable[[str], str],
+    ) -> None:
+        super().__init__(prompt, max_iterations=attempts, cwd=str(codex.folder))
+        self.agent = _Quiet(codex)
+        self._submit, self._again = submit, again
+        self.verdict: BringupError | None = BringupError("codex never finished")
+
+    def check(self, output: str | None = None) -> str | None:
+        """Judge the work; None when it passes."""
+        error = self._submit()
+        self.verdict = BringupError(error) if error else None
+        return error
+
+    def fix_prompt(self, error: str) -> str:
+        """What codex is told next."""
+        return self._again(error)
+
+    def success_prompt(self) -> str:
+        """Answered here: a summary is no reason to lose a verdict."""
+        return _Quiet.SUMMARY
+
+    def failure_prompt(self, error: str) -> str:
+        """Answered here, like `success_prompt`."""
+        return _Quiet.SUMMARY
+
+    def on_failure(self, result: TaskResult) -> None:
+        """Keep the reason when codex itself asked to stop."""
+        if self.verdict is None or "MAKE IT STOP" in str(result.errors):
+            self.verdict = BringupError(f"codex asked to stop: {result.summary}")
+
+    def run(self) -> None:
+        """The whole loop. Raises BringupError when it ended without a pass, SetupError when codex does not work."""
+        try:
+            self()
+        except SystemExit as problem:  # codexapi's Pushover leaves this way over a malformed ~/.pushover
+            raise SetupError(f"codexapi ended the task: {problem}; mend or remove ~/.pushover") from None
+        if self.verdict:
+            raise self.verdict
+
+
+class _Quiet:
+    """The task's agent: codex, but for the two summaries that Task asks for at its end."""
+
+    SUMMARY = "(summary)"
+
+    def __init__(self, codex: Codex) -> None:
+        self._codex = codex
+
+    @property
+    def thread_id(self) -> str | None:
+        return self._codex.thread_id
+
+    def __call__(self, prompt: str) -> str:
+        return "" if prompt == self.SUMMARY else self._codex(prompt)

@@ -1,0 +1,319 @@
+"""The command line: parses, calls, prints; errors become text and an exit code in one place.
+
+Heavy modules (settings, worker, lab) are imported inside the commands that need them, so that `graph`, `replay`,
+`runs` and `--help` stay quick.
+"""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from . import machine as drawing
+from . import replay as replays
+from . import show, store
+from .errors import JournalDamaged, NotFound, PreflightFailed, Usage, YtfsmError
+from .machine import Definition
+
+Machines = dict[str, Definition]
+
+DRAWINGS = ("mermaid", "dot", "svg", "png")
+
+
+class _Commands(TyperGroup):
+    """Turns our errors into their text and exit code; a traceback only with --debug."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except YtfsmError as problem:
+            if ctx.params.get("debug"):
+                raise
+            typer.echo(f"ytfsm: {problem}", err=True)
+            raise typer.Exit(problem.exit_code) from None
+        except BrokenPipeError:
+            sys.stderr.close()  # whoever read our output has gone
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Bring Hugging Face models up on Tenstorrent machines, every transition persisted.",
+)
+
+
+def run_app(machines: Machines) -> None:
+    """Run the command line over `machines`; never returns normally."""
+    app(obj=machines, prog_name="ytfsm")
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and every command.")] = False,
+) -> None:
+    """Bring Hugging Face models up on Tenstorrent machines, every transition persisted."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.INFO,
+        format="%(asctime)s %(levelname).1s %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
+    for noisy in ("transitions", "asyncio", "httpx", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Any unique fragment of a run id.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Machine = Annotated[str, typer.Option("--machine", help="bringup, pr or add_model.")]
+
+
+@app.command(epilog="Example: ytfsm run --system n300")
+def run(
+    ctx: typer.Context,
+    system: Annotated[str | None, typer.Option(help="This machine's type: n150, n300 or lb [YT_SYSTEM].")] = None,
+    machine: Machine = "bringup",
+    once: Annotated[bool, typer.Option("--once", help="One run, or none, and exit.")] = False,
+    issue: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Only this issue; in a dry run also a file with an issue's text."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done: no gh, no reset, no codex.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """The worker: poll, claim, walk, repeat."""
+    from . import settings as s
+    from .shell import Shell
+    from .worker import Worker
+
+    definition = _machine(ctx.obj, machine)
+    settings = s.load(system=system)
+    if dry_run:
+        _dry_run(definition, settings, issue)
+        return
+    worker = Worker(definition, settings, Shell(f"worker-{os.getpid()}", settings.redactor()))
+    worker.listen()
+    outcome = worker.work(once=once, issue=_number(issue))
+    if as_json:
+        typer.echo(json.dumps(outcome.as_json()))
+    elif outcome.run_id is None:
+        typer.echo(outcome.reason)
+    else:
+        typer.echo(f"{outcome.run_id}: {outcome.state} ({outcome.status or 'status untouched'}) {outcome.url}")
+    raise typer.Exit(outcome.code)
+
+
+def _dry_run(definition: Definition, settings: Any, issue: str | None) -> None:
+    import tempfile
+
+    from . import dry, engine
+    from . import run as runs
+    from .shell import StopFlag
+
+    if issue is None:
+        raise Usage("--dry-run reads nothing from GitHub, so name the issue: --issue N, or --issue FILE with its text")
+    chosen = dry.issue_from(issue, settings.system, settings.owner, settings.repo_models)
+    with tempfile.TemporaryDirectory(prefix="ytfsm-dry-") as folder:
+        pretend = settings.model_copy(update={"home": Path(folder), "tmp_root": Path(folder)})
+        shell = dry.DryShell("dry-run", pretend.redactor())
+        github = dry.DryGitHub(shell, settings.owner, settings.repo_models, chosen)
+        typer.echo(f"selected issue: {chosen.url} {chosen.title}")
+        logging.getLogger("ytfsm").setLevel(logging.WARNING)
+        walk = runs.create(definition, pretend, chosen, github, StopFlag(), {})
+        engine.walk(walk)
+    typer.echo(f"would end in: {walk.state}")
+    if walk.problem:
+        raise walk.problem
+
+
+def _number(issue: str | None) -> int | None:
+    if issue is None:
+        return None
+    if not issue.lstrip("#").isdigit():
+        raise Usage(f"--issue {issue}: must be an issue's number (a file only with --dry-run)")
+    return int(issue.lstrip("#"))
+
+
+@app.command(epilog="Example: ytfsm replay 7f3c --json")
+def replay(
+    ctx: typer.Context,
+    run: RunArgument,
+    until: Annotated[int | None, typer.Option(metavar="SEQ", help="Stop after this record.")] = None,
+    step: Annotated[bool, typer.Option("--step", help="Wait for Enter after each line.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on as the run goes on.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the end with the issue's comment (uses the network).")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """The run's transitions, verified against the machine in its journal."""
+    folder = store.find(_runs(), run)
+    reading = store.reading_of(folder)
+    if until is not None:
+        reading.records = [record for record in reading.records if record["seq"] <= until]
+    today = ctx.obj.get(reading.records[0].get("machine")) if reading.records else None
+    told = replays.replay(reading, today)
+    lost = show.lost_records(folder, reading) if verify and reading.records else None
+    if lost:
+        told["integrity"].update(verdict="corrupt", detail=lost)
+    if as_json:
+        typer.echo(json.dumps(told))
+    else:
+        show.replay(told, reading.records, folder, step=step)
+        if verify and not lost:
+            typer.echo("verified: the issue's comment names a record that stands in this journal")
+    if follow and told["integrity"]["verdict"] != "corrupt":
+        show.follow(folder, len(reading.records))
+    if told["integrity"]["verdict"] == "corrupt":
+        raise JournalDamaged(f"{folder / 'journal.jsonl'}: {told['integrity']['detail']}")
+
+
+@app.command(epilog="Example: ytfsm graph --format dot | dot -Tsvg > bringup.svg")
+def graph(
+    ctx: typer.Context,
+    machine: Machine = "bringup",
+    format: Annotated[str, typer.Option(help="mermaid, dot, svg or png.")] = "mermaid",
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Draw this run's path, with the time in each state.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", metavar="FILE", help="Write here instead of stdout.")] = None,
+) -> None:
+    """The state diagram."""
+    if format not in DRAWINGS:
+        raise Usage(f"--format {format}: must be one of {', '.join(DRAWINGS)}")
+    table, path = _machine(ctx.obj, machine).table(), None
+    if run is not None:
+        reading = store.reading_of(store.find(_runs(), run))
+        if not reading.records:
+            raise JournalDamaged(f"the journal of {run} has no header: {reading.detail}")
+        table, path = reading.records[0]["machine_table"], replays.path_of(reading.records)
+    if format == "mermaid":
+        drawn = drawing.mermaid(table, path).encode()
+    else:
+        drawn = drawing.dot(table, path).encode()
+        if format != "dot":
+            drawn = _graphviz(drawn, format)
+    if output:
+        output.write_bytes(drawn)
+    else:
+        sys.stdout.buffer.write(drawn)
+        sys.stdout.buffer.flush()
+
+
+def _graphviz(drawn: bytes, format: str) -> bytes:
+    import shutil
+    import subprocess
+
+    program = shutil.which("dot")
+    if not program:
+        raise PreflightFailed(
+            f"--format {format} needs Graphviz, and there is no `dot` on PATH: install the package graphviz, "
+            "or use --format mermaid or dot"
+        )
+    return subprocess.run([program, f"-T{format}"], input=drawn, stdout=subprocess.PIPE, check=True).stdout
+
+
+@app.command(epilog="Example: ytfsm runs --state failed")
+def runs(
+    state: Annotated[str | None, typer.Option(metavar="S", help="Only runs in this state.")] = None,
+    issue: Annotated[int | None, typer.Option(metavar="N", help="Only runs of this issue.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Not only the newest twenty.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The runs on this machine, newest first."""
+    rows = []
+    for folder in store.everyone(_runs()):
+        row = store.row(folder)
+        if (state is None or row["state"] == state) and (issue is None or row["issue"] == issue):
+            rows.append(row)
+        if len(rows) == 20 and not everything:
+            break
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        show.runs(rows, _runs())
+
+
+@app.command(epilog="Example: ytfsm doctor --system n300")
+def doctor(
+    system: Annotated[str | None, typer.Option(help="This machine's type [YT_SYSTEM].")] = None,
+    as_json: Json = False,
+) -> None:
+    """Every prerequisite: found, version, ok or what to do."""
+    from . import preflight
+    from . import settings as s
+    from .shell import Shell
+    from .worker import github_of
+
+    logging.getLogger("ytfsm").setLevel(logging.WARNING)
+    settings = s.load(system=system)
+    shell = Shell(f"doctor-{os.getpid()}", settings.redactor())
+    found = preflight.checks(shell, github_of(settings, shell), settings)
+    if as_json:
+        typer.echo(json.dumps([check.as_json() for check in found]))
+    else:
+        show.checks(found)
+    if not all(check.ok for check in found):
+        raise typer.Exit(PreflightFailed.exit_code)
+
+
+@app.command("init-models", epilog="Example: ytfsm init-models ../ttnn_models")
+def init_models(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or is empty.")],
+) -> None:
+    """Write the skeleton of a models repo: evaluation harness, issue forms, an example bringup."""
+    from . import template
+    from .errors import Exists
+
+    try:
+        written = template.write(folder)
+    except FileExistsError as problem:
+        raise Exists(str(problem)) from None
+    typer.echo(f"{len(written)} files written to {folder}; next: git init, commit, push, `ytfsm init-board`")
+
+
+@app.command("init-board", epilog="Example: ytfsm init-board --check")
+def init_board(
+    check: Annotated[bool, typer.Option("--check", help="Only look; exit code 1 when something is missing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Labels, Project and Status options (§3.1, §3.2), found by number or title; safe to repeat."""
+    from . import board
+    from . import settings as s
+    from .shell import Shell
+    from .worker import github_of
+
+    logging.getLogger("ytfsm").setLevel(logging.WARNING)
+    settings = s.load(system=os.environ.get("YT_SYSTEM") or "n150")  # a board belongs to no system
+    shell = Shell(f"init-board-{os.getpid()}", settings.redactor())
+    made = board.ensure(github_of(settings, shell), check=check)
+    if as_json:
+        typer.echo(json.dumps([part.as_json() for part in made]))
+    else:
+        for part in made:
+            typer.echo(f"{part.state:<8} {part.part}: {part.detail}")
+    if check and any(part.state == "missing" for part in made):
+        raise typer.Exit(1)
+
+
+def _machine(machines: Machines, name: str) -> Definition:
+    if name not in machines:
+        raise NotFound(f"--machine {name}: there is no such machine; there are {', '.join(machines)}")
+    return machines[name]
+
+
+def _runs() -> Path:
+    import platformdirs
+
+    home = os.environ.get("YTFSM_HOME") or platformdirs.user_state_dir("ytfsm")
+    return Path(home).expanduser().absolute() / "runs"

@@ -1,0 +1,137 @@
+"""The engine: the one place that triggers events, turns errors into events, and cleans up."""
+
+import logging
+import traceback
+
+from . import record
+from .errors import (
+    GitHubError,
+    JournalBroken,
+    Lost,
+    Refused,
+    SetupError,
+    StopRequested,
+    Verdict,
+    YtfsmError,
+)
+from .run import Run
+from .shell import end_survivors
+
+log = logging.getLogger("ytfsm")
+
+# GitHub's refusals that no patience mends.
+_FINAL_KINDS = ("FORBIDDEN", "UNPROCESSABLE", "NOT_FOUND", "INVALID", "400", "404", "410", "422")
+
+
+class Crashed(YtfsmError):
+    """A bug of ours, or of a program's: the run's status is untouched and it can be resumed."""
+
+
+def walk(run: Run) -> None:
+    """Walk a run until it is over, stopped, or only its outbox is left; always cleans up (§9.1 I).
+
+    Raises StopRequested when a signal asked, Crashed for an error that nothing here describes, JournalBroken when
+    the journal's disk failed. In each case the run can be resumed, and its Status was not touched.
+    """
+    try:
+        while not run.final:
+            step(run)
+    except StopRequested as stop:
+        run.stop.clear()
+        run.journal.append("stopped", state=run.state, why=str(stop))
+        raise
+    except JournalBroken:
+        raise
+    except Exception as error:
+        run.journal.append("crashed", state=run.state, error=repr(error), traceback=traceback.format_exc())
+        raise Crashed(
+            f"run {run.run_id} (issue {run.issue.number}) crashed in `{run.state}`: {error!r}. Its record is in "
+            f"{run.folder}; `ytfsm replay {run.run_id}` shows it and `ytfsm resume {run.run_id}` goes on"
+        ) from error
+    finally:
+        tear_down(run)
+
+
+def step(run: Run) -> None:
+    """Fire the event that the state left behind; an error decides the next one."""
+    try:
+        if run.journal.full and run.problem is None:
+            raise SetupError(f"the disk that holds {run.folder} is full")
+        if run.next_event is None:
+            run.work()  # transitions calls no on_enter for an initial or a restored state
+        else:
+            fire(run, run.next_event)
+    except (Verdict, Refused) as verdict:
+        if run.final:
+            settle(run, verdict)
+        else:
+            judge(run, verdict)
+
+
+def fire(run: Run, event: str) -> None:
+    """Trigger `event`: the transition is on disk before the new state's work begins."""
+    run.stop.check()
+    run.trigger(event)
+    record.write(run)
+
+
+def judge(run: Run, verdict: Verdict | Refused) -> None:
+    """Journal whose fault an error is and let it decide the next event."""
+    assert isinstance(verdict, Verdict), f"{verdict!r} outside a final state"
+    event = "lose" if run.state == run.definition.initial else verdict.event
+    if not run.definition.allows(event, run.state):
+        raise RuntimeError(f"no edge `{event}` leads out of `{run.state}`") from verdict
+    if isinstance(verdict, Lost):
+        run.stop.clear()
+    run.problem = verdict
+    run.journal.append("verdict", state=run.state, event=event, error=type(verdict).__name__, text=str(verdict))
+    log.warning("run_id=%s issue=%s %s: %s", run.run_id, run.issue.number, event, str(verdict).splitlines()[0])
+    run.next_event = event
+
+
+def settle(run: Run, problem: YtfsmError) -> None:
+    """Publishing failed: for now (the outbox tries again) or for good (`refused`). The run's verdict stays."""
+    if isinstance(problem, Lost):
+        run.stop.clear()
+    for_good = isinstance(problem, Refused | Lost) or (
+        isinstance(problem, GitHubError) and problem.kind in _FINAL_KINDS
+    )
+    if for_good:
+        run.refused = str(problem)
+        run.journal.append("refused", error=str(problem))
+    else:
+        run.waiting = str(problem)
+    log.warning("run_id=%s issue=%s publishing: %s", run.run_id, run.issue.number, str(problem).splitlines()[0])
+
+
+def deliver(run: Run) -> None:
+    """Try the outbox of a run in a final state again: its state's work, in which every effect happens once."""
+    run.waiting = None
+    try:
+        run.work()
+    except (Verdict, Refused) as problem:
+        settle(run, problem)
+    finally:
+        tear_down(run)
+
+
+def tear_down(run: Run) -> None:
+    """End the run's processes, delete its workspace, let the board go; write `end` when the outbox is empty too."""
+    try:
+        left = [] if run.shell.dry else end_survivors(run.run_id)
+        if "workspace" in run.facts and run.workspace.folder.exists():
+            run.workspace.delete()
+            run.journal.append("cleanup", workspace=str(run.workspace.folder), killed=left)
+        run.board.release()
+        over = run.final and run.waiting is None
+        if over:
+            run.journal.append("end", state=run.state, published=run.refused is None)
+        if not run.final or over:
+            run.heartbeat.stop()
+        record.write(run)
+        (run.folder / "ballast").unlink(missing_ok=True)
+    except JournalBroken as broken:
+        log.error("%s", broken)
+    finally:
+        if not run.waiting:
+            run.journal.close()

@@ -1,0 +1,141 @@
+"""Everything that can go wrong, sorted by whose fault it is.
+
+YtfsmError                  what the command line prints without a traceback; `exit_code` is its exit code
+├── Usage                   bad flag, setting or file; names the field and the value
+├── NotFound                no such run, issue or machine
+├── Exists                  a thing that must not be overwritten is there already
+├── Owned                   a live process holds the run or the board
+├── PreflightFailed         this machine lacks something; nothing was claimed
+├── JournalDamaged          the journal does not verify
+├── JournalBroken           the disk failed under the journal: this process must write no more
+├── StopRequested           a signal asked for a stop; the run stays resumable
+├── Refused                 publishing was refused for good; the run ends unpublished
+└── Verdict                 decides a run's next event
+    ├── SetupError          abort: the world's fault (§9.1 H 1)
+    │   ├── CommandFailed   a program exited badly
+    │   ├── GitHubError     GitHub said no, or kept failing
+    │   └── BranchExists    §8.4, somebody else's branch
+    ├── BringupError        give_up: the model's fault (§9.1 H 2)
+    ├── BadReference        reject: the HF reference itself fails
+    └── Lost                lose: the claim is gone, or a person acted
+"""
+
+import shlex
+from pathlib import Path
+from typing import ClassVar
+
+
+class YtfsmError(Exception):
+    """Something an operator can understand and act on."""
+
+    exit_code: int = 1
+
+
+class Usage(YtfsmError):
+    """Bad input: the text names the field and the value."""
+
+    exit_code = 2
+
+
+class JournalDamaged(YtfsmError):
+    """The journal does not verify; the text says at which line."""
+
+    exit_code = 3
+
+
+class JournalBroken(YtfsmError):
+    """The journal's disk failed a sync or a truncate; nothing more may be written by this process."""
+
+    exit_code = 3
+
+
+class NotFound(YtfsmError):
+    """No such run, issue or machine."""
+
+    exit_code = 4
+
+
+class Exists(YtfsmError):
+    """It is there already and is not overwritten."""
+
+    exit_code = 4
+
+
+class Owned(YtfsmError):
+    """A live process holds it."""
+
+    exit_code = 4
+
+
+class PreflightFailed(YtfsmError):
+    """This machine cannot work: the text lists what is missing and how to mend it."""
+
+    exit_code = 5
+
+
+class StopRequested(YtfsmError):
+    """A signal asked this process to stop; the run stays resumable. Ctrl-C is exit code 130, SIGTERM 0."""
+
+    def __init__(self, text: str, exit_code: int = 130) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class Refused(YtfsmError):
+    """GitHub refuses to publish and will go on refusing; a person has to act."""
+
+
+class Verdict(YtfsmError):
+    """An error that decides a run's next event."""
+
+    event: ClassVar[str]
+
+
+class SetupError(Verdict):
+    """The world's fault: a tool, a login, a disk, a network, a board (§9.1 H 1)."""
+
+    event = "abort"
+
+
+class BringupError(Verdict):
+    """The model's fault: checks failed, or a budget is spent (§9.1 H 2)."""
+
+    event = "give_up"
+
+
+class BadReference(Verdict):
+    """The HF reference itself fails, so no bringup could pass (§5, `reference error`)."""
+
+    event = "reject"
+
+
+class Lost(Verdict):
+    """The claim is gone or a person acted on the issue; it is left as it is."""
+
+    event = "lose"
+
+
+class GitHubError(SetupError):
+    """GitHub answered with an error; `kind` is GitHub's own word for it (NOT_FOUND, RATE_LIMITED, 502 …)."""
+
+    def __init__(self, text: str, kind: str = "", *, landed: bool | None = False, retry_after: float = 0.0) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.landed = landed  # None: the write may have landed, look before you write again
+        self.retry_after = retry_after
+
+
+class BranchExists(SetupError):
+    """§8.4: the branch is on the remote already and is not ours."""
+
+
+class CommandFailed(SetupError):
+    """A program exited badly, was killed, or ran out of time; words itself from argv, exit code and tail."""
+
+    def __init__(self, argv: list[str], code: int | None, tail: str, log: Path | None, why: str = "") -> None:
+        self.argv, self.code, self.tail, self.log, self.why = argv, code, tail, log, why
+        how = why or ("was killed by signal " + str(-code) if code is not None and code < 0 else f"exited {code}")
+        text = f"`{shlex.join(argv)}` {how}"
+        if log:
+            text += f" (log: {log.name})"
+        super().__init__(f"{text}\n{tail}".rstrip())

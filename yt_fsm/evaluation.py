@@ -1,0 +1,272 @@
+"""The evaluation (§9.1 F): four commands in YT_PYTHON, on a tree that codex could not prepare.
+
+Commands: `python -m pytest -q`, then `python scripts/run_eval.py --mode hf`, `--mode tt --trace 0`, `--trace 1`.
+The tree is the base commit with the model's folder from codex's clone laid over it, so the harness is always the
+base's. Metrics are believed only when the printed line and the private file agree and are of what was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shlex
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import metrics as m
+from .errors import BadReference, BringupError, CommandFailed
+from .git import Repository
+from .shell import Result, Shell, end_survivors
+from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .brief import Brief
+    from .settings import Settings
+
+PYTEST_SECS = 900.0
+HARNESS = ("scripts/", "tests/", "conftest.py", "pytest.ini", "pyproject.toml", "setup.cfg", "tox.ini")
+
+
+@dataclass
+class Report:
+    """What one check found: `error` is what codex is told (None: all passed), `failing` the command that failed."""
+
+    error: str | None = None
+    failing: str | None = None
+    metrics: dict[str, m.Metrics] = field(default_factory=dict)
+    tampered: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One evaluation command: its key in an attempt's metrics, its mode and whether the decode step is traced."""
+
+    key: str
+    mode: str
+    trace: bool
+
+
+HF = Case("hf", "hf", False)
+TT0 = Case("tt0", "tt", False)
+TT1 = Case("tt1", "tt", True)
+
+
+def model_folder(brief: Brief, system: str) -> str:
+    """Where a bringup's code belongs (§10): `models/<org>/<name>/<system>`."""
+    return f"models/{brief.hf_model_id}/{system}"
+
+
+def tests_folder(brief: Brief, system: str) -> str:
+    """Where codex may add tests of its own; they are kept, and decide nothing."""
+    return f"tests/{model_folder(brief, system)}"
+
+
+def eval_argv(python: str, brief: Brief, revision: str, case: Case) -> list[str]:
+    """The evaluation command of §10.1 for one case."""
+    argv = [python, "scripts/run_eval.py", "--mode", case.mode]
+    if case.mode == "tt":
+        argv += ["--trace", str(int(case.trace))]
+    argv += ["--hf-model", brief.hf_model_id, "--revision", revision]
+    argv += ["--prefill-len", str(brief.prefill_len), "--decode-len", str(brief.decode_len)]
+    return [*argv, "--batch", str(brief.batch)]
+
+
+class Evaluation:
+    """Runs the commands for one run; `env` is the isolated environment, `cache` where HF references are kept."""
+
+    def __init__(
+        self,
+        shell: Shell,
+        settings: Settings,
+        brief: Brief,
+        revision: str,
+        workspace: Workspace,
+        env: Mapping[str, str],
+        cache: Path | str,
+        artifacts: Path,
+        skip_tt: bool = False,
+    ) -> None:
+        self.shell, self.settings, self.brief, self.revision = shell, settings, brief, revision
+        self.workspace, self.env, self.cache, self.artifacts = workspace, dict(env), str(cache), artifacts
+        self.cases = (HF,) if skip_tt else (HF, TT0, TT1)
+
+    def reference(self, folder: Path) -> m.Metrics:
+        """The HF-only evaluation at the end of `download`. Raises BadReference, or SetupError when it was killed."""
+        try:
+            found = self._eval(HF, folder, "reference")
+        except CommandFailed as problem:
+            if problem.code is None or problem.code < 0:
+                raise
+            raise BadReference(f"the HF reference does not run: {problem}") from None
+        except m.BadMetrics as problem:
+            raise BadReference(f"the HF reference cannot be believed: {problem}") from None
+        problem_text = self._below(HF, found)
+        if problem_text:
+            raise BadReference(f"the HF reference disagrees with itself: {problem_text}")
+        return found
+
+    def check(self, repository: Repository, base: str, attempt: str) -> Report:
+        """One whole check of codex's work (§9.1 F). Raises SetupError only for the world's faults."""
+        started = time.monotonic()
+        report = Report()
+        try:
+            self._collect(repository, base, report, attempt)
+            self.tests(report)
+            self.measure(report, attempt)
+        except BringupError as problem:
+            report.error = report.error or str(problem)
+        report.seconds = time.monotonic() - started
+        return report
+
+    def tests(self, report: Report) -> None:
+        """The fast gate. Raises BringupError when it fails."""
+        argv = [self.settings.python, "-m", "pytest", "-q"]
+        result = self._run(argv, "pytest", PYTEST_SECS)
+        if not result.ok:
+            report.failing = shlex.join(argv)
+            raise BringupError(_failure(result))
+
+    def measure(self, report: Report, attempt: str) -> None:
+        """The evaluations, in order, stopping at the first that fails. Raises BringupError in codex's words."""
+        for case in self.cases:
+            argv = eval_argv(self.settings.python, self.brief, self.revision, case)
+            try:
+                found = self._eval(case, self.workspace.check, attempt)
+                report.metrics[case.key] = found
+                problem = self._below(case, found)
+                if problem:
+                    raise BringupError(f"`{shlex.join(argv)}` ran, but {problem}\nmetrics: {json.dumps(found)}")
+            except (BringupError, CommandFailed) as error:
+                if isinstance(error, CommandFailed) and error.why == "was stopped":
+                    raise
+                report.failing = shlex.join(argv)
+                raise BringupError(f"failing command: {report.failing}\n{error}") from None
+
+    def _eval(self, case: Case, folder: Path, attempt: str) -> m.Metrics:
+        """Run one evaluation and return its metrics. Raises CommandFailed or BadMetrics."""
+        nonce = secrets.token_hex(16)
+        private = self.workspace.folder / f"metrics-{secrets.token_hex(4)}.json"
+        argv = eval_argv(self.settings.python, self.brief, self.revision, case)
+        env = {
+            **self.env,
+            "YT_METRICS_FILE": str(private),
+            "YT_METRICS_NONCE": nonce,
+            "YT_REFERENCE_CACHE": self.cache,
+        }
+        if self.shell.dry:
+            pretended = self._pretend(case)
+            private.write_text(json.dumps({"nonce": nonce, "metrics": pretended}))
+        try:
+            result = self._run(argv, f"eval-{case.key}", self.settings.eval_secs, folder, env)
+            if not result.ok:
+                raise result.failed()
+            found = m.parse(result.out)
+            m.agree(found, private, nonce)
+        finally:
+            private.unlink(missing_ok=True)
+        m.matches(
+            found,
+            mode=case.mode,
+            trace=case.trace,
+            tokens=self.brief.decode_len * self.brief.batch,
+            model=self.brief.hf_model_id,
+        )
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+        (self.artifacts / f"metrics-{attempt}-{case.key}.json").write_text(json.dumps(found, indent=2) + "\n")
+        return found
+
+    def _pretend(self, case: Case) -> m.Metrics:
+        return {
+            "top1": 1.0,
+            "top5": 1.0,
+            "tokens": self.brief.decode_len * self.brief.batch,
+            "mode": case.mode,
+            "trace": case.trace,
+            "timing": {"total_s": 0.0},
+            "model": self.brief.hf_model_id,
+        }
+
+    def _run(
+        self,
+        argv: list[str],
+        name: str,
+        timeout: float,
+        folder: Path | None = None,
+        env: dict[str, str] | None = None,
+    ) -> Result:
+        pretend = ""
+        if self.shell.dry and "run_eval.py" in " ".join(argv):
+            case = next(c for c in (TT1, TT0, HF) if argv == eval_argv(argv[0], self.brief, self.revision, c))
+            pretend = m.PREFIX + json.dumps(self._pretend(case))
+        result = self.shell.run(
+            argv,
+            cwd=folder or self.workspace.check,
+            env=env or self.env,
+            name=name,
+            timeout=timeout,
+            check=False,
+            pretend=pretend,
+        )
+        if not self.shell.dry:
+            end_survivors(self.shell.marker)
+        return result
+
+    def _below(self, case: Case, found: m.Metrics) -> str:
+        """What is below its threshold, in words; "" when nothing is."""
+        low = [
+            f"{key} is {found[key]:.4f} and must be at least {least:.2f}"
+            for key, least in (("top1", self.settings.top1_min), ("top5", self.settings.top5_min))
+            if found[key] < least
+        ]
+        kl = found.get("kl")
+        if case.mode == "tt" and self.settings.kl_max is not None and isinstance(kl, int | float):
+            if kl > self.settings.kl_max:
+                low.append(f"the mean KL is {kl:.4f} and may be at most {self.settings.kl_max}")
+        return "; ".join(low)
+
+    def _collect(self, repository: Repository, base: str, report: Report, attempt: str) -> None:
+        """Lay codex's model folder over the base in a new tree. Raises BringupError for what it may not have done."""
+        agent = self.workspace.agent
+        folder = model_folder(self.brief, self.settings.system)
+        allowed = (folder + "/", tests_folder(self.brief, self.settings.system) + "/")
+        nested = [path for path in agent.rglob(".git") if path != agent / ".git"]
+        if nested:
+            where = ", ".join(str(path.parent.relative_to(agent)) for path in nested[:5])
+            raise BringupError(f"there is a git repository inside the repo ({where}): remove it")
+        try:
+            changes = repository.changes(agent, base)
+        except CommandFailed as problem:
+            if problem.why:
+                raise
+            raise BringupError(f"git cannot read the repo as it is now:\n{problem.tail}") from None
+        report.tampered = sorted(c.path for c in changes if c.kind != "A" and _is_harness(c.path))
+        outside = [c.path for c in changes if not c.path.startswith(allowed) and c.path not in report.tampered]
+        if outside:
+            raise BringupError(
+                f"files outside `{allowed[0]}` were changed: {', '.join(outside[:20])}. Put everything that this "
+                "bringup needs into that folder, and undo the rest"
+            )
+        links = [c.path for c in changes if c.mode in ("120000", "160000") and c.path.startswith(allowed)]
+        if links:
+            raise BringupError(f"links and submodules are not allowed: {', '.join(links[:20])}")
+        if not any(c.path.startswith(allowed[0]) and c.kind != "D" for c in changes) and not self.shell.dry:
+            raise BringupError(f"there is nothing new in `{allowed[0]}`: the bringup belongs there")
+        tree = repository.tree_of(agent, base, [folder])
+        shutil.rmtree(self.workspace.check, ignore_errors=True)
+        repository.export(tree, self.workspace.check)
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+        (self.artifacts / f"diff-{attempt}.patch").write_text(repository.diff(base, tree), errors="backslashreplace")
+
+
+def _is_harness(path: str) -> bool:
+    return path.startswith(HARNESS)
+
+
+def _failure(result: Result) -> str:
+    """A failed command as codex is told it: the command, how it ended, its last lines."""
+    return f"failing command: {shlex.join(result.argv)}\n{result.failed()}"

@@ -1,0 +1,211 @@
+"""git: the worker's own clean clone, and what codex left in its clone, seen through it.
+
+Commands: clone, checkout, ls-remote, add, read-tree, write-tree, diff, checkout-index, commit-tree, update-ref, status,
+push, bundle. git never runs with codex's `.git`: its configuration could run code. The worker's repository looks at
+codex's files as a work tree instead, and the commit is made from an index that holds the base and the allowed folders.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BranchExists, CommandFailed, SetupError
+from .shell import Result, Shell
+
+CLONE_SECS = 1800.0
+LOCAL_SECS = 600.0
+PUSH_SECS = 600.0
+TRAILER = "Ytfsm-Run"
+
+# What a tampered repository could use to run code on our side.
+_SAFE = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false", "protocol.ext.allow": "never"}
+_NOBODY = {
+    "GIT_AUTHOR_NAME": "ytfsm",
+    "GIT_AUTHOR_EMAIL": "ytfsm@users.noreply.github.com",
+    "GIT_COMMITTER_NAME": "ytfsm",
+    "GIT_COMMITTER_EMAIL": "ytfsm@users.noreply.github.com",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One path that differs from the base: `kind` is git's letter (A, M, D, T), `mode` the new file mode."""
+
+    path: str
+    kind: str
+    mode: str
+
+
+def branch_name(number: int, model: str) -> str:
+    """`bringup/issue-<n>-<sanitized model>` (§8.3)."""
+    return f"bringup/issue-{number}-{sanitize(model)}"
+
+
+def sanitize(model: str) -> str:
+    """A model id as a part of a branch name (§8.3): lower case, only `[a-z0-9._-]`, no repeated `-`.
+
+    Beyond §8.3 it is made a name that git takes: no `..`, no `.lock` or dot at its end.
+    """
+    name = re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9._-]", "-", model.lower()))
+    name = re.sub(r"\.{2,}", ".", name)
+    while name.endswith((".", ".lock")):
+        name = name.removesuffix(".lock").rstrip(".")
+    return name
+
+
+class Repository:
+    """The worker's clean clone at `folder`."""
+
+    def __init__(self, shell: Shell, folder: Path) -> None:
+        self.shell = shell
+        self.folder = folder
+        known = {name: os.environ[name] for name in _NOBODY if name in os.environ}
+        outer = dict(os.environ)
+        self._env = {
+            **outer,
+            **_configured(outer, _SAFE),
+            **_NOBODY,
+            **known,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30"),
+            "LC_ALL": "C",
+        }
+
+    def git(
+        self,
+        *argv: str,
+        timeout: float = LOCAL_SECS,
+        check: bool = True,
+        cwd: Path | None = None,
+        index: Path | None = None,
+        tree: Path | None = None,
+        pretend: str = "",
+    ) -> Result:
+        """Run git in the clean clone; `index` and `tree` replace its index and work tree."""
+        env = dict(self._env)
+        if index:
+            env["GIT_INDEX_FILE"] = str(index)
+        if tree:
+            env |= {"GIT_DIR": str(self.folder / ".git"), "GIT_WORK_TREE": str(tree)}
+        return self.shell.run(
+            ["git", *argv],
+            name=f"git-{argv[0]}",
+            cwd=tree or cwd or self.folder,
+            env=env,
+            timeout=timeout,
+            check=check,
+            pretend=pretend,
+        )
+
+    def clone(self, url: str) -> str:
+        """Clone `url` (§8.2); returns the commit of its default branch."""
+        self.git("clone", "--quiet", url, str(self.folder), timeout=CLONE_SECS, cwd=self.folder.parent)
+        return self.head()
+
+    def head(self) -> str:
+        """The commit that is checked out."""
+        return self.git("rev-parse", "HEAD", pretend="0" * 40).out.strip()
+
+    def default_branch(self) -> str:
+        """The remote's default branch."""
+        name = self.git("rev-parse", "--abbrev-ref", "origin/HEAD", check=False, pretend="origin/main").out.strip()
+        return name.removeprefix("origin/") if name.startswith("origin/") else "main"
+
+    def remote_head(self, branch: str) -> str | None:
+        """The commit that `branch` has on the remote, or None when there is no such branch."""
+        out = self.git("ls-remote", "--heads", "origin", f"refs/heads/{branch}", timeout=PUSH_SECS).out
+        return out.split()[0] if out.strip() else None
+
+    def start_branch(self, branch: str) -> None:
+        """Create the run's branch. Raises BranchExists when the remote has it (§8.4)."""
+        if self.remote_head(branch):
+            raise BranchExists(
+                f"the branch `{branch}` exists on the remote already. When nobody needs it, delete it with "
+                f"`git push origin --delete {branch}` and set the issue to ready again"
+            )
+        self.git("checkout", "--quiet", "-b", branch)
+
+    def copy_for_agent(self, folder: Path) -> None:
+        """A clone for codex, on the same branch, with no remote to talk to."""
+        self.git("clone", "--quiet", "--no-hardlinks", str(self.folder), str(folder), cwd=self.folder.parent)
+        self.git("-C", str(folder), "remote", "remove", "origin")
+
+    def changes(self, agent: Path, base: str) -> list[Change]:
+        """Every path of codex's tree that differs from `base`, by git's ignore rules."""
+        index = self.folder / ".git" / "ytfsm-all"
+        index.unlink(missing_ok=True)
+        self.git("read-tree", base, index=index)
+        self.git("add", "-A", "--", ".", index=index, tree=agent)
+        out = self.git("diff", "--cached", "--raw", "-z", "--no-renames", base, index=index).out
+        words = out.split("\0")
+        found = []
+        for meta, path in zip(words[::2], words[1::2], strict=False):
+            _, mode, _, _, kind = meta.split(" ")
+            found.append(Change(path, kind[:1], mode))
+        return found
+
+    def tree_of(self, agent: Path, base: str, folders: list[str]) -> str:
+        """A tree object: `base` with `folders` as codex has them."""
+        index = self.folder / ".git" / "ytfsm-part"
+        index.unlink(missing_ok=True)
+        self.git("read-tree", base, index=index)
+        there = [f for f in folders if (agent / f).exists()]
+        if there:
+            self.git("add", "-A", "--", *there, index=index, tree=agent)
+        return self.git("write-tree", index=index, pretend="0" * 40).out.strip()
+
+    def export(self, tree: str, folder: Path) -> None:
+        """Write the files of a tree object into a new folder, without a `.git`."""
+        index = self.folder / ".git" / "ytfsm-export"
+        index.unlink(missing_ok=True)
+        self.git("read-tree", tree, index=index)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.git("checkout-index", "--all", "--force", f"--prefix={folder}/", index=index)
+
+    def diff(self, base: str, tree: str) -> str:
+        """The patch from `base` to `tree`, for people."""
+        return self.git("diff", "--stat", "--patch", "--no-ext-diff", "--no-textconv", base, tree).out
+
+    def commit(self, tree: str, base: str, branch: str, message: str) -> str:
+        """Make one commit of `tree` on `base`, the branch's new tip; codex's own commits are not in it.
+
+        Afterwards `git status` is clean (§9.1 G); raises SetupError if it is not.
+        """
+        sha = self.git("commit-tree", tree, "-p", base, "-m", message, pretend="1" * 40).out.strip()
+        self.git("update-ref", f"refs/heads/{branch}", sha)
+        self.git("reset", "--quiet", "--hard", sha)
+        dirt = self.git("status", "--porcelain").out.strip()
+        if dirt:
+            raise SetupError(f"the clean clone is not clean after the commit: {dirt[:500]}")
+        return sha
+
+    def bundle(self, branch: str, base: str, file: Path) -> None:
+        """Keep the branch's own commits as a file that outlives the workspace."""
+        self.git("bundle", "create", "--quiet", str(file), f"{base}..refs/heads/{branch}")
+
+    def unbundle(self, file: Path, branch: str) -> str:
+        """Bring the branch back from a bundle; returns its commit."""
+        self.git("fetch", "--quiet", "--force", str(file), f"refs/heads/{branch}:refs/heads/{branch}")
+        return self.git("rev-parse", f"refs/heads/{branch}").out.strip()
+
+    def push(self, branch: str, sha: str) -> None:
+        """Create the branch on the remote; never overwrites one. Raises CommandFailed."""
+        self.git(
+            "push", "--quiet", f"--force-with-lease=refs/heads/{branch}:", "origin", f"{sha}:refs/heads/{branch}",
+            timeout=PUSH_SECS,
+        )  # fmt: skip
+
+
+def _configured(env: dict[str, str], settings: dict[str, str]) -> dict[str, str]:
+    """`settings` as git takes them from its environment, after those that `env` has already."""
+    count = int(env.get("GIT_CONFIG_COUNT") or 0)
+    added = {"GIT_CONFIG_COUNT": str(count + len(settings))}
+    for number, (key, value) in enumerate(settings.items(), count):
+        added |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return added
+
+
+def refused(problem: CommandFailed) -> bool:
+    """Whether a push failed for good: the remote rejected it, rather than being out of reach."""
+    return "rejected]" in problem.tail or "permission to" in problem.tail.lower()

@@ -1,0 +1,460 @@
+"""GitHub, through `gh` only (§7): issues, comments, the Project's Status, pull requests.
+
+Commands: `gh api -i graphql --input -` for queries and mutations (documents in `queries/*.graphql`),
+`gh pr create` for pull requests, `gh auth status` and `gh api -i user` for the preflight.
+gh has no timeout and no retries, so both are here: a read is tried again; a write is tried again only when GitHub
+says that it did not land, and otherwise raises GitHubError with `landed=None`, for the effect to look first.
+"""
+
+import json
+import logging
+import random
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+from .errors import GitHubError, Lost, NotFound, PreflightFailed
+from .shell import Result, Shell
+
+log = logging.getLogger("ytfsm")
+
+QUERIES = Path(__file__).parent / "queries"
+STATUSES = (
+    "assessing",
+    "ready",
+    "in progress",
+    "setup error",
+    "failed",
+    "in review",
+    "done",
+    "reference error",
+)
+TIMEOUT_SECS = 60.0
+TRIES = 6
+LONGEST_WAIT_SECS = 900.0  # a primary rate limit resets within the hour; the stop flag is read while waiting
+
+_SPREAD = re.compile(r"\.\.\.\s*([a-z]\w*)")
+_GONE = "The single select option Id does not belong to the field"
+_PASSING = ("RATE_LIMITED", "RATE_LIMIT", "SECONDARY", "5xx", "NETWORK")
+
+
+@dataclass(frozen=True)
+class Comment:
+    """An issue's comment; times are GitHub's, in seconds since the epoch."""
+
+    id: str
+    number: int
+    body: str
+    author: str
+    association: str
+    created: float
+    edited: float  # = created when it never was
+
+    @property
+    def first_line(self) -> str:
+        """The first line, as it stands."""
+        return self.body.replace("\r\n", "\n").split("\n", 1)[0]
+
+
+@dataclass(frozen=True)
+class Issue:
+    """An open issue as a poll finds it; `item` and `status` are None when it is not on our board."""
+
+    id: str
+    number: int
+    title: str
+    body: str
+    url: str
+    labels: tuple[str, ...]
+    open: bool = True
+    item: str | None = None
+    status: str | None = None
+    comments: tuple[Comment, ...] = ()
+    comments_total: int = 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One consistent read of an issue: where it stands, its newest comments, and GitHub's clock (epoch seconds)."""
+
+    open: bool
+    item: str | None
+    status: str | None
+    comments: tuple[Comment, ...]
+    total: int
+    now: float
+    more: str | None = None  # cursor of the page before
+
+
+@dataclass
+class Board:
+    """The Project and the ids that moving a card takes (§7.2)."""
+
+    id: str
+    number: int
+    title: str
+    url: str
+    items: int
+    status_field: str | None
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A GraphQL answer's data and GitHub's clock."""
+
+    data: dict[str, Any]
+    now: float
+
+
+def document(name: str) -> str:
+    """The GraphQL document `name` with the fragments that it spreads."""
+    text = (QUERIES / f"{name}.graphql").read_text()
+    seen: set[str] = set()
+    while wanted := set(_SPREAD.findall(text)) - seen:
+        seen |= wanted
+        text += "".join((QUERIES / "fragments" / f"{fragment}.graphql").read_text() for fragment in sorted(wanted))
+    return text
+
+
+class GitHub:
+    """The models repo and its board, as one worker sees them. `project` is a number, a title, or both."""
+
+    def __init__(self, shell: Shell, owner: str, repo: str, number: int | None, title: str | None, gap: float) -> None:
+        self.shell = shell
+        self.owner, self.name = owner, repo
+        self.repo = f"{owner}/{repo}"
+        self.number, self.title = number, title
+        self._board: Board | None = None
+        self._gap = gap  # seconds between two writes: GitHub asks for one
+        self._last_write = 0.0
+
+    def through(self, shell: Shell) -> "GitHub":
+        """The same repo and board through another shell."""
+        other = GitHub(shell, self.owner, self.name, self.number, self.title, self._gap)
+        other._board = self._board
+        return other
+
+    # --- the board
+
+    @property
+    def board(self) -> Board:
+        """The Project with its Status options, read once (§7.2's project cache).
+
+        Raises PreflightFailed when there is no such Project or an option is missing.
+        """
+        if self._board is None:
+            self._board = self.find_board()
+            missing = [status for status in STATUSES if status not in self._board.options]
+            if missing:
+                raise PreflightFailed(
+                    f"the Project {self._board.url} has no Status option {', '.join(map(repr, missing))}: "
+                    "run `ytfsm init-board`, or add them to the Status field by hand"
+                )
+        return self._board
+
+    def find_board(self) -> Board:
+        """The Project by number, else by title, whatever its options are. Raises PreflightFailed if it is not there."""
+        if self.number is not None:
+            owner = self._owner(self.query("project", owner=self.owner, number=self.number, missing_is_null=True))
+            node, asked = owner.get("projectV2"), f"number {self.number}"
+        elif self.title:
+            owner = self._owner(self.query("projects", owner=self.owner, title=self.title))
+            titled = [n for n in owner["projectsV2"]["nodes"] if n["title"].lower() == self.title.lower()]
+            node, asked = (titled or [None])[0], f"title {self.title!r}"
+        else:
+            raise PreflightFailed("no Project is named: set YT_PROJECT_NUMBER (or YT_PROJECT_TITLE)")
+        if node is None:
+            raise PreflightFailed(
+                f"{self.owner} has no Project with {asked}, or this login may not see it: check YT_PROJECT_NUMBER, "
+                "run `gh auth refresh -s project`, or make the board with `ytfsm init-board`"
+            )
+        options = {option["name"].lower(): option["id"] for option in (node["field"] or {}).get("options", [])}
+        return Board(
+            node["id"],
+            node["number"],
+            node["title"],
+            node["url"],
+            node["items"]["totalCount"],
+            (node["field"] or {}).get("id"),
+            options,
+        )
+
+    def _owner(self, answer: Answer) -> dict[str, Any]:
+        owner: dict[str, Any] | None = answer.data["repositoryOwner"]
+        if owner is None:
+            raise PreflightFailed(f"GitHub knows no user or organization {self.owner!r}: check YT_OWNER")
+        return owner
+
+    def create_project(self, title: str) -> str:
+        """Make a Project of the owner's, shown on the models repo's page; returns its URL."""
+        owner = self._owner(self.query("projects", owner=self.owner, title=title))
+        made = self.mutate("create_project", owner=owner["id"], title=title).data["createProjectV2"]["projectV2"]
+        self.mutate("link_project", project=made["id"], repository=self.repository()["id"])
+        self.number = made["number"]
+        return str(made["url"])
+
+    def repository(self) -> dict[str, Any]:
+        """The models repo's id and labels."""
+        return self._repository(self.query("labels", owner=self.owner, repo=self.name, missing_is_null=True))
+
+    # --- reading issues
+
+    def candidates(self, label: str | None, page: str | None = None) -> tuple[list[Issue], str | None]:
+        """A page of open issues with `label` (None: any), oldest first, and the cursor of the next page or None."""
+        labels = [label] if label else None
+        answer = self.query("poll", owner=self.owner, repo=self.name, labels=labels, after=page)
+        issues = self._repository(answer)["issues"]
+        more = issues["pageInfo"]
+        return [self._issue(n) for n in issues["nodes"]], more["endCursor"] if more["hasNextPage"] else None
+
+    def issue(self, number: int) -> Issue:
+        """One issue. Raises NotFound."""
+        answer = self.query("issue", owner=self.owner, repo=self.name, number=number, missing_is_null=True)
+        node = self._repository(answer)["issue"]
+        if node is None:
+            raise NotFound(f"{self.repo} has no issue {number}")
+        return self._issue(node)
+
+    def snapshot(self, issue: str, before: str | None = None) -> Snapshot:
+        """The lease's query Q. Raises Lost when the issue was deleted."""
+        answer = self.query("snapshot", issue=issue, before=before, missing_is_null=True)
+        node = answer.data["node"]
+        if not node:
+            raise Lost("the issue is gone")
+        item, status = self._standing(node)
+        comments = node["comments"]
+        page = comments["pageInfo"]
+        return Snapshot(
+            open=node["state"] == "OPEN",
+            item=item,
+            status=status,
+            comments=tuple(_comment(c) for c in comments["nodes"]),
+            total=comments["totalCount"],
+            now=answer.now,
+            more=page["startCursor"] if page["hasPreviousPage"] else None,
+        )
+
+    def _repository(self, answer: Answer) -> dict[str, Any]:
+        repository: dict[str, Any] | None = answer.data["repository"]
+        if repository is None:
+            raise PreflightFailed(
+                f"GitHub knows no repository {self.repo}, or this login may not see it: check YT_OWNER and "
+                "YT_REPO_MODELS, and `gh auth status`"
+            )
+        return repository
+
+    def _issue(self, node: dict[str, Any]) -> Issue:
+        item, status = self._standing(node)
+        return Issue(
+            id=node["id"],
+            number=node["number"],
+            title=node["title"],
+            body=node["body"],
+            url=node["url"],
+            labels=tuple(label["name"] for label in node["labels"]["nodes"]),
+            open=node["state"] == "OPEN",
+            item=item,
+            status=status,
+            comments=tuple(_comment(c) for c in node["comments"]["nodes"]),
+            comments_total=node["comments"]["totalCount"],
+        )
+
+    def _standing(self, node: dict[str, Any]) -> tuple[str | None, str | None]:
+        for item in node["projectItems"]["nodes"]:
+            if item["project"]["id"] == self.board.id:
+                value = item["fieldValueByName"]
+                return item["id"], value["name"].lower() if value else None
+        return None, None
+
+    # --- writing
+
+    def comment(self, issue: str, body: str) -> Comment:
+        """Post a comment; what comes back has its ids."""
+        node = self.mutate("add_comment", issue=issue, body=body).data["addComment"]["commentEdge"]["node"]
+        created = when(node["createdAt"])
+        return Comment(node["id"], node["databaseId"], body, "", "", created, created)
+
+    def edit_comment(self, comment: str, body: str) -> None:
+        """Replace a comment's text. Raises GitHubError of kind NOT_FOUND when somebody deleted it."""
+        self.mutate("edit_comment", comment=comment, body=body)
+
+    def delete_comment(self, comment: str) -> None:
+        """Delete a comment by its id; one that is gone already is as good."""
+        try:
+            self.mutate("delete_comment", comment=comment)
+        except GitHubError as problem:
+            if problem.kind != "NOT_FOUND":
+                raise
+
+    def set_status(self, item: str, status: str) -> None:
+        """Move a card. The ids of the options are read again, once, when they went stale."""
+        for last in (False, True):
+            board = self.board
+            assert board.status_field
+            try:
+                self.mutate(
+                    "set_status", project=board.id, item=item, field=board.status_field, option=board.options[status]
+                )
+                return
+            except GitHubError as problem:
+                if last or _GONE not in str(problem):
+                    raise
+                self._board = None
+
+    def create_pull_request(self, head: str, base: str, title: str, body: str) -> str:
+        """Open a pull request and return its URL. Raises GitHubError; landed=None when it may be there now."""
+        self._pace()
+        argv = ["gh", "pr", "create", "-R", self.repo, "--base", base, "--head", head, "--title", title]
+        result = self.shell.run(
+            [*argv, "--body-file", "-"],
+            input=body,
+            name="gh-pr-create",
+            timeout=2 * TIMEOUT_SECS,
+            check=False,
+            pretend=f"https://github.com/{self.repo}/pull/0",
+        )
+        if result.ok:
+            return result.out.strip().splitlines()[-1]
+        raise self._trouble(result, None, {}, write=True)
+
+    def pull_request(self, head: str) -> dict[str, Any] | None:
+        """The newest pull request of a head branch (number, url, state, headRefOid), or None."""
+        answer = self.query("pull_requests", owner=self.owner, repo=self.name, head=head)
+        nodes = self._repository(answer)["pullRequests"]["nodes"]
+        return nodes[0] if nodes else None
+
+    # --- gh
+
+    def query(self, document_name: str, missing_is_null: bool = False, **variables: Any) -> Answer:
+        """Read. Tried again, with backoff, through every error that passes. Raises GitHubError for the others."""
+        return self._patiently(lambda: self._call(document_name, variables, missing_is_null, write=False))
+
+    def mutate(self, document_name: str, **variables: Any) -> Answer:
+        """Write. Tried again only when GitHub says that it did not land. Raises GitHubError."""
+        self._pace()
+        return self._patiently(lambda: self._call(document_name, variables, False, write=True))
+
+    def _patiently(self, call: Callable[[], Answer]) -> Answer:
+        for attempt in range(TRIES):
+            try:
+                return call()
+            except GitHubError as problem:
+                if problem.kind not in _PASSING or problem.landed is None or attempt == TRIES - 1:
+                    raise
+                pause = problem.retry_after or random.uniform(0.5, 1) * 2**attempt  # noqa: S311 - jitter
+                if pause > LONGEST_WAIT_SECS * 4:
+                    raise
+                log.warning("GitHub: %s; trying again in %.0f s", str(problem).splitlines()[0], pause)
+                self.shell.stop.wait(pause)
+        raise AssertionError
+
+    def _pace(self) -> None:
+        """GitHub asks for a second between writes."""
+        wait = self._last_write + self._gap - time.monotonic()
+        if wait > 0 and not self.shell.dry:
+            time.sleep(wait)
+        self._last_write = time.monotonic()
+
+    def _call(self, name: str, variables: dict[str, Any], missing_is_null: bool, write: bool) -> Answer:
+        payload = json.dumps({"query": document(name), "variables": variables})
+        argv = ["gh", "api", "-i", "graphql", "--input", "-"]
+        result = self.shell.run(argv, input=payload, name=f"gh-{name}", timeout=TIMEOUT_SECS, check=False)
+        status, headers, body = split_response(result.out)
+        if result.ok or (status == 200 and body.get("errors")):
+            errors = body.get("errors") or []
+            if missing_is_null and errors and all(e.get("type") == "NOT_FOUND" for e in errors):
+                errors = []
+            if not errors and isinstance(body.get("data"), dict):
+                return Answer(body["data"], _clock(headers))
+        raise self._trouble(result, status, headers, write, body)
+
+    def _trouble(
+        self,
+        result: Result,
+        status: int | None,
+        headers: dict[str, str],
+        write: bool,
+        body: dict[str, Any] | None = None,
+    ) -> GitHubError:
+        """GitHub's refusal in one error: what kind, whether a write may have landed, how long to wait."""
+        errors = (body or {}).get("errors") or []
+        text = "; ".join(e.get("message", "") for e in errors if isinstance(e, dict))
+        text = text or (body or {}).get("message") or result.why or result.tail.strip() or "no answer"
+        what = f"GitHub, asked by `{' '.join(result.argv[:4])}`, says: {text}"
+        retry_after = _seconds(headers.get("retry-after"))
+        kinds = [str(e.get("type", "")) for e in errors if isinstance(e, dict)]
+        if any(kind in ("RATE_LIMITED", "RATE_LIMIT") for kind in kinds):
+            reset = _seconds(headers.get("x-ratelimit-reset"))
+            wait = retry_after or (max(1.0, reset - _clock(headers)) if reset else 60.0)
+            return GitHubError(what, "RATE_LIMITED", retry_after=wait)
+        if kinds and status == 200:
+            return GitHubError(what, kinds[0] or "INVALID")
+        if status == 401 or "gh auth login" in result.tail:
+            return GitHubError(f"{what}: log in with `gh auth login`, or mend GH_TOKEN", "UNAUTHORIZED")
+        if status in (403, 429):
+            limited = retry_after or "rate limit" in text.lower()
+            if headers.get("x-ratelimit-remaining") == "0" and not retry_after:
+                retry_after = max(1.0, _seconds(headers.get("x-ratelimit-reset")) - _clock(headers))
+            return GitHubError(what, "SECONDARY" if limited else "FORBIDDEN", retry_after=retry_after)
+        if status is not None and 400 <= status < 500:
+            return GitHubError(what, str(status))
+        if status is None and result.code and not result.why and "error connecting" in result.tail:
+            return GitHubError(f"{what}: check the network", "NETWORK", landed=None if write else False)
+        kind = "5xx" if status else "NETWORK"
+        return GitHubError(what, kind, landed=None if write else False)
+
+
+def split_response(text: str) -> tuple[int | None, dict[str, str], dict[str, Any]]:
+    """Status, headers (lower-case names) and JSON body of what `gh api -i` prints; None, {}, {} where it has none."""
+    head, _, rest = text.replace("\r", "").partition("\n\n")
+    lines = head.split("\n")
+    words = lines[0].split()
+    if not words or not words[0].startswith("HTTP/"):
+        return None, {}, {}
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    try:
+        body = json.loads(rest)
+    except ValueError:
+        body = {}
+    return int(words[1]), headers, body if isinstance(body, dict) else {}
+
+
+def when(text: str) -> float:
+    """GitHub's timestamp as seconds since the epoch."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def _clock(headers: dict[str, str]) -> float:
+    """GitHub's clock from the Date header; ours when there is none."""
+    if "date" in headers:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    return datetime.now(timezone.utc).timestamp()
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
+
+
+def _comment(node: dict[str, Any]) -> Comment:
+    created = when(node["createdAt"])
+    return Comment(
+        id=node["id"],
+        number=node["databaseId"],
+        body=node["body"],
+        author=(node["author"] or {}).get("login", "ghost"),
+        association=node["authorAssociation"],
+        created=created,
+        edited=when(node["lastEditedAt"]) if node["lastEditedAt"] else created,
+    )

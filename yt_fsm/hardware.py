@@ -1,0 +1,118 @@
+"""The Tenstorrent board: reset, verified, and one owner at a time.
+
+Commands: `tt-smi -s` (what is there), `tt-smi -r [index]` (reset; the spec's `tt-smi reset` does not exist in 6.x).
+A reset has been seen to exit 0 and fail, to fail now and then, and to hang for minutes: so it is timed out, looked at
+afterwards and tried again.
+"""
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+
+from .errors import CommandFailed, SetupError
+from .shell import Shell
+
+BOARDS_OF = {"n150": ["n150"], "n300": ["n300"], "lb": ["n300"] * 4}  # what tt-smi lists on each system
+LIST_SECS = 60.0
+RESET_SECS = 300.0
+RESETS = 3
+LOCK_SECS = 600.0
+
+
+class Board:
+    """The board(s) that this worker may use: number `device`, or all of them."""
+
+    def __init__(self, shell: Shell, system: str, device: int | None, locks: Path) -> None:
+        self.shell = shell
+        self.system = system
+        self.device = device
+        self._locks = locks
+        self._held: list[int] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What confines a program to this worker's board."""
+        return {} if self.device is None else {"TT_VISIBLE_DEVICES": str(self.device)}
+
+    def boards(self) -> list[str]:
+        """The type of every board that tt-smi sees (`n150`, `n300`). Raises SetupError when it sees none."""
+        pretend = json.dumps(
+            {"device_info": [{"board_info": {"board_type": f"{b} L"}} for b in BOARDS_OF[self.system]]}
+        )
+        result = self.shell.run(["tt-smi", "-s"], name="tt-smi", timeout=LIST_SECS, pretend=pretend)
+        start = result.out.find("{")
+        try:
+            devices = json.loads(result.out[start:])["device_info"]
+            types = [str(device["board_info"]["board_type"]) for device in devices]
+        except (ValueError, KeyError, TypeError):
+            raise SetupError(f"`tt-smi -s` printed no snapshot:\n{result.tail}") from None
+        # "n300 R" is the second chip of the board whose first is "n300 L".
+        boards = [kind.split()[0].lower() for kind in types if kind.strip() and not kind.strip().endswith(" R")]
+        if not boards:
+            raise SetupError("tt-smi sees no board: check the card and the driver, or reset the host")
+        return boards
+
+    def verify(self) -> None:
+        """Check that the boards are those of this system type. Raises SetupError."""
+        found = self.boards()
+        wanted = BOARDS_OF[self.system]
+        if self.device is not None:
+            found, wanted = found[:1], wanted[:1]
+        if sorted(found) != sorted(wanted):
+            raise SetupError(
+                f"this is no {self.system}: tt-smi lists {', '.join(found)}, and {', '.join(wanted)} was expected. "
+                "Set YT_SYSTEM to what the machine is"
+            )
+
+    def reset(self) -> None:
+        """Reset and verify (§9.1 D). Raises SetupError when three tries did not bring the boards back."""
+        argv = ["tt-smi", "-r", *([] if self.device is None else [str(self.device)])]
+        problem: SetupError | None = None
+        for attempt in range(1, RESETS + 1):
+            try:
+                self.shell.run(argv, name="tt-smi-reset", timeout=RESET_SECS)
+                self.verify()
+                return
+            except SetupError as error:
+                problem = error
+                if attempt < RESETS:
+                    self.shell.stop.wait(min(5.0, attempt))
+        assert problem
+        if isinstance(problem, CommandFailed):
+            raise problem
+        raise SetupError(f"the reset did not bring the board back in {RESETS} tries: {problem}")
+
+    def acquire(self) -> None:
+        """Take the board for this process; waits up to ten minutes. Raises SetupError naming the owner."""
+        if self._held or self.shell.dry:
+            return
+        self._locks.mkdir(parents=True, exist_ok=True)
+        wanted = [("all", fcntl.LOCK_EX if self.device is None else fcntl.LOCK_SH)]
+        if self.device is not None:
+            wanted.append((str(self.device), fcntl.LOCK_EX))
+        for name, mode in wanted:
+            self._held.append(self._take(self._locks / f"board-{name}.lock", mode))
+
+    def _take(self, path: Path, mode: int) -> int:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        deadline = time.monotonic() + LOCK_SECS
+        while True:
+            try:
+                fcntl.flock(fd, mode | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    owner = path.read_text().strip() or "another process"
+                    os.close(fd)
+                    raise SetupError(f"the board is held by {owner} ({path})") from None
+                self.shell.stop.wait(1.0)
+        os.ftruncate(fd, 0)
+        os.write(fd, f"pid {os.getpid()}".encode())
+        return fd
+
+    def release(self) -> None:
+        """Let the board go; harmless when it is not held."""
+        while self._held:
+            os.close(self._held.pop())

@@ -1,0 +1,72 @@
+"""The heartbeat: one daemon thread a run that keeps its claim alive and never writes the journal."""
+
+import threading
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from .errors import Lost, YtfsmError
+from .shell import StopFlag
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+class Heartbeat:
+    """Edits the run's claim comment every TTL/3 and touches the run's `heartbeat` file.
+
+    When the claim is gone, or no edit succeeded for TTL/2, it sets the run's stop flag to Lost: the shell then kills
+    the child and the engine fires `lose`.
+    """
+
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        # Its own gh, which writes neither the journal nor the run's logs.
+        self._forge = run.github.through(run.github.shell.quiet(f"{run.run_id}:heartbeat", StopFlag()))
+        self._last = _now()
+
+    def start(self) -> None:
+        """Begin; the claim was posted or edited just now."""
+        if self._thread or self._run.shell.dry:
+            return
+        self._last = _now()
+        self._thread = threading.Thread(target=self._beat_on, name=f"heartbeat {self._run.run_id}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; harmless when it never began."""
+        self._over.set()
+        if self._thread:
+            self._thread.join(timeout=90)
+
+    def check(self) -> None:
+        """Raise Lost when the claim was silent for longer than its TTL, even if it looks alive again."""
+        if self._thread and _now() - self._last > self._run.settings.claim_ttl_secs:
+            raise Lost("this worker slept for longer than its claim lives")
+
+    def _beat_on(self) -> None:
+        run, ttl = self._run, self._run.settings.claim_ttl_secs
+        pause = ttl / 3
+        while not self._over.wait(pause):
+            try:
+                if _now() - self._last > ttl:
+                    raise Lost("this worker slept for longer than its claim lives")
+                stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+                run.lease.beat(run.claim_text(heartbeat=stamp), self._forge)
+                self._last = _now()
+                (run.folder / "heartbeat").touch()
+                pause = ttl / 3
+            except Lost as lost:
+                run.stop.set(lost)
+                return
+            except YtfsmError as problem:
+                if _now() - self._last > ttl / 2:
+                    run.stop.set(Lost(f"no heartbeat for {_now() - self._last:.0f} s: {problem}"))
+                    return
+                pause = ttl / 30
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,1 @@
+"""Stand-ins for the far end of every service, so that real clients run anywhere (design: the lab)."""

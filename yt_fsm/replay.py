@@ -1,0 +1,133 @@
+"""Replay: what a journal says happened, as a pure fold over its records. No network, no clock."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from .journal import Reading, Record
+from .machine import Definition, Path, table_hash
+
+
+def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
+    """The run as `ytfsm replay --json` prints it (cli.md), verified against the machine in its own header.
+
+    An edge that the embedded table does not have makes the verdict `corrupt`, with its line. `today`'s table decides
+    only `drift`.
+    """
+    records = reading.records
+    header = records[0] if records else {}
+    table = header.get("machine_table", {})
+    issue = header.get("issue") or {}
+    facts = facts_of(records)
+    verdict, at_line, detail = reading.verdict, reading.at_line, reading.detail
+    stray = _stray(records, table)
+    if stray and verdict != "corrupt":
+        verdict, at_line = "corrupt", stray["seq"] + 1
+        detail = f"line {at_line}: {stray['source']} --{stray['event']}--> {stray['dest']} is no edge of its machine"
+    embedded = table_hash(table) if table else None
+    return {
+        "run_id": header.get("run_id"),
+        "machine": header.get("machine"),
+        "issue": issue.get("number"),
+        "model": facts.get("model"),
+        "system": header.get("system"),
+        "state": state_of(records),
+        "complete": bool(records) and records[-1]["kind"] == "end",
+        "integrity": {
+            "verdict": verdict,
+            "records": len(records),
+            "last": reading.last,
+            "at_line": at_line,
+            "detail": detail,
+        },
+        "definition": {"hash": embedded, "drift": bool(today and embedded and today.hash != embedded)},
+        "transitions": transitions_of(records),
+        "effects": [
+            {
+                "seq": r["seq"],
+                "effect": r["effect"],
+                "phase": r["kind"].removeprefix("effect."),
+                "key": r["key"],
+            }
+            for r in records
+            if r["kind"].startswith("effect.")
+        ],
+        "attempts": [
+            {key: r.get(key) for key in ("n", "passed", "failing", "metrics", "tokens", "seconds")}
+            for r in records
+            if r["kind"] == "attempt"
+        ],
+    }
+
+
+def _stray(records: list[Record], table: dict[str, Any]) -> Record | None:
+    """The first transition that the table does not have or that does not start where the run stood."""
+    edges = {tuple(edge[:3]) for edge in table.get("edges", [])}
+    state = table.get("initial")
+    for record in records:
+        if record["kind"] == "transition":
+            if (record["event"], record["source"], record["dest"]) not in edges or record["source"] != state:
+                return record
+            state = record["dest"]
+    return None
+
+
+def state_of(records: list[Record]) -> str | None:
+    """The current state: the last transition's, or the machine's initial one; None without a header."""
+    for record in reversed(records):
+        if record["kind"] == "transition":
+            return str(record["dest"])
+    return records[0]["machine_table"]["initial"] if records else None
+
+
+def facts_of(records: list[Record]) -> dict[str, Any]:
+    """What the states learned (model, revision, branch …): the last value of each."""
+    return {record["name"]: record["value"] for record in records if record["kind"] == "fact"}
+
+
+def transitions_of(records: list[Record]) -> list[dict[str, Any]]:
+    """The transitions, each with the seconds that the run then spent in `dest` (None where it still is)."""
+    moves = [r for r in records if r["kind"] == "transition"]
+    found = []
+    for number, move in enumerate(moves):
+        following = moves[number + 1] if number + 1 < len(moves) else None
+        if following is None and records[-1]["kind"] == "end":
+            following = records[-1]
+        found.append(
+            {
+                "seq": move["seq"],
+                "at": move["at"],
+                "event": move["event"],
+                "source": move["source"],
+                "dest": move["dest"],
+                "status": move["status"],
+                "seconds": round(between(move, following), 3) if following else None,
+            }
+        )
+    return found
+
+
+def path_of(records: list[Record]) -> Path:
+    """The way a run took, for drawing it."""
+    taken: Counter[tuple[str, str, str]] = Counter()
+    seconds: dict[str, float] = {}
+    moves = transitions_of(records)
+    initial = records[0]["machine_table"]["initial"]
+    first = next((r for r in records if r["kind"] == "transition"), None)
+    seconds[initial] = between(records[0], first) if first else 0.0
+    for move in moves:
+        taken[move["event"], move["source"], move["dest"]] += 1
+        seconds[move["dest"]] = seconds.get(move["dest"], 0.0) + (move["seconds"] or 0.0)
+    return Path(dict(taken), seconds, state_of(records) or initial)
+
+
+def between(earlier: Record, later: Record) -> float:
+    """Seconds from one record to another: by the boot's clock unless a reboot lies between, then by the wall's."""
+    if later["mono"] >= earlier["mono"]:
+        return float(later["mono"] - earlier["mono"])
+    return max(0.0, instant(later) - instant(earlier))
+
+
+def instant(record: Record) -> float:
+    """When a record was written, in seconds since the epoch."""
+    return datetime.fromisoformat(record["at"].replace("Z", "+00:00")).timestamp()

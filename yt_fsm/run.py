@@ -1,0 +1,269 @@
+"""A run: one issue's walk through a machine, and what its states share."""
+
+import json
+import logging
+import platform
+import secrets
+import time
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import lease as leases
+from .effects import Effects
+from .errors import Verdict
+from .github import GitHub, Issue
+from .hardware import Board
+from .heartbeat import Heartbeat
+from .journal import Journal, Record
+from .machine import Definition
+from .redaction import Redactor
+from .replay import facts_of, state_of
+from .shell import Shell, StopFlag
+from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .agent import FunctionalBringupTask
+    from .brief import Brief
+    from .evaluation import Report
+    from .settings import Settings
+
+log = logging.getLogger("ytfsm")
+
+
+class BootClock:
+    """Seconds that go on in suspend, and a sleep that a stop ends."""
+
+    def __init__(self, stop: StopFlag) -> None:
+        self._stop = stop
+
+    def now(self) -> float:
+        """CLOCK_BOOTTIME."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; raises what the stop flag carries."""
+        self._stop.wait(seconds)
+
+
+class Run:
+    """One issue run: the model that `transitions` moves.
+
+    `state` is always the journal's last transition; `next_event` is what the state's work left behind. A state's
+    callbacks reach the outside world through the collaborators here, and remember what they learned with `fact`.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        settings: "Settings",
+        journal: Journal,
+        issue: Issue,
+        shell: Shell,
+        github: GitHub,
+        stop: StopFlag,
+    ) -> None:
+        self.definition, self.settings, self.journal, self.issue = definition, settings, journal, issue
+        self.shell, self.github, self.stop = shell, github, stop
+        self.folder = journal.path.parent
+        self.header = journal.records[0]
+        self.run_id: str = self.header["run_id"]
+        self.facts: dict[str, Any] = facts_of(journal.records)
+        self.state: str = state_of(journal.records) or definition.initial
+        self.next_event: str | None = None
+        self.problem: Verdict | None = None  # why the run leaves its good path
+        self.waiting: str | None = None  # why its outbox is not empty yet
+        self.refused: str | None = None  # why it will never be published
+        self.effects = Effects(journal, stop)
+        self.lease = leases.Lease(github, BootClock(stop), issue.id, self.run_id, settings.claim_ttl_secs)
+        bid = self.effects.done("claim", leases.CLAIM)
+        self.lease.comment = bid["comment"] if bid else None
+        self.heartbeat = Heartbeat(self)
+        self.board = Board(shell, settings.system, settings.device, settings.home / "locks")
+        self.task: FunctionalBringupTask | None = None
+        self.report: Report | None = None  # the last check's
+        definition.build(self)
+
+    if TYPE_CHECKING:
+
+        def trigger(self, event: str) -> bool:
+            """Given by `transitions`; called by the engine only."""
+
+    # --- what transitions calls
+
+    def persist(self, event: Any) -> None:
+        """Write the transition to the journal, and sync it, before the machine is in its new state."""
+        source, dest = event.transition.source, event.transition.dest
+        status = self.definition.status_of(event.event.name, source)
+        self.journal.append("transition", event=event.event.name, source=source, dest=dest, status=status)
+        log.info("run_id=%s issue=%s %s --%s--> %s", self.run_id, self.issue.number, source, event.event.name, dest)
+
+    def on_enter(self, event: Any) -> None:
+        """Do the new state's work."""
+        self.work()
+
+    def work(self) -> None:
+        """Do the current state's work and keep the event that it leaves behind."""
+        self.next_event = None
+        left = self.definition.states[self.state](self)
+        if left is not None:
+            self.next_event = left
+
+    # --- what states use
+
+    @property
+    def final(self) -> bool:
+        """Whether no transition leads on."""
+        return self.state in self.definition.final
+
+    @property
+    def arrived_by(self) -> str | None:
+        """The event of the last transition."""
+        return next((r["event"] for r in reversed(self.journal.records) if r["kind"] == "transition"), None)
+
+    @cached_property
+    def brief(self) -> "Brief":
+        """What the issue asks for. Raises SetupError naming a bad field."""
+        from . import brief
+
+        return brief.parse(self.issue.body, self.issue.labels)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The run's temp folder, whether it exists or not."""
+        return Workspace(Path(self.facts["workspace"]))
+
+    @property
+    def artifacts(self) -> Path:
+        """Where metrics, prompts, events and diffs are kept."""
+        return self.folder / "artifacts"
+
+    def fact(self, name: str, value: Any) -> None:
+        """Remember something over crashes."""
+        if self.facts.get(name) != value or name not in self.facts:
+            self.journal.append("fact", name=name, value=value)
+            self.facts[name] = value
+
+    def attempts(self) -> list[Record]:
+        """The checks so far, over the run's whole life."""
+        return [r for r in self.journal.records if r["kind"] == "attempt"]
+
+    def tokens(self) -> int:
+        """What codex used so far, over the run's whole life."""
+        return sum(r["tokens"] for r in self.journal.records if r["kind"] == "tokens")
+
+    def claim_text(self, **more: str) -> str:
+        """The run's claim comment (§6.1)."""
+        return leases.text(
+            self.settings.worker_name,
+            self.settings.system,
+            self.run_id,
+            self.header["at"],
+            self.settings.claim_ttl_secs,
+            **more,
+        )
+
+    def fence(self, *statuses: str | None) -> None:
+        """Before an outward step: raises Lost unless the claim is ours, alive, and the card is where we left it."""
+        self.heartbeat.check()
+        self.lease.fence(statuses or (self.definition.base, self.definition.mark))
+
+
+def new_id(system: str, issue: int) -> str:
+    """A run id that sorts by time and names the issue: `20261122T034107Z-n300-i12-7f3c`."""
+    now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    return f"{now}-{system}-i{issue}-{secrets.token_hex(2)}"
+
+
+def create(
+    definition: Definition,
+    settings: "Settings",
+    issue: Issue,
+    github: GitHub,
+    stop: StopFlag,
+    versions: dict[str, str],
+) -> Run:
+    """Start a run of `issue`: its folder, config.json and a journal with its header, all on disk."""
+    run_id = new_id(settings.system, issue.number)
+    folder = settings.runs / run_id
+    folder.mkdir(parents=True)
+    redact = settings.redactor()
+    _write_config(settings, folder)
+    journal = Journal.create(
+        folder / "journal.jsonl",
+        redact,
+        run_id=run_id,
+        machine=definition.name,
+        machine_table=definition.table(),
+        machine_hash=definition.hash,
+        system=settings.system,
+        worker=settings.worker_name,
+        issue={
+            "number": issue.number,
+            "id": issue.id,
+            "title": issue.title,
+            "body": issue.body,
+            "url": issue.url,
+            "labels": list(issue.labels),
+            "item": issue.item,
+            "status": issue.status,
+        },
+        settings=settings.public(),
+        versions=versions,
+        **owner(),
+    )
+    return assemble(definition, settings, journal, issue, github, stop, redact)
+
+
+def assemble(
+    definition: Definition,
+    settings: "Settings",
+    journal: Journal,
+    issue: Issue,
+    github: GitHub,
+    stop: StopFlag,
+    redact: Redactor,
+) -> Run:
+    """A Run over an open journal, its commands logged in the run's folder."""
+    folder = journal.path.parent
+    run_id = journal.records[0]["run_id"]
+
+    def record(command: dict[str, object]) -> None:
+        journal.append("command", **command)
+
+    shell = github.shell.logged(run_id, folder / "logs", record, redact, stop)
+    # gh is ours, not codex's: another marker, so that ending codex's survivors leaves a heartbeat alone.
+    ours = github.through(github.shell.logged(f"{run_id}:github", folder / "logs", record, redact, stop))
+    return Run(definition, settings, journal, issue, shell, ours, stop)
+
+
+def owner() -> dict[str, Any]:
+    """Who writes a journal: enough to tell, after a crash, that this process is dead."""
+    import psutil
+
+    process = psutil.Process()
+    return {
+        "host": platform.node(),
+        "pid": process.pid,
+        "started": process.create_time(),
+        "boot": boot_id(),
+    }
+
+
+def boot_id() -> str:
+    """This boot's id; "" where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _write_config(settings: "Settings", folder: Path) -> None:
+    """`config.json`: the resolved settings without secrets, and their sha256."""
+    import hashlib
+
+    public = settings.public()
+    text = json.dumps(public, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "config.json").write_text(json.dumps({"settings": public, "sha256": digest}, indent=2) + "\n")

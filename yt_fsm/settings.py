@@ -1,0 +1,172 @@
+"""Settings: read once from flags, environment and `ytfsm.toml` (in that order of precedence), then frozen."""
+
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from .errors import Usage
+from .redaction import Redactor, secrets_in
+
+SYSTEMS = ("n150", "n300", "lb")
+ALIASES = {"t3000": "lb"}  # what the existing models repo calls the lb machine
+
+ENVIRONMENT = {
+    "system": "YT_SYSTEM",
+    "owner": "YT_OWNER",
+    "repo_models": "YT_REPO_MODELS",
+    "worker_name": "YT_WORKER_NAME",
+    "project_number": "YT_PROJECT_NUMBER",
+    "project_title": "YT_PROJECT_TITLE",
+    "hf_token": "HF_TOKEN",
+    "codex_bin": "CODEX_BIN",
+    "codex_home": "CODEX_HOME",
+    "top1_min": "YT_TOP1_MIN",
+    "top5_min": "YT_TOP5_MIN",
+    "max_attempts": "YT_MAX_ATTEMPTS",
+    "sleep_secs": "YT_SLEEP_SECS",
+    "tmp_root": "YT_TMP_ROOT",
+    "claim_ttl_secs": "YT_CLAIM_TTL_SECS",
+    "home": "YTFSM_HOME",
+    "python": "YT_PYTHON",
+    "device": "YT_DEVICE",
+    "reference_cache": "YT_REFERENCE_CACHE",
+    "kl_max": "YT_KL_MAX",
+    "max_tokens": "YT_MAX_TOKENS",
+    "codex_sandbox": "YT_CODEX_SANDBOX",
+    "attempt_secs": "YT_ATTEMPT_SECS",
+    "stall_secs": "YT_STALL_SECS",
+    "eval_secs": "YT_EVAL_SECS",
+    "download_secs": "YT_DOWNLOAD_SECS",
+    "min_free_gb": "YT_MIN_FREE_GB",
+    "backoff_secs": "YT_BACKOFF_SECS",
+    "write_gap_secs": "YT_WRITE_GAP_SECS",
+}
+
+
+class Settings(BaseModel):
+    """Everything that can be set; each field's description is the README's row for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    system: str = Field(description="this machine's type: n150, n300 or lb (`--system`)")
+    owner: str = Field("yieldthought", pattern=r"^[\w-]+$", description="who owns the models repo and the Project")
+    repo_models: str = Field("ttnn_models", pattern=r"^[\w.-]+$", description="the models repo")
+    worker_name: str = Field(
+        default_factory=socket.gethostname,
+        pattern=r"^\S+$",
+        description="who this worker is (default: host name)",
+    )
+    project_number: int | None = Field(None, ge=1, description="the Project's number (preferred)")
+    project_title: str | None = Field(None, description="the Project's title, when there is no number")
+    hf_token: str | None = Field(None, repr=False, description="Hugging Face token, for gated models")
+    codex_bin: str = Field("codex", description="the codex program")
+    codex_home: Path | None = Field(None, description="codex's own folder: login and configuration")
+    top1_min: float = Field(0.90, ge=0, le=1, description="the least top-1 agreement that passes")
+    top5_min: float = Field(0.97, ge=0, le=1, description="the least top-5 agreement that passes")
+    max_attempts: int = Field(10, ge=1, description="checks a run may fail before it gives up")
+    sleep_secs: float = Field(20, gt=0, description="seconds between two polls; grows to three times that when idle")
+    tmp_root: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()),
+        description="where workspaces are made and deleted",
+    )
+    claim_ttl_secs: int = Field(3600, ge=1, description="seconds without a heartbeat after which a claim is dead")
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_state_dir("ytfsm")),
+        description="where runs are kept (journals, logs, artifacts)",
+    )
+    python: str = Field("python3", description="the Python with ttnn that pytest and the evaluation run in")
+    device: int | None = Field(None, ge=0, description="the board to use and to reset (default: all)")
+    reference_cache: str | None = Field(None, description="where HF references are kept (default: beside the runs)")
+    kl_max: float | None = Field(None, gt=0, description="the largest mean KL that passes (default: only reported)")
+    max_tokens: int | None = Field(None, ge=1, description="tokens codex may use in a run's life (default: no limit)")
+    codex_sandbox: str = Field(
+        "danger-full-access",
+        pattern="^(danger-full-access|workspace-write)$",
+        description="codex's `--sandbox`: it drives the board itself, which workspace-write may forbid",
+    )
+    attempt_secs: float = Field(4 * 3600, gt=0, description="seconds codex may take for one attempt")
+    stall_secs: float = Field(1800, gt=0, description="seconds codex may say nothing before it is stopped")
+    eval_secs: float = Field(3600, gt=0, description="seconds one evaluation command may take")
+    download_secs: float = Field(6 * 3600, gt=0, description="seconds the download may take")
+    min_free_gb: float = Field(1, ge=0, description="gigabytes that must stay free beside the weights")
+    backoff_secs: float = Field(15, ge=0, description="seconds before a codex that failed is started again")
+    write_gap_secs: float = Field(1, ge=0, description="seconds between two writes to GitHub, which asks for one")
+
+    @field_validator("system")
+    @classmethod
+    def _known_system(cls, value: str) -> str:
+        value = ALIASES.get(value, value)
+        if value not in SYSTEMS:
+            raise ValueError(f"must be one of {', '.join(SYSTEMS)}")
+        return value
+
+    @field_validator("home", "tmp_root", "codex_home")
+    @classmethod
+    def _whole_path(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value else None
+
+    @property
+    def repo(self) -> str:
+        """`OWNER/REPO` of the models repo."""
+        return f"{self.owner}/{self.repo_models}"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs of this machine."""
+        return self.home / "runs"
+
+    def public(self) -> dict[str, Any]:
+        """The settings without secrets, as the journal's header and config.json carry them."""
+        data = self.model_dump(mode="json", exclude={"hf_token"})
+        return {**data, "hf_token": "set" if self.hf_token else None}
+
+    def redactor(self) -> Redactor:
+        """Blacks out every secret that this process knows."""
+        known = secrets_in(dict(os.environ))
+        return Redactor([*known, self.hf_token] if self.hf_token else known)
+
+
+def load(**flags: Any) -> Settings:
+    """The settings; `flags` that are None count as not given. Raises Usage naming the field and the value."""
+    values = _file()
+    for field, variable in ENVIRONMENT.items():
+        if os.environ.get(variable, "") != "":
+            values[field] = os.environ[variable]
+    values.update({field: value for field, value in flags.items() if value is not None})
+    try:
+        return Settings(**values)
+    except ValidationError as problem:
+        raise Usage("\n".join(_words(error) for error in problem.errors())) from None
+
+
+def _words(error: Any) -> str:
+    field = str(error["loc"][0]) if error["loc"] else "settings"
+    variable = ENVIRONMENT.get(field, field)
+    if error["type"] == "missing":
+        return f"{variable} is not set: give --{field.replace('_', '-')}, or set {variable} or `{field}` in ytfsm.toml"
+    if error["type"] == "extra_forbidden":
+        return f"ytfsm.toml: `{field}` is not a setting"
+    shown = "[redacted]" if field == "hf_token" else repr(error["input"])
+    return f"{variable} = {shown}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _file() -> dict[str, Any]:
+    """`ytfsm.toml` from the current folder, else from the user's configuration folder; {} when there is none."""
+    places = [Path("ytfsm.toml"), Path(platformdirs.user_config_dir("ytfsm")) / "ytfsm.toml"]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        return {}
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise Usage(f"{path}: {problem}") from None

@@ -1,0 +1,358 @@
+"""Other programs: the only module that starts processes.
+
+Every command gets its own process group, a timeout, a log file of its whole output and an entry in the journal.
+`YTFSM_RUN_ID` in its environment marks it and everything it starts, so that what outlives it can be found.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from .errors import CommandFailed, SetupError, StopRequested
+from .redaction import Redactor
+
+log = logging.getLogger("ytfsm")
+
+MARKER = "YTFSM_RUN_ID"
+TAIL_LINES = 60
+GRACE_SECS = 5.0  # between TERM and KILL
+_KEEP_BYTES = 16 << 20  # of stdout, in memory
+_LOG_BYTES = 256 << 20  # of one log file: endless output must not fill the disk
+_LONGEST_LINE = 1 << 20
+
+Recorder = Callable[[dict[str, object]], None]
+
+
+@dataclass
+class Result:
+    """How a command ended: `code` is None when it was killed by us, and `why` then says what for."""
+
+    argv: list[str]
+    code: int | None
+    out: str
+    tail: str
+    seconds: float
+    log: Path | None
+    why: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """It exited 0 and was not killed."""
+        return self.code == 0 and not self.why
+
+    def failed(self) -> CommandFailed:
+        """The error that describes it."""
+        return CommandFailed(self.argv, self.code, self.tail, self.log, self.why)
+
+
+class StopFlag:
+    """Asks the run's own thread to stop; set by signals and by the heartbeat, read where it is safe to stop."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.error: Exception = StopRequested("stopped")
+
+    def set(self, error: Exception) -> None:
+        """Ask for a stop; the first asker's `error` is what the run sees."""
+        if not self._event.is_set():
+            self.error = error
+            self._event.set()
+
+    def clear(self) -> None:
+        """The request was taken; go on with what it leads to."""
+        self._event.clear()
+
+    def check(self) -> None:
+        """Raise the asker's error if a stop was asked for."""
+        if self._event.is_set():
+            raise self.error
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not through a request to stop."""
+        self._event.wait(seconds)
+        self.check()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+
+class Shell:
+    """Runs commands for one run (or, without `logs`, for none)."""
+
+    dry = False
+
+    def __init__(
+        self,
+        marker: str,
+        redact: Redactor,
+        logs: Path | None = None,
+        record: Recorder | None = None,
+        stop: StopFlag | None = None,
+    ) -> None:
+        self.marker = marker
+        self.redact = redact
+        self.logs = logs
+        self.stop = stop or StopFlag()
+        self._record = record
+
+    def logged(self, marker: str, logs: Path, record: Recorder, redact: Redactor, stop: StopFlag) -> "Shell":
+        """The same shell for a run: marked, logged and journalled."""
+        return type(self)(marker, redact, logs, record, stop)
+
+    def quiet(self, marker: str, stop: StopFlag) -> "Shell":
+        """The same shell without logs or journal, for a thread that must write neither."""
+        return type(self)(marker, self.redact, None, None, stop)
+
+    def run(
+        self,
+        argv: list[str],
+        *,
+        timeout: float,
+        name: str = "",
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        input: str | None = None,
+        stall: float | None = None,
+        on_line: Callable[[str], None] | None = None,
+        check: bool = True,
+        stoppable: bool = True,
+        pretend: str = "",
+    ) -> Result:
+        """Run `argv` to its end and return how it went.
+
+        `env` is the whole environment (default: this process's). `timeout` bounds the whole, `stall` the silence
+        between two outputs, both in seconds. `on_line` sees each line of stdout as it comes. `pretend` is what a dry
+        run takes for stdout. Raises CommandFailed when `check` and the command did not exit 0; SetupError when the
+        program is not there; what the stop flag carries when it is set and the command is `stoppable`.
+        """
+        if stoppable:
+            self.stop.check()
+        started = time.monotonic()
+        path = self._log_path(name or Path(argv[0]).name)
+        log.info("$ %s%s", self.redact(shlex.join(argv)), f"  # {name}" if "graphql" in argv else "")
+        whole = dict(os.environ if env is None else env)
+        whole[MARKER] = self.marker
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write((input or "").encode())
+            stdin.seek(0)
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    cwd=cwd,
+                    env=whole,
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            except (FileNotFoundError, NotADirectoryError, PermissionError) as problem:
+                raise SetupError(f"`{argv[0]}` cannot be started: {problem.strerror} ({problem.filename})") from None
+        pump = _Pump(process, path, self.redact, on_line)
+        try:
+            why = pump.drain(timeout, stall, self.stop if stoppable else None)
+        except BaseException:
+            stop_group(process)
+            raise
+        finally:
+            pump.close()
+        code = None if why else process.returncode
+        result = Result(argv, code, pump.text(), pump.tail(), time.monotonic() - started, path, why)
+        self._note(result, cwd, path)
+        if stoppable and why == "was stopped":
+            self.stop.check()
+        if check and not result.ok:
+            raise result.failed()
+        return result
+
+    def _note(self, result: Result, cwd: Path | None, path: Path | None) -> None:
+        if self._record:
+            self._record(
+                {
+                    "argv": result.argv,
+                    "cwd": str(cwd) if cwd else None,
+                    "code": result.code,
+                    "why": result.why or None,
+                    "seconds": round(result.seconds, 3),
+                    "log": path.name if path else None,
+                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path else None,
+                }
+            )
+
+    def _log_path(self, name: str) -> Path | None:
+        if self.logs is None:
+            return None
+        self.logs.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((int(p.name[:3]) for p in self.logs.glob("[0-9][0-9][0-9]-*.log")), default=0)
+        return self.logs / f"{number:03d}-{name}.log"
+
+
+class _Pump:
+    """Moves a process's output into its log, line by line, without ever letting it block."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        path: Path | None,
+        redact: Redactor,
+        on_line: Callable[[str], None] | None,
+    ) -> None:
+        self.process = process
+        self._redact = redact
+        self._on_line = on_line
+        self._log: IO[str] | None = path.open("w", errors="backslashreplace") if path else None
+        self._logged = 0
+        self._out: list[str] = []
+        self._kept = 0
+        self._last: deque[str] = deque(maxlen=TAIL_LINES)
+        self._partial: dict[str, bytes] = {"out": b"", "err": b""}
+
+    def drain(self, timeout: float, stall: float | None, stop: StopFlag | None) -> str:
+        """Read until the process has ended; "" when it did so by itself, else why we killed it."""
+        assert self.process.stdout
+        assert self.process.stderr
+        deadline = time.monotonic() + timeout
+        heard = time.monotonic()
+        ended: float | None = None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ, "out")
+            selector.register(self.process.stderr, selectors.EVENT_READ, "err")
+            while selector.get_map():
+                for key, _ in selector.select(0.1):
+                    data = os.read(key.fd, 1 << 16)
+                    heard = time.monotonic()
+                    if data:
+                        self._take(key.data, data)
+                    else:
+                        selector.unregister(key.fileobj)
+                now = time.monotonic()
+                if self.process.poll() is not None:
+                    # A child that it left behind may hold the pipe open for ever.
+                    ended = ended or now
+                    if now - ended > 1.0:
+                        break
+                    continue
+                why = self._overdue(now, deadline, timeout, heard, stall, stop)
+                if why:
+                    stop_group(self.process)
+                    return why
+        self.process.wait()
+        return ""
+
+    def _overdue(
+        self,
+        now: float,
+        deadline: float,
+        timeout: float,
+        heard: float,
+        stall: float | None,
+        stop: StopFlag | None,
+    ) -> str:
+        if stop:
+            return "was stopped"
+        if now > deadline:
+            return f"was killed after its {timeout:.0f} s were over"
+        if stall and now - heard > stall:
+            return f"was killed after {stall:.0f} s without a word"
+        return ""
+
+    def _take(self, stream: str, data: bytes) -> None:
+        *lines, rest = (self._partial[stream] + data).split(b"\n")
+        if len(rest) > _LONGEST_LINE:
+            lines, rest = [*lines, rest], b""
+        self._partial[stream] = rest
+        for line in lines:
+            self._line(stream, line)
+
+    def _line(self, stream: str, raw: bytes) -> None:
+        line = raw.decode(errors="backslashreplace")
+        clean = self._redact(line)
+        self._last.append(clean)
+        if self._log and self._logged < _LOG_BYTES:
+            self._logged += len(clean) + 1
+            self._log.write(clean + "\n")
+        if stream == "out":
+            if self._kept < _KEEP_BYTES:
+                self._kept += len(line) + 1
+                self._out.append(line)
+            if self._on_line:
+                self._on_line(line)
+
+    def text(self) -> str:
+        """Stdout, at most its first 16 MiB."""
+        return "\n".join(self._out)
+
+    def tail(self) -> str:
+        """The last lines of both streams, redacted."""
+        return "\n".join(self._last)
+
+    def close(self) -> None:
+        """Write down what is left."""
+        for stream, rest in self._partial.items():
+            if rest:
+                self._partial[stream] = b""
+                self._line(stream, rest)
+        if self._log:
+            self._log.close()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def stop_group(process: "subprocess.Popen[bytes]") -> None:
+    """TERM, then KILL, a process and its group; returns when the process is gone."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        try:
+            process.wait(GRACE_SECS)
+        except subprocess.TimeoutExpired:
+            continue
+        # The leader is gone; the rest of its group gets no grace of its own.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return
+
+
+def survivors(marker: str) -> list[int]:
+    """The live processes, other than this one, whose environment carries `marker` (codex's tools leave its group)."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARKER) == marker:
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def end_survivors(marker: str) -> list[int]:
+    """Kill what still carries `marker`; returns the pids that were found."""
+    found: list[int] = []
+    for _ in range(3):  # a process may fork while it is being looked for
+        alive = survivors(marker)
+        if not alive:
+            break
+        found += alive
+        for pid in alive:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+    return found

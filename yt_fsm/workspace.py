@@ -1,0 +1,59 @@
+"""The workspace: one temp folder a run, where all its work happens (§8.1); deleted no matter what."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one run's temp folder."""
+
+    folder: Path
+
+    @property
+    def clean(self) -> Path:
+        """The worker's own clone: commits and pushes come from here."""
+        return self.folder / "clean"
+
+    @property
+    def agent(self) -> Path:
+        """codex's clone; git never runs with its configuration."""
+        return self.folder / "agent"
+
+    @property
+    def check(self) -> Path:
+        """The tree that is evaluated: the base's files and the model's folder, no `.git`."""
+        return self.folder / "check"
+
+    @property
+    def home(self) -> Path:
+        """An empty HOME for code that nobody reviewed."""
+        return self.folder / "home"
+
+    @property
+    def tmp(self) -> Path:
+        """TMPDIR of everything the run starts."""
+        return self.folder / "tmp"
+
+    @property
+    def weights(self) -> Path:
+        """HF_HOME, where the environment names none."""
+        return self.folder / "huggingface"
+
+    def make(self) -> None:
+        """Create it, readable by this user only."""
+        self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        for folder in (self.home, self.tmp):
+            folder.mkdir(exist_ok=True)
+
+    def delete(self) -> None:
+        """Remove it whole; folders that were made read-only are opened first."""
+        if not self.folder.exists():
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            for path in [self.folder, *self.folder.rglob("*")]:
+                if path.is_dir() and not path.is_symlink():
+                    path.chmod(0o700)
+            shutil.rmtree(self.folder)
