@@ -54,4 +54,5 @@ MACHINE = Definition(
     ),
     base="ready",
     mark="in progress",
+    restore=setup.restore,
 )

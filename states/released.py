@@ -1,10 +1,8 @@
 """released: the issue is no longer this run's: the claim was lost, a person acted, or an operator gave it back."""
 
-from datetime import datetime, timezone
-
 from yt_fsm import publishing
 from yt_fsm.errors import GitHubError
-from yt_fsm.lease import CLAIM
+from yt_fsm.lease import CLAIM, stamp
 from yt_fsm.run import Run
 
 
@@ -46,10 +44,9 @@ def withdraw(run: Run) -> None:
 
 def end_claim(run: Run) -> None:
     """Edit the own claim with `released:`; somebody who deleted it has said the same."""
-    stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
         if run.lease.comment:
-            run.github.edit_comment(run.lease.comment, run.claim_text(released=stamp))
+            run.github.edit_comment(run.lease.comment, run.claim_text(released=stamp()))
     except GitHubError as problem:
         if problem.kind != "NOT_FOUND":
             raise

@@ -2,21 +2,18 @@
 
 import tempfile
 
-from yt_fsm import preflight, publishing
+from yt_fsm import preflight, publishing, work
 from yt_fsm.git import Repository, branch_name
 from yt_fsm.run import Run
 
 
 def enter(run: Run) -> str:
-    """On entry the issue is claimed and its text is sound; nothing is on disk yet.
+    """On entry the issue is claimed and its text is sound; of an earlier try nothing is used.
 
     Leaves `fetch`. Raises SetupError (`abort`) when a prerequisite broke since the preflight, when the clone fails,
     or when the branch exists on the remote (§8.4).
     """
-    if "workspace" not in run.facts:
-        run.settings.tmp_root.mkdir(parents=True, exist_ok=True)
-        run.fact("workspace", tempfile.mkdtemp(prefix=f"ytfsm-{run.run_id}-", dir=run.settings.tmp_root))
-    run.workspace.make()
+    make_workspace(run)
     preflight.require(run.shell, run.settings)
     run.board.verify()
     repository = Repository(run.shell, run.workspace.clean)
@@ -26,6 +23,38 @@ def enter(run: Run) -> str:
     repository.start_branch(branch)
     run.fact("branch", branch)
     repository.copy_for_agent(run.workspace.agent)
-    harness = run.workspace.clean / "scripts" / "run_eval.py"
-    preflight.require_harness(run.shell, harness, run.settings.repo)
+    preflight.require_harness(run.shell, run.workspace.clean / "scripts" / "run_eval.py", run.settings.repo)
     return "fetch"
+
+
+def make_workspace(run: Run) -> None:
+    """An empty workspace; always the same folder in a run's life, so that codex finds its thread's paths again."""
+    if "workspace" not in run.facts:
+        run.settings.tmp_root.mkdir(parents=True, exist_ok=True)
+        run.fact("workspace", tempfile.mkdtemp(prefix=f"ytfsm-{run.run_id}-", dir=run.settings.tmp_root))
+    run.workspace.delete()
+    run.workspace.make()
+
+
+def restore(run: Run, going_on: bool) -> None:
+    """After a crash or a stop: the clones, codex's work in them, and, to go on, the weights and the board.
+
+    A workspace that a kill left is used as it is; otherwise the work comes from the bundle that the stop made.
+    """
+    if "branch" not in run.facts:  # still in claimed or setup, which make everything themselves
+        return
+    space = run.workspace
+    if not ((space.clean / ".git").exists() and (space.agent / ".git").exists()):
+        make_workspace(run)
+        repository = Repository(run.shell, space.clean)
+        repository.clone(publishing.remote(run))
+        repository.git("checkout", "--quiet", "-B", run.facts["branch"], run.facts["base"])
+        repository.copy_for_agent(space.agent)
+        if work.wip(run).exists():
+            repository.put_back(work.wip(run), space.agent)
+    space.make()
+    if going_on and run.state != "download" and "revision" in run.facts:
+        work.download(run)
+    if going_on and run.state in ("bringup", "checking"):
+        run.board.acquire()
+        run.board.reset()

@@ -17,7 +17,8 @@ from typer.core import TyperGroup
 from . import machine as drawing
 from . import replay as replays
 from . import show, store
-from .errors import JournalDamaged, NotFound, PreflightFailed, Usage, YtfsmError
+from .errors import Exists, JournalDamaged, NotFound, PreflightFailed, Usage, YtfsmError
+from .lab.cli import app as lab
 from .machine import Definition
 
 Machines = dict[str, Definition]
@@ -103,7 +104,11 @@ def run(
         return
     worker = Worker(definition, settings, Shell(f"worker-{os.getpid()}", settings.redactor()))
     worker.listen()
-    outcome = worker.work(once=once, issue=_number(issue))
+    _say(worker.work(once=once, issue=_number(issue)), as_json)
+
+
+def _say(outcome: Any, as_json: bool) -> None:
+    """The last line of `run`, `resume` and `abandon`, and their exit code."""
     if as_json:
         typer.echo(json.dumps(outcome.as_json()))
     elif outcome.run_id is None:
@@ -142,6 +147,45 @@ def _number(issue: str | None) -> int | None:
     if not issue.lstrip("#").isdigit():
         raise Usage(f"--issue {issue}: must be an issue's number (a file only with --dry-run)")
     return int(issue.lstrip("#"))
+
+
+@app.command(epilog="Example: ytfsm resume 7f3c")
+def resume(ctx: typer.Context, run: RunArgument, as_json: Json = False) -> None:
+    """Go on with a run after a crash or a stop."""
+    from .recovery import resume as go_on
+
+    _take_over(ctx.obj, run, go_on, as_json)
+
+
+@app.command(epilog='Example: ytfsm abandon 7f3c --reason "wrong revision"')
+def abandon(
+    ctx: typer.Context,
+    run: RunArgument,
+    reason: Annotated[str, typer.Option(help="Why, for the issue and the journal.")],
+    as_json: Json = False,
+) -> None:
+    """End a run properly: work preserved, status set, workspace gone."""
+    from .recovery import abandon as end
+
+    _take_over(ctx.obj, run, lambda walked: end(walked, reason), as_json)
+
+
+def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool) -> None:
+    from . import settings as s
+    from .shell import Shell
+    from .worker import Worker
+
+    folder = store.find(_runs(), fragment)
+    reading = store.reading_of(folder)
+    if not reading.records:
+        raise JournalDamaged(f"the journal of {folder.name} has no header: {reading.detail}")
+    header = reading.records[0]
+    settings = s.load(system=header["system"])
+    worker = Worker(
+        _machine(machines, header["machine"]), settings, Shell(f"worker-{os.getpid()}", settings.redactor())
+    )
+    worker.listen()
+    _say(worker.take_over(folder, walk), as_json)
 
 
 @app.command(epilog="Example: ytfsm replay 7f3c --json")
@@ -273,7 +317,6 @@ def init_models(
 ) -> None:
     """Write the skeleton of a models repo: evaluation harness, issue forms, an example bringup."""
     from . import template
-    from .errors import Exists
 
     try:
         written = template.write(folder)
@@ -304,6 +347,24 @@ def init_board(
             typer.echo(f"{part.state:<8} {part.part}: {part.detail}")
     if check and any(part.state == "missing" for part in made):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: ytfsm demo")
+def demo(
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where everything goes (default: a new folder).")] = None,
+    model: Annotated[str, typer.Option(help="smollm2, or tiny for a quick look.")] = "smollm2",
+    as_json: Json = False,
+) -> None:
+    """One whole bringup in a lab: real gh, git, codex and transformers; no account and no card."""
+    import tempfile
+
+    from .lab.demo import demo as show_all
+
+    code = show_all(folder or Path(tempfile.mkdtemp(prefix="ytfsm-demo-")), model, as_json)
+    raise typer.Exit(code)
+
+
+app.add_typer(lab, name="lab")
 
 
 def _machine(machines: Machines, name: str) -> Definition:

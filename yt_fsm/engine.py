@@ -1,9 +1,9 @@
 """The engine: the one place that triggers events, turns errors into events, and cleans up."""
 
 import logging
-import traceback
+from collections.abc import Callable
 
-from . import record
+from . import record, work
 from .errors import (
     GitHubError,
     JournalBroken,
@@ -27,13 +27,18 @@ class Crashed(YtfsmError):
     """A bug of ours, or of a program's: the run's status is untouched and it can be resumed."""
 
 
-def walk(run: Run) -> None:
+def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
     """Walk a run until it is over, stopped, or only its outbox is left; always cleans up (§9.1 I).
 
+    `take_up` prepares a run that goes on; in a final state what is left is its outbox.
     Raises StopRequested when a signal asked, Crashed for an error that nothing here describes, JournalBroken when
     the journal's disk failed. In each case the run can be resumed, and its Status was not touched.
     """
     try:
+        if take_up:
+            take_up()
+            if run.final and not run.refused and not run.waiting:
+                step(run)
         while not run.final:
             step(run)
     except StopRequested as stop:
@@ -43,6 +48,8 @@ def walk(run: Run) -> None:
     except JournalBroken:
         raise
     except Exception as error:
+        import traceback
+
         run.journal.append("crashed", state=run.state, error=repr(error), traceback=traceback.format_exc())
         raise Crashed(
             f"run {run.run_id} (issue {run.issue.number}) crashed in `{run.state}`: {error!r}. Its record is in "
@@ -104,6 +111,16 @@ def settle(run: Run, problem: YtfsmError) -> None:
     log.warning("run_id=%s issue=%s publishing: %s", run.run_id, run.issue.number, str(problem).splitlines()[0])
 
 
+def _keep_unfinished(run: Run) -> None:
+    """Bundle the work of a run that will go on; a failure to do so must not keep the workspace alive."""
+    if run.final or run.shell.dry:
+        return
+    try:
+        work.keep_unfinished(run)
+    except YtfsmError as problem:
+        log.error("run_id=%s its unfinished work could not be kept: %s", run.run_id, problem)
+
+
 def deliver(run: Run) -> None:
     """Try the outbox of a run in a final state again: its state's work, in which every effect happens once."""
     run.waiting = None
@@ -120,6 +137,7 @@ def tear_down(run: Run) -> None:
     try:
         left = [] if run.shell.dry else end_survivors(run.run_id)
         if "workspace" in run.facts and run.workspace.folder.exists():
+            _keep_unfinished(run)
             run.workspace.delete()
             run.journal.append("cleanup", workspace=str(run.workspace.folder), killed=left)
         run.board.release()

@@ -8,7 +8,6 @@ base's. Metrics are believed only when the printed line and the private file agr
 from __future__ import annotations
 
 import json
-import secrets
 import shlex
 import shutil
 import time
@@ -149,6 +148,8 @@ class Evaluation:
 
     def _eval(self, case: Case, folder: Path, attempt: str) -> m.Metrics:
         """Run one evaluation and return its metrics. Raises CommandFailed or BadMetrics."""
+        import secrets
+
         nonce = secrets.token_hex(16)
         private = self.workspace.folder / f"metrics-{secrets.token_hex(4)}.json"
         argv = eval_argv(self.settings.python, self.brief, self.revision, case)
@@ -224,9 +225,9 @@ class Evaluation:
             if found[key] < least
         ]
         kl = found.get("kl")
-        if case.mode == "tt" and self.settings.kl_max is not None and isinstance(kl, int | float):
-            if kl > self.settings.kl_max:
-                low.append(f"the mean KL is {kl:.4f} and may be at most {self.settings.kl_max}")
+        most = self.settings.kl_max
+        if case.mode == "tt" and most is not None and isinstance(kl, int | float) and kl > most:
+            low.append(f"the mean KL is {kl:.4f} and may be at most {most}")
         return "; ".join(low)
 
     def _collect(self, repository: Repository, base: str, report: Report, attempt: str) -> None:

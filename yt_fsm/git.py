@@ -7,6 +7,7 @@ codex's files as a work tree instead, and the commit is made from an index that 
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ CLONE_SECS = 1800.0
 LOCAL_SECS = 600.0
 PUSH_SECS = 600.0
 TRAILER = "Ytfsm-Run"
+WIP = "refs/heads/ytfsm-unfinished"
 
 # What a tampered repository could use to run code on our side.
 _SAFE = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false", "protocol.ext.allow": "never"}
@@ -179,6 +181,28 @@ class Repository:
         if dirt:
             raise SetupError(f"the clean clone is not clean after the commit: {dirt[:500]}")
         return sha
+
+    def take_aside(self, agent: Path, base: str, file: Path) -> None:
+        """Bundle codex's whole tree, as `base` plus one commit, so that it outlives the workspace."""
+        self.changes(agent, base)
+        tree = self.git("write-tree", index=self.folder / ".git" / "ytfsm-all").out.strip()
+        sha = self.git("commit-tree", tree, "-p", base, "-m", "unfinished").out.strip()
+        self.git("update-ref", WIP, sha)
+        fresh = file.with_suffix(".new")
+        self.git("bundle", "create", "--quiet", str(fresh), f"{base}..{WIP}")
+        fresh.rename(file)
+
+    def put_back(self, file: Path, agent: Path) -> None:
+        """Make codex's files those of a bundle that `take_aside` made."""
+        self.git("fetch", "--quiet", "--force", str(file), f"{WIP}:{WIP}")
+        for path in agent.iterdir():
+            if path.name == ".git":
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        self.export(WIP, agent)
 
     def bundle(self, branch: str, base: str, file: Path) -> None:
         """Keep the branch's own commits as a file that outlives the workspace."""

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ TIMEOUT_SECS = 60.0
 TRIES = 6
 LONGEST_WAIT_SECS = 900.0  # a primary rate limit resets within the hour; the stop flag is read while waiting
 
-_SPREAD = re.compile(r"\.\.\.\s*([a-z]\w*)")
+_SPREAD = re.compile(r"\.\.\.\s*(?!on\b)([a-z]\w*)")
 _GONE = "The single select option Id does not belong to the field"
 _PASSING = ("RATE_LIMITED", "RATE_LIMIT", "SECONDARY", "5xx", "NETWORK")
 
@@ -436,6 +435,8 @@ def when(text: str) -> float:
 def _clock(headers: dict[str, str]) -> float:
     """GitHub's clock from the Date header; ours when there is none."""
     if "date" in headers:
+        from email.utils import parsedate_to_datetime
+
         return parsedate_to_datetime(headers["date"]).timestamp()
     return datetime.now(timezone.utc).timestamp()
 

@@ -2,10 +2,10 @@
 
 import threading
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from .errors import Lost, YtfsmError
+from .lease import stamp
 from .shell import StopFlag
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Heartbeat:
             try:
                 if _now() - self._last > ttl:
                     raise Lost("this worker slept for longer than its claim lives")
-                stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-                run.lease.beat(run.claim_text(heartbeat=stamp), self._forge)
+                run.lease.beat(run.claim_text(heartbeat=stamp()), self._forge)
                 self._last = _now()
                 (run.folder / "heartbeat").touch()
                 pause = ttl / 3

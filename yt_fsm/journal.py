@@ -174,6 +174,15 @@ class Journal:
             journal.append("repaired", detail=reading.detail)
         return journal
 
+    @staticmethod
+    def probe(path: Path) -> None:
+        """Raise Owned when a live process writes the journal."""
+        with path.open("rb") as file:
+            try:
+                _lock(file.fileno())
+            except OSError:
+                raise Owned(f"a live process writes {path}") from None
+
     def append(self, kind: str, **fields: Any) -> Record:
         """Write one record and return it; on return it is on disk.
 

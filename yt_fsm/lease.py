@@ -23,6 +23,7 @@ import random
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Protocol
 
 from .errors import GitHubError, Lost
@@ -84,6 +85,11 @@ def text(worker: str, system: str, run_id: str, timestamp: str, ttl: int, **more
     lines = [CLAIM, f"worker: {worker}", f"system: {system}", f"run_id: {run_id}", f"timestamp: {timestamp}"]
     lines += [f"ttl: {ttl}", *(f"{key}: {value}" for key, value in more.items())]
     return "\n".join(lines) + "\n"
+
+
+def stamp() -> str:
+    """Now, as claim comments carry it; for people, who see which clock it is: nothing is decided by it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def claims(comments: Iterable[Comment], default_ttl: float) -> list[Claim]:

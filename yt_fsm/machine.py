@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Enter = Callable[["Run"], str | None]
 """A state's work: runs when the state is entered and returns the event it leaves behind, None in a final state."""
 
+Restore = Callable[["Run", bool], None]
+"""Makes what the current state's work needs after a crash or a stop; the flag says whether that work will go on."""
+
 
 class Edge(NamedTuple):
     """One transition: `event` takes `source` to `dest`; the board's Status becomes `status` unless that is None."""
@@ -28,7 +31,8 @@ class Definition:
     """A machine: what `transitions` runs, what `ytfsm graph` draws and what replay checks a journal against.
 
     `states` maps each state to its work, in the order they are drawn; `base` and `mark` are the Project Status an
-    issue must have to be claimed and the one the claim gives it (None: the claim alone owns the issue).
+    issue must have to be claimed and the one the claim gives it (None: the claim alone owns the issue). `restore`
+    prepares a run that goes on in a state that is neither initial nor final.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Definition:
     rows: tuple[tuple[str, str | tuple[str, ...], str, str | None], ...]
     base: str
     mark: str | None
+    restore: Restore
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:

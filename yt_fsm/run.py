@@ -2,8 +2,8 @@
 
 import json
 import logging
+import os
 import platform
-import secrets
 import time
 from datetime import datetime, timezone
 from functools import cached_property
@@ -173,7 +173,7 @@ class Run:
 def new_id(system: str, issue: int) -> str:
     """A run id that sorts by time and names the issue: `20261122T034107Z-n300-i12-7f3c`."""
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    return f"{now}-{system}-i{issue}-{secrets.token_hex(2)}"
+    return f"{now}-{system}-i{issue}-{os.urandom(2).hex()}"
 
 
 def create(

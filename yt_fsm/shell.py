@@ -8,21 +8,21 @@ import contextlib
 import hashlib
 import logging
 import os
-import selectors
 import shlex
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from .errors import CommandFailed, SetupError, StopRequested
 from .redaction import Redactor
+
+if TYPE_CHECKING:
+    import subprocess  # imported where a process is started: commands that only read never start one
 
 log = logging.getLogger("ytfsm")
 
@@ -138,6 +138,9 @@ class Shell:
         run takes for stdout. Raises CommandFailed when `check` and the command did not exit 0; SetupError when the
         program is not there; what the stop flag carries when it is set and the command is `stoppable`.
         """
+        import subprocess
+        import tempfile
+
         if stoppable:
             self.stop.check()
         started = time.monotonic()
@@ -204,7 +207,7 @@ class _Pump:
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
+        process: "subprocess.Popen[bytes]",
         path: Path | None,
         redact: Redactor,
         on_line: Callable[[str], None] | None,
@@ -226,6 +229,8 @@ class _Pump:
         deadline = time.monotonic() + timeout
         heard = time.monotonic()
         ended: float | None = None
+        import selectors
+
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ, "out")
             selector.register(self.process.stderr, selectors.EVENT_READ, "err")
@@ -313,6 +318,8 @@ class _Pump:
 
 def stop_group(process: "subprocess.Popen[bytes]") -> None:
     """TERM, then KILL, a process and its group; returns when the process is gone."""
+    import subprocess
+
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
@@ -333,9 +340,9 @@ def survivors(marker: str) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(MARKER) == marker:
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process.pid)
+            marked = process.pid != os.getpid() and process.environ().get(MARKER) == marker
+            if marked and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
         except psutil.Error:
             continue
     return found

@@ -1,8 +1,11 @@
-"""The collaborators that several states build from a run: its evaluation and its codex."""
+"""What several states do with a run: its download, its evaluation, its codex, and keeping its unfinished work."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .isolation import environment
+from . import hub, progress
+from .git import Repository
+from .isolation import environment, hub_environment
 from .run import Run
 
 if TYPE_CHECKING:
@@ -27,10 +30,38 @@ def evaluation_of(run: Run) -> "Evaluation":
     )
 
 
+def download(run: Run) -> None:
+    """Have the model's weights on this disk; the first time its exact commit is pinned. Raises SetupError."""
+    brief, settings = run.brief, run.settings
+    with progress.bytes_of(f"downloading {brief.hf_model_id}") as show:
+        found = hub.download(
+            run.shell,
+            brief.hf_model_id,
+            run.facts.get("revision") or brief.hf_revision,
+            hub_environment(run.workspace),
+            settings.download_secs,
+            settings.min_free_gb * 1e9,
+            show,
+        )
+    run.fact("revision", found.sha)
+    run.fact("bytes", found.bytes)
+
+
+def wip(run: Run) -> Path:
+    """The bundle of codex's unfinished work."""
+    return run.artifacts / "wip.bundle"
+
+
+def keep_unfinished(run: Run) -> None:
+    """Before the workspace of an unfinished run goes: bundle all that codex wrote, wherever it wrote it."""
+    if run.state in ("bringup", "checking") and (run.workspace.agent / ".git").exists():
+        run.artifacts.mkdir(parents=True, exist_ok=True)
+        Repository(run.shell, run.workspace.clean).take_aside(run.workspace.agent, run.facts["base"], wip(run))
+
+
 def codex_of(run: Run) -> "Codex":
     """The run's codex, which goes on with the run's thread when there is one."""
     import os
-    from pathlib import Path
 
     from .agent import Codex
 

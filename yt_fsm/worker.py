@@ -4,13 +4,15 @@ import logging
 import random
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import engine, preflight
+from . import engine, preflight, recovery
 from . import run as runs
-from .errors import NotFound, SetupError, StopRequested, Usage
+from .errors import NotFound, SetupError, StopRequested, Usage, YtfsmError
 from .github import GitHub, Issue
 from .lease import claims, eligible
 from .machine import Definition
@@ -109,6 +111,7 @@ class Worker:
         Raises PreflightFailed before anything is claimed, StopRequested when a signal asked.
         """
         self._versions = preflight.versions(preflight.run(self.shell, self.github, self.settings))
+        self._recover()
         idle = 0
         while True:
             self.stop.check()
@@ -140,15 +143,28 @@ class Worker:
     def _was_claimed(run: Run) -> bool:
         return any(r["kind"] == "transition" and r["event"] == "claim" for r in run.journal.records)
 
+    def _recover(self) -> None:
+        """Go on with this machine's own unfinished runs, and clear away what the finished ones left."""
+        for folder in recovery.unfinished(self.settings, self.definition.name):
+            try:
+                run = recovery.open_run(folder, self.definition, self.settings, self.github, StopFlag())
+            except YtfsmError as problem:
+                log.warning("%s is left alone: %s", folder.name, problem)
+                continue
+            log.info("run_id=%s issue=%s goes on in `%s`", run.run_id, run.issue.number, run.state)
+            self._walk(run, recovery.resume)
+        for done in recovery.clean(self.settings):
+            log.info("cleared away: %s", done)
+
     def _pause(self, seconds: float) -> None:
         self._deliver()
         self.stop.wait(seconds)
 
-    def _walk(self, run: Run) -> None:
+    def _walk(self, run: Run, walk: Callable[[Run], None] = engine.walk) -> None:
         self._current = run
         try:
             self.stop.check()
-            engine.walk(run)
+            walk(run)
         finally:
             self._current = None
         self.last = outcome_of(run)
@@ -253,6 +269,13 @@ class Worker:
             why = f"worker {live[0]} holds it" if live else f"its status is {issue.status!r}"
             raise NotFound(f"{where} cannot be claimed: {why}; it must be {self.definition.base!r} and unclaimed")
         return issue
+
+    def take_over(self, folder: Path, walk: Callable[[Run], None]) -> Outcome:
+        """Go on with, or end, one run of this machine (`ytfsm resume`, `ytfsm abandon`)."""
+        run = recovery.open_run(folder, self.definition, self.settings, self.github, StopFlag())
+        self._walk(run, walk)
+        self._empty_outbox()
+        return outcome_of(run)
 
     def _start(self, issue: Issue) -> Run:
         stop = StopFlag()

@@ -1,0 +1,216 @@
+"""Recovery: going on with a run after a crash or a stop, ending one properly, and clearing away what is left.
+
+A journal whose lock is free has no live writer: the lock goes with the process, however it died.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import engine, store
+from . import run as runs
+from .errors import Lost, NotFound, Owned, Usage, Verdict
+from .github import GitHub, Issue
+from .journal import Journal
+from .lease import claims, stamp
+from .machine import Definition, reachable
+from .run import Run
+from .settings import Settings
+from .shell import MARKER, StopFlag
+from .workspace import Workspace
+
+log = logging.getLogger("ytfsm")
+
+CRASHES = 3  # in one state: then a person has to look
+
+
+def open_run(folder: Path, definition: Definition, settings: Settings, github: GitHub, stop: StopFlag) -> Run:
+    """Take a run over from its dead owner. Raises Owned, JournalDamaged, or Usage when it cannot go on.
+
+    The run's own settings are not used again, but for what identifies its issue: today's machine and today's
+    settings decide, as the operator may have mended them.
+    """
+    redact = settings.redactor()
+    journal = Journal.open(folder / "journal.jsonl", redact)
+    try:
+        header = journal.records[0]
+        if header["machine"] != definition.name:
+            raise Usage(f"{header['run_id']} is a run of the machine {header['machine']!r}")
+        if header["system"] != settings.system:
+            raise Usage(f"{header['run_id']} is of {header['system']} and this worker is {settings.system}")
+        if journal.records[-1]["kind"] == "end":
+            raise NotFound(f"{header['run_id']} is complete: there is nothing to go on with")
+        run = runs.assemble(definition, settings, journal, _issue(header["issue"]), github, stop, redact)
+        _still_valid(run, header)
+    except BaseException:
+        journal.close()
+        raise
+    return run
+
+
+def _still_valid(run: Run, header: dict[str, Any]) -> None:
+    """Raise Usage unless every edge that the run could still take exists unchanged today."""
+    then = reachable(header["machine_table"], run.state)
+    now = reachable(run.definition.table(), run.state)
+    changed = sorted(str(edge[0]) for edge in then - now)
+    if changed:
+        raise Usage(
+            f"the machine has changed since {run.run_id} began ({', '.join(changed)} from `{run.state}` on): it cannot "
+            f'go on; end it with `ytfsm abandon {run.run_id} --reason "…"`'
+        )
+
+
+def _issue(data: dict[str, Any]) -> Issue:
+    names = ("id", "number", "title", "body", "url", "item", "status")
+    return Issue(labels=tuple(data["labels"]), **{name: data[name] for name in names})
+
+
+def resume(run: Run) -> None:
+    """Go on with a run: claim first, then what its state needs, then the walk. Raises as `engine.walk`."""
+    run.journal.append("resumed", state=run.state, **runs.owner())
+    engine.walk(run, lambda: _take_up(run, going_on=True))
+
+
+def abandon(run: Run, reason: str) -> None:
+    """End a run properly: `give_up` from bringup and checking (work preserved), else `release`; a bid is withdrawn.
+
+    A run whose verdict stands and only is not published ends unpublished.
+    """
+    run.journal.append("resumed", state=run.state, abandon=reason, **runs.owner())
+    if run.final:
+        run.refused = f"abandoned: {reason}"
+        run.journal.append("refused", error=run.refused)
+        engine.tear_down(run)
+        return
+
+    def give_back() -> None:
+        _take_up(run, going_on=False)
+        if run.next_event is None:
+            event = next(e for e in ("give_up", "release", "lose") if run.definition.allows(e, run.state))
+            run.journal.append("verdict", state=run.state, event=event, error="Abandoned", text=f"abandoned: {reason}")
+            run.next_event = event
+
+    engine.walk(run, give_back)
+
+
+def _take_up(run: Run, going_on: bool) -> None:
+    """The lease (claim protocol, RESUME), then the state's surroundings; an error decides the next event."""
+    try:
+        if run.state == run.definition.initial:
+            raise Lost("the run had not won its claim when it ended")
+        _reclaim(run)
+        if not run.final:
+            run.definition.restore(run, going_on)
+    except Verdict as verdict:
+        if run.final:
+            engine.settle(run, verdict)
+        else:
+            engine.judge(run, verdict)
+
+
+def _reclaim(run: Run) -> None:
+    """First edit the own claim, then read: it must be alive and alone, and the card where this run left it."""
+    lease = run.lease
+    if lease.comment is None:
+        raise Lost("the run's claim comment is unknown")
+    terminal = [r["status"] for r in run.journal.records if r["kind"] == "transition" and r["status"]]
+    if run.effects.done("comment", terminal[-1] if terminal else ""):
+        return  # the issue was told: the claim is dead by that, and rightly so
+    lease.beat(run.claim_text(heartbeat=stamp()))
+    snapshot = run.github.snapshot(run.issue.id)
+    found = claims(snapshot.comments, run.settings.claim_ttl_secs)
+    others = [c.worker for c in found if c.run_id != run.run_id and not c.dead(snapshot.now)]
+    if others:
+        raise Lost(f"worker {others[0]} took the issue over")
+    if not snapshot.open:
+        raise Lost("somebody closed the issue")
+    if snapshot.status not in (run.definition.base, run.definition.mark, *terminal):
+        raise Lost(f"somebody moved the issue to {snapshot.status!r}")
+    run.heartbeat.start()
+
+
+def unfinished(settings: Settings, machine: str) -> Iterator[Path]:
+    """This machine's runs that nobody walks and that can go on, oldest first; damaged ones are named and left."""
+    host = runs.owner()["host"]
+    for folder in reversed(store.everyone(settings.runs)):
+        reading = store.reading_of(folder)
+        if reading.verdict == "corrupt" or not reading.records:
+            log.error("%s: its journal is damaged (%s); it is left alone", folder.name, reading.detail)
+            continue
+        header, last = reading.records[0], reading.records[-1]
+        owner = next(r for r in reversed(reading.records) if r["kind"] in ("header", "resumed"))
+        mine = header["machine"] == machine and header["system"] == settings.system and owner["host"] == host
+        if last["kind"] == "end" or not mine:
+            continue
+        if _crashes(reading.records) >= CRASHES:
+            log.error(
+                "%s crashed %d times in one state: see `ytfsm replay`, then resume or abandon", folder.name, CRASHES
+            )
+            continue
+        yield folder
+
+
+def _crashes(records: list[dict[str, Any]]) -> int:
+    """How often the run crashed since its last transition."""
+    count = 0
+    for record in reversed(records):
+        if record["kind"] == "transition":
+            break
+        count += record["kind"] == "crashed"
+    return count
+
+
+def clean(settings: Settings) -> list[str]:
+    """The janitor: remove what dead, finished runs left (workspaces, processes); says what. Live runs are not touched.
+
+    What an unfinished run left is its own to use when it goes on.
+    """
+    import os
+    import signal
+
+    done = []
+    for pid, run_id in _marked():
+        folder = settings.runs / run_id
+        if (folder / "journal.jsonl").exists() and not _alive(folder):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            done.append(f"process {pid} of {run_id}")
+    pattern = re.compile(r"ytfsm-(\d{8}T\d{6}Z-\w+-i\d+-[0-9a-f]{4})-")
+    for path in sorted(settings.tmp_root.glob("ytfsm-*")):
+        named = pattern.match(path.name)
+        folder = settings.runs / named[1] if named else None
+        if not folder or not (folder / "journal.jsonl").exists() or _alive(folder):
+            continue
+        reading = store.reading_of(folder)
+        if reading.verdict != "corrupt" and reading.records and reading.records[-1]["kind"] == "end":
+            Workspace(path).delete()
+            done.append(f"workspace {path}")
+    return done
+
+
+def _alive(folder: Path) -> bool:
+    """Whether some process writes the run's journal."""
+    try:
+        Journal.probe(folder / "journal.jsonl")
+    except Owned:
+        return True
+    return False
+
+
+def _marked() -> Iterator[tuple[int, str]]:
+    """Every process that a run started, with the run's id."""
+    import os
+
+    import psutil
+
+    for process in psutil.process_iter():
+        try:
+            marker = process.environ().get(MARKER, "")
+        except psutil.Error:
+            continue
+        if marker and process.pid != os.getpid():
+            yield process.pid, marker.split(":")[0]
