@@ -65,6 +65,7 @@ def fields(body: str) -> dict[str, str]:
     found: dict[str, str] = {}
     heading: str | None = None
     text: list[str] = []
+    fenced = False
 
     def close() -> None:
         if heading and heading not in found:
@@ -74,11 +75,14 @@ def fields(body: str) -> dict[str, str]:
 
     for line in _COMMENT.sub("", body.replace("\r\n", "\n").replace("\r", "\n")).split("\n"):
         title = _HEADING.match(line)
-        if title:
+        # In a fence `# …` is a comment; a form's own heading ends even a fence that nobody closed.
+        if title and (not fenced or (line.startswith("### ") and _field_named(title[1]))):
+            fenced = False
             close()
             heading, text = _field_named(title[1]), []
             continue
         if _FENCE.match(line):
+            fenced = not fenced
             continue
         pair = _PAIR.match(line)
         if pair and heading is None and pair[1].lower() in FIELDS:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .errors import Exists, JournalBroken, JournalDamaged, NotFound, Owned, SetupError
 
@@ -130,8 +130,10 @@ class Journal:
         if path.exists():
             raise Exists(f"there is a journal at {path} already")
         path.parent.mkdir(parents=True, exist_ok=True)
-        ballast = path.with_name("ballast")
-        ballast.write_bytes(os.urandom(BALLAST_BYTES))
+        try:
+            path.with_name("ballast").write_bytes(os.urandom(BALLAST_BYTES))
+        except OSError as problem:
+            raise SetupError(f"the disk that holds {path} is full or fails: {problem.strerror}") from None
         fresh = path.with_suffix(".new")
         fd = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o644)
         _lock(fd)
@@ -197,18 +199,15 @@ class Journal:
             "at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "mono": round(time.clock_gettime(time.CLOCK_BOOTTIME), 6),
             "kind": kind,
-            **fields,
+            **self._clean(fields),
             "prev": prev,
         }
-        body = json.dumps(self._clean(record), separators=(",", ":"), allow_nan=False).encode("ascii")
+        body = json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii")
         line = body[:-1] + b',"hash":"' + digest(body).encode() + b'"}\n'
-        try:
-            self._write(line)
-        except OSError as problem:
-            if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
+        if not self._write(line):
             self._free_ballast()
-            self._write(line)
+            if not self._write(line):
+                raise SetupError(f"the disk that holds {self.path} is full")
         record = json.loads(line)
         self.records.append(record)
         self._good += len(line)
@@ -223,26 +222,31 @@ class Journal:
     def _clean(self, value: Any) -> Any:
         """`value` with every string redacted and everything JSON has no word for as its string."""
         if isinstance(value, dict):
-            return {str(key): self._clean(item) for key, item in value.items()}
+            return {self._redact(str(key)): self._clean(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._clean(item) for item in value]
         if value is None or isinstance(value, bool | int | float):
             return value
         return self._redact(str(value))
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes) -> bool:
+        """Write and sync `line`; False when the disk is too full for it, and the file is as it was."""
         try:
             written = os.write(self._fd, line)
-            if written < len(line):
-                raise OSError(errno.ENOSPC, f"{written} of {len(line)} bytes written")
-        except OSError:
+        except OSError as problem:
             self._truncate()
-            raise
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                return False
+            self._fail(f"{self.path}: the disk failed to write ({problem}); nothing more is written")
+        if written < len(line):
+            self._truncate()
+            return False
         try:
             os.fdatasync(self._fd)
         except OSError as problem:
             # The kernel may have dropped the page and forgotten the error, so a second try would lie.
             self._fail(f"{self.path}: the disk failed to sync ({problem}); nothing more is written")
+        return True
 
     def _truncate(self) -> None:
         try:
@@ -250,14 +254,14 @@ class Journal:
         except OSError as problem:
             self._fail(f"{self.path}: the disk failed to truncate ({problem}); nothing more is written")
 
-    def _fail(self, text: str) -> None:
+    def _fail(self, text: str) -> NoReturn:
         self._broken = text
         raise JournalBroken(text) from None
 
     def _free_ballast(self) -> None:
         ballast = self.path.with_name("ballast")
         if not ballast.exists():
-            raise SetupError(f"the disk that holds {self.path} is full") from None
+            raise SetupError(f"the disk that holds {self.path} is full")
         ballast.unlink()
         self.full = True
 

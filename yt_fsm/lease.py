@@ -99,7 +99,8 @@ def claims(comments: Iterable[Comment], default_ttl: float) -> list[Claim]:
     for comment in comments:
         if comment.association not in TRUSTED or comment.first_line not in (CLAIM, STATUS):
             continue
-        fields = dict(_FIELD.findall(comment.body.replace("\r\n", "\n")))
+        # The first of each name counts: further down a [yt-status] quotes what programs printed.
+        fields = dict(reversed(_FIELD.findall(comment.body.replace("\r\n", "\n"))))
         if not fields.get("run_id"):
             continue
         if comment.first_line == STATUS:

@@ -29,9 +29,12 @@ def _load(text: str) -> Metrics:
     def refuse(word: str) -> float:
         raise BadMetrics(f"the metrics contain {word}")
 
+    def finite(word: str) -> float:
+        return value if math.isfinite(value := float(word)) else refuse(word)
+
     try:
-        data = json.loads(text, parse_constant=refuse)
-    except ValueError as problem:
+        data = json.loads(text, parse_constant=refuse, parse_float=finite)
+    except (ValueError, RecursionError) as problem:
         raise BadMetrics(f"the metrics are not JSON ({problem}): {text[:200]}") from None
     if not isinstance(data, dict):
         raise BadMetrics(f"the metrics are not an object: {text[:200]}")
@@ -45,7 +48,7 @@ def check(data: Metrics) -> Metrics:
         raise BadMetrics(f"the metrics lack {', '.join(missing)}")
     for key in ("top1", "top5"):
         value = data[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise BadMetrics(f"the metrics' {key} is {value!r}, not a number")
         if not 0 <= value <= 1:
             raise BadMetrics(f"the metrics' {key} is {value!r}, not between 0 and 1")

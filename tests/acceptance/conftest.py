@@ -1,0 +1,113 @@
+"""Driving the installed `ytfsm` inside a lab, as an operator would."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yt_fsm.lab.serving import Running, running_lab
+
+YTFSM = shutil.which("ytfsm", path=sysconfig.get_path("scripts")) or str(Path(sys.executable).with_name("ytfsm"))
+
+
+@dataclass
+class Finished:
+    """A command that ended: its exit code, its output, and the last line of stdout as JSON."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out.strip().splitlines()[-1])
+
+
+class World:
+    """A lab with one worker's machine, and what a test asks of them."""
+
+    def __init__(self, lab: Running, folder: Path) -> None:
+        self.lab, self.folder = lab, folder
+        self.act("move_card", issue=1, status="assessing")  # the lab's own first issue; each test seeds its own
+        self.env = {**lab.env, "YT_WRITE_GAP_SECS": "0", "YT_BACKOFF_SECS": "0", "YT_MAX_ATTEMPTS": "2"}
+
+    def act(self, deed: str, **detail: Any) -> Any:
+        """A person does something on GitHub."""
+        return self.lab.ask("POST", "/act", {"do": deed, **detail})
+
+    def ytfsm(self, *argv: str, timeout: float = 180, **env: str) -> Finished:
+        done = subprocess.run(
+            [YTFSM, *argv], env={**self.env, **env}, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def work(self, *argv: str, **env: str) -> Finished:
+        return self.ytfsm("run", "--system", "n300", "--once", "--json", *argv, **env)
+
+    def seed(self, **asked: Any) -> int:
+        return self.lab.seed(**{"prefill_len": 32, "decode_len": 16, **asked})
+
+    def issue(self, number: int) -> dict[str, Any]:
+        return next(issue for issue in self.lab.state()["issues"] if issue["number"] == number)
+
+    def comments(self, number: int, first_line: str) -> list[str]:
+        bodies = [comment["body"].replace("\r\n", "\n") for comment in self.issue(number)["comments"]]
+        return [body for body in bodies if body.split("\n", 1)[0] == first_line]
+
+    def branches(self) -> list[str]:
+        return sorted(b["name"] for b in self.lab.state()["branches"] if b["name"] != "main")
+
+    def replay(self, run_id: str) -> dict[str, Any]:
+        done = self.ytfsm("replay", run_id, "--json")
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+
+    def run_folder(self, run_id: str) -> Path:
+        return Path(self.env["YTFSM_HOME"]) / "runs" / run_id
+
+    def workspaces(self) -> list[str]:
+        root = Path(self.env["YT_TMP_ROOT"])
+        return [path.name for path in root.glob("ytfsm-*")] if root.exists() else []
+
+    def left_running(self, run_id: str) -> list[int]:
+        from yt_fsm.shell import survivors
+
+        return survivors(run_id) + survivors(f"{run_id}:github")
+
+    def nothing_is_left(self, run_id: str) -> None:
+        assert self.workspaces() == []
+        assert self.left_running(run_id) == []
+
+
+@pytest.fixture
+def enter(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Opens labs, and closes them after the test."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def open_lab(**choices: Any) -> World:
+            folder = tmp_path / "lab"
+            lab = stack.enter_context(running_lab(folder, model="tiny", **choices))
+            return World(lab, folder)
+
+        yield open_lab
+
+
+@pytest.fixture
+def world(enter: Callable[..., World]) -> World:
+    return enter(script="bringup")
+
+
+def field(body: str, name: str) -> str:
+    found = re.search(rf"^{name}: (.*)$", body, re.MULTILINE)
+    assert found, f"no {name!r} in:\n{body}"
+    return found[1]

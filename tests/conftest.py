@@ -1,0 +1,159 @@
+"""What the tests of the core share: a bare environment, programs on PATH, a shell, settings, and gh's far end."""
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+from yt_fsm.github import GitHub
+from yt_fsm.journal import Journal
+from yt_fsm.redaction import Redactor
+from yt_fsm.settings import Settings
+from yt_fsm.shell import Result, Shell
+
+# Two cores that others use too: a slow example is no error, and a run leaves no database behind.
+hypothesis.settings.register_profile(
+    "ytfsm", deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("ytfsm")
+
+OURS = ("YT_", "YTFSM_", "HF_", "GH_", "GITHUB_", "CODEX_", "GIT_")
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An environment that says nothing: no settings, no logins, a HOME and a current folder of its own."""
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("YTFSM_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(home)
+    return home
+
+
+@pytest.fixture
+def settings(bare: Path, tmp_path: Path) -> Callable[..., Settings]:
+    """Makes settings; what is not given has its default."""
+
+    def make(**given: Any) -> Settings:
+        places = {"home": tmp_path / "state", "tmp_root": tmp_path / "tmp"}
+        return Settings(**{"system": "n300", "worker_name": "bench-7", "write_gap_secs": 0, **places, **given})
+
+    return make
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Puts a program on PATH, before all others; `python` text runs in this Python, other text in sh."""
+    folder = tmp_path / "bin"
+
+    def make(name: str, text: str) -> Path:
+        folder.mkdir(exist_ok=True)
+        file = folder / name
+        first = "" if text.startswith("#!") else f"#!{sys.executable}\n"
+        file.write_text(first + text)
+        file.chmod(file.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        if not os.environ["PATH"].startswith(f"{folder}:"):
+            monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        return file
+
+    return make
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """A shell with logs and no journal; `shell.noted` has what it would journal."""
+    noted: list[dict[str, object]] = []
+    made = Shell("test-run", Redactor(), tmp_path / "logs", noted.append)
+    made.noted = noted  # type: ignore[attr-defined]
+    return made
+
+
+class Wire(Shell):
+    """gh's far end as a plain function: `answer(query name, variables)` returns a result, or raw `(code, stdout)`.
+
+    `calls` lists the names of the documents that were sent, in order, and of other commands their argv.
+    """
+
+    def __init__(self, answer: Callable[[str, dict[str, Any]], Any]) -> None:
+        super().__init__("wire", Redactor())
+        self.answer = answer
+        self.calls: list[Any] = []
+        self.sent: list[dict[str, Any]] = []
+
+    def logged(self, *_: Any, **__: Any) -> "Shell":
+        """A run's shell talks to the same far end."""
+        return self
+
+    def quiet(self, *_: Any, **__: Any) -> "Shell":
+        """So does the heartbeat's."""
+        return self
+
+    def run(self, argv: list[str], **options: Any) -> Result:
+        """Answer a command without starting it."""
+        if argv[:2] == ["gh", "api"] and "graphql" in argv:
+            payload = json.loads(options["input"])
+            name = str(options["name"]).removeprefix("gh-")
+            self.calls.append(name)
+            self.sent.append(payload["variables"])
+            answered = self.answer(name, payload["variables"])
+        else:
+            self.calls.append(argv)
+            answered = self.answer(" ".join(argv), options)
+        if isinstance(answered, Result):
+            return answered
+        code, out = answered if isinstance(answered, tuple) else (0, http(200, {"data": answered}))
+        tail = out if code else ""
+        result = Result(argv, code, out, tail, 0.0, None)
+        if options.get("check", True) and not result.ok:
+            raise result.failed()
+        return result
+
+
+def http(status: int, body: Any, **headers: str) -> str:
+    """What `gh api -i` prints for an answer."""
+    lines = [f"HTTP/2.0 {status} Whatever", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines) + "\r\n\r\n" + (body if isinstance(body, str) else json.dumps(body))
+
+
+@pytest.fixture
+def answered() -> Callable[..., str]:
+    """Writes an answer as `gh api -i` prints it."""
+    return http
+
+
+@pytest.fixture
+def wired() -> Callable[..., GitHub]:
+    """Makes a GitHub whose far end is a plain function; its shell is the Wire."""
+
+    def make(answer: Callable[[str, dict[str, Any]], Any], number: int | None = 7, title: str | None = None) -> GitHub:
+        return GitHub(Wire(answer), "yieldthought", "ttnn_models", number, title, 0.0)
+
+    return make
+
+
+@pytest.fixture
+def journals(tmp_path: Path) -> Callable[..., Journal]:
+    """Starts journals, each in a run's folder of its own."""
+    made: list[Journal] = []
+
+    def make(name: str = "20261122T034107Z-n300-i12-7f3c", **header: Any) -> Journal:
+        folder = tmp_path / "state" / "runs" / name
+        journal = Journal.create(folder / "journal.jsonl", **{"run_id": name, **header})
+        made.append(journal)
+        return journal
+
+    yield make  # type: ignore[misc]
+    for journal in made:
+        journal.close()

@@ -1,0 +1,176 @@
+"""Effects: once each, with an intent before and a done after, and never repeated blindly."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yt_fsm import effects as module
+from yt_fsm.effects import Effects
+from yt_fsm.errors import GitHubError, StopRequested
+from yt_fsm.journal import Journal
+from yt_fsm.shell import StopFlag
+
+UNKNOWN = GitHubError("502", "5xx", landed=None)
+
+
+class World:
+    """The outside: what is there, and what was done to it."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.there: dict[str, Any] | None = None
+        self.applied: list[int] = []
+        self.looked = 0
+        self.answers = list(answers)  # an exception to raise, or True when it lands all the same
+
+    def apply(self, intent: dict[str, Any]) -> dict[str, Any]:
+        self.applied.append(intent["seq"])
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, tuple):  # lands, and the answer is lost
+            self.there = {"id": 1}
+            raise answer[0]
+        if isinstance(answer, Exception):
+            raise answer
+        self.there = {"id": 1}
+        return {"id": 1}
+
+    def observe(self, _: dict[str, Any]) -> dict[str, Any] | None:
+        self.looked += 1
+        return self.there
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    made = Journal.create(tmp_path / "run" / "journal.jsonl", run_id="r")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def once(journal: Journal) -> Callable[[World], dict[str, Any]]:
+    effects = Effects(journal, StopFlag(), settle=0.0)
+    return lambda world: effects.once("comment", "failed", world.apply, world.observe)
+
+
+def kinds(journal: Journal) -> list[str]:
+    return [r["kind"] for r in journal.records[1:]]
+
+
+def test_an_effect_is_an_intent_then_the_deed_then_done(journal: Journal, once: Callable[..., Any]) -> None:
+    world = World()
+    assert once(world) == {"id": 1}
+    assert kinds(journal) == ["effect.intent", "effect.done"]
+    assert world.applied == [1], "apply sees the intent that is on disk already"
+    assert journal.records[2]["result"] == {"id": 1}
+
+
+def test_what_is_done_is_not_done_again(journal: Journal, once: Callable[..., Any]) -> None:
+    world = World()
+    once(world)
+    assert once(world) == {"id": 1}
+    assert len(world.applied) == 1
+    assert kinds(journal) == ["effect.intent", "effect.done"]
+
+
+def test_what_is_done_is_known_after_a_restart(journal: Journal, once: Callable[..., Any]) -> None:
+    once(World())
+    journal.close()
+    again = Journal.open(journal.path)
+    world = World()
+    assert Effects(again, StopFlag()).once("comment", "failed", world.apply, world.observe) == {"id": 1}
+    assert world.applied == []
+    again.close()
+
+
+def test_an_intent_without_done_is_looked_for_before_anything_else(
+    journal: Journal, once: Callable[..., Any]
+) -> None:
+    journal.append("effect.intent", effect="comment", key="failed")
+    world = World()
+    world.there = {"id": 9}
+    assert once(world) == {"id": 9}
+    assert world.applied == []
+    assert kinds(journal) == ["effect.intent", "effect.done"]
+
+
+def test_an_intent_that_never_landed_is_applied_again(journal: Journal, once: Callable[..., Any]) -> None:
+    journal.append("effect.intent", effect="comment", key="failed")
+    world = World()
+    assert once(world) == {"id": 1}
+    assert world.looked == 1
+    assert kinds(journal) == ["effect.intent", "effect.intent", "effect.done"]
+
+
+def test_absence_counts_only_after_reads_have_settled(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class Patient(StopFlag):
+        def wait(self, seconds: float) -> None:
+            now[0] += seconds
+            if now[0] > 30:
+                world.there = {"id": 5}  # the lagging read shows it at last
+
+    monkeypatch.setattr(module, "age", lambda record: now[0])
+    journal.append("effect.intent", effect="comment", key="failed")
+    world = World()
+    assert Effects(journal, Patient()).once("comment", "failed", world.apply, world.observe) == {"id": 5}
+    assert world.applied == []
+    assert world.looked > 5
+
+
+def test_a_lost_answer_is_looked_for_and_not_repeated(journal: Journal, once: Callable[..., Any]) -> None:
+    world = World((UNKNOWN,))
+    assert once(world) == {"id": 1}
+    assert len(world.applied) == 1
+    assert kinds(journal) == ["effect.intent", "effect.unknown", "effect.done"]
+    assert "502" in journal.records[2]["error"]
+
+
+def test_a_lost_write_is_written_again_when_it_is_surely_not_there(
+    journal: Journal, once: Callable[..., Any]
+) -> None:
+    world = World(UNKNOWN)
+    assert once(world) == {"id": 1}
+    assert len(world.applied) == 2
+    assert world.looked >= 1
+
+
+def test_a_refusal_is_no_riddle(journal: Journal, once: Callable[..., Any]) -> None:
+    world = World(GitHubError("no", "FORBIDDEN"))
+    with pytest.raises(GitHubError, match="no"):
+        once(world)
+    assert world.looked == 0
+    assert kinds(journal) == ["effect.intent"]
+
+
+def test_two_keys_are_two_effects(journal: Journal) -> None:
+    effects = Effects(journal, StopFlag(), settle=0.0)
+    world = World()
+    effects.once("status", "in progress", world.apply, world.observe)
+    world.there = None
+    effects.once("status", "failed", world.apply, world.observe)
+    assert len(world.applied) == 2
+    assert effects.done("status", "failed") == {"id": 1}
+    assert effects.done("status", "ready") is None
+
+
+def test_what_was_begun_and_not_finished_is_pending(journal: Journal, once: Callable[..., Any]) -> None:
+    effects = Effects(journal, StopFlag())
+    once(World())
+    journal.append("effect.intent", effect="push", key="branch")
+    assert [(r["effect"], r["key"]) for r in effects.pending()] == [("push", "branch")]
+
+
+def test_a_stop_ends_the_waiting(journal: Journal) -> None:
+    stop = StopFlag()
+    stop.set(StopRequested("stopped by SIGTERM", 0))
+    journal.append("effect.intent", effect="comment", key="failed")
+    world = World()
+    with pytest.raises(StopRequested):
+        Effects(journal, stop).once("comment", "failed", world.apply, world.observe)
+    assert world.applied == []
+
+
+def test_an_old_intent_is_old() -> None:
+    assert module.age({"at": "2020-01-01T00:00:00.000000Z"}) > 86400

@@ -1,0 +1,384 @@
+"""The lease: what counts as a claim, who may bid, who has won, and who has to stop (the claim protocol)."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yt_fsm import lease
+from yt_fsm.errors import GitHubError, Lost
+from yt_fsm.github import Comment, Snapshot
+from yt_fsm.lease import Lease, claims, eligible, judge, text
+
+TTL = 3600.0
+T0 = 1_790_000_000.0
+
+
+def comment(body: str, at: float = 0.0, edited: float | None = None, by: str = "MEMBER", number: int = 0) -> Comment:
+    created = T0 + at
+    last = created if edited is None else T0 + edited
+    return Comment(f"C{number or body}", number, body, "bot", by, created, last)
+
+
+def claim(run_id: str, at: float = 0.0, edited: float | None = None, by: str = "MEMBER", **more: str) -> Comment:
+    body = text("w", "n300", run_id, "2026-11-22T03:41:07Z", 3600, **more)
+    return dataclasses.replace(comment(body, at, edited, by), id=f"C-{run_id}")
+
+
+def ended(run_id: str, at: float = 0.0, by: str = "MEMBER") -> Comment:
+    return comment(f"[yt-status]\nstatus: failed\nrun_id: {run_id}\n\nIt did not work.\n", at, by=by)
+
+
+def snapshot(*comments: Comment, status: str | None = "ready", is_open: bool = True, **more: Any) -> Snapshot:
+    told = {"total": len(comments), "now": T0 + 100, "item": "I", **more}
+    return Snapshot(open=is_open, status=status, comments=comments, **told)
+
+
+# --- what a claim is
+
+
+def test_a_claim_comment_has_the_specs_lines_and_then_ours() -> None:
+    """§6.1."""
+    assert text("bench-7", "n300", "run-1", "2026-11-22T03:41:07Z", 3600, heartbeat="later") == (
+        "[yt-claim]\nworker: bench-7\nsystem: n300\nrun_id: run-1\ntimestamp: 2026-11-22T03:41:07Z\nttl: 3600\n"
+        "heartbeat: later\n"
+    )
+
+
+def test_a_claim_is_read_back_as_it_was_written() -> None:
+    (found,) = claims([claim("run-1", at=10, edited=40)], TTL)
+    assert found == lease.Claim("C-run-1", "run-1", "w", 3600.0, T0 + 10, T0 + 40, ended=False)
+
+
+WORKER = st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=1, max_size=20)
+
+
+@given(worker=WORKER, ttl=st.integers(1, 10**6), crlf=st.booleans())
+def test_any_worker_name_survives_the_round_trip_through_crlf(worker: str, ttl: int, crlf: bool) -> None:
+    body = text(worker, "lb", "run-1", "now", ttl)
+    (found,) = claims([comment(body.replace("\n", "\r\n") if crlf else body)], 1.0)
+    assert (found.worker, found.run_id, found.ttl) == (worker, "run-1", float(ttl))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        " [yt-claim]\nrun_id: a",
+        "[yt-claim] \nrun_id: a",
+        "> [yt-claim]\nrun_id: a",
+        "I saw\n[yt-claim]\nrun_id: a",
+        "[YT-CLAIM]\nrun_id: a",
+        "[yt-claim]",
+        "[yt-claim]\nrun_id:",
+        "[yt-claim]\nrun_id:   \nworker: w",
+        "",
+    ],
+)
+def test_what_is_not_exactly_a_claim_is_none(body: str) -> None:
+    assert claims([comment(body)], TTL) == []
+
+
+@pytest.mark.parametrize("by", ["OWNER", "MEMBER", "COLLABORATOR"])
+def test_those_who_may_claim(by: str) -> None:
+    assert len(claims([claim("a", by=by)], TTL)) == 1
+    assert claims([claim("a"), ended("a", by=by)], TTL)[0].ended
+
+
+@pytest.mark.parametrize("by", ["CONTRIBUTOR", "FIRST_TIME_CONTRIBUTOR", "NONE", "MANNEQUIN", ""])
+def test_a_strangers_claim_and_status_do_not_count(by: str) -> None:
+    assert claims([claim("a", by=by)], TTL) == []
+    assert not claims([claim("a"), ended("a", by=by)], TTL)[0].ended
+
+
+def test_a_claim_without_a_ttl_has_the_default_one() -> None:
+    (found,) = claims([comment("[yt-claim]\nworker: x\nsystem: n300\nrun_id: a\ntimestamp: now")], 77.0)
+    assert found.ttl == 77.0
+    (found,) = claims([comment("[yt-claim]\nrun_id: a\nttl: soon")], 77.0)
+    assert found.ttl == 77.0
+
+
+def test_a_claim_dies_by_silence_by_release_or_by_a_status() -> None:
+    fresh, beaten, released = claims([claim("a"), claim("b", edited=3000), claim("c", released="now")], TTL)
+    assert not fresh.dead(T0 + 3600)
+    assert fresh.dead(T0 + 3600.1)
+    assert not beaten.dead(T0 + 6600)
+    assert beaten.dead(T0 + 6600.1)
+    assert released.dead(T0)
+    assert claims([claim("a"), ended("a")], TTL)[0].dead(T0)
+
+
+def test_a_status_names_the_run_that_it_ends() -> None:
+    found = claims([claim("a"), claim("b"), ended("b")], TTL)
+    assert [c.ended for c in found] == [False, True]
+
+
+def test_a_status_comment_needs_its_status() -> None:
+    assert not claims([claim("a"), comment("[yt-status]\nrun_id: a\n")], TTL)[0].ended
+
+
+def test_what_a_log_quoted_in_a_comment_says_is_not_the_comments_own_field() -> None:
+    """A terminal comment carries the last lines of programs that nobody reviewed."""
+    quoting = comment(
+        "[yt-status]\nstatus: failed\nrun_id: a\n\n```\nrun_id: b\nstatus:\nreleased: now\n```\n\nworker: w · journal\n"
+    )
+    found = claims([claim("a"), claim("b"), quoting], TTL)
+    assert [(c.run_id, c.ended) for c in found] == [("a", True), ("b", False)]
+
+
+# --- LOOK
+
+
+@pytest.mark.parametrize(
+    ("status", "comments", "expected"),
+    [
+        ("ready", [], True),
+        ("ready", [claim("a")], False),
+        ("ready", [claim("a"), ended("a")], True),
+        ("ready", [claim("a", released="now")], True),
+        ("ready", [claim("a", at=-4000)], True),
+        ("ready", [claim("a", at=-9000, edited=-100)], False),
+        ("ready", [claim("a", at=-4000), claim("b")], False),
+        ("in progress", [], False),
+        ("in progress", [claim("a", at=-4000)], True),
+        ("in progress", [claim("a")], False),
+        ("in progress", [claim("a"), ended("a")], True),
+        ("in progress", [comment("hello")], False),
+        ("failed", [], False),
+        ("done", [claim("a", at=-4000)], False),
+        ("setup error", [], False),
+        (None, [], False),
+    ],
+)
+def test_who_may_bid(status: str | None, comments: list[Comment], expected: bool) -> None:
+    assert eligible(status, comments, T0, "ready", "in progress", TTL) is expected
+
+
+def test_without_a_mark_only_the_base_can_be_claimed() -> None:
+    assert eligible("in review", [], T0, "in review", None, TTL)
+    assert not eligible("in progress", [claim("a", at=-4000)], T0, "in review", None, TTL)
+
+
+# --- VERIFY
+
+
+def verdict(given: Snapshot, seen: str = "ready", mark: str | None = "in progress", base: str = "ready") -> str:
+    return judge(given, "me", base, mark, seen, TTL)[0]
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [
+        (snapshot(claim("me")), "won"),
+        (snapshot(comment("hello"), claim("me"), comment("nice")), "won"),
+        (snapshot(claim("old", at=-4000), claim("me")), "won"),
+        (snapshot(claim("old"), ended("old"), claim("me")), "won"),
+        (snapshot(), "again"),
+        (snapshot(claim("other")), "again"),
+        (snapshot(claim("me"), total=2), "again"),
+        (snapshot(claim("other"), claim("me")), "withdraw"),
+        (snapshot(claim("me"), claim("other")), "wait"),
+        (snapshot(claim("me"), claim("other", released="now")), "withdraw"),
+        (snapshot(claim("me"), claim("other"), ended("other")), "withdraw"),
+        (snapshot(claim("me", released="now")), "withdraw"),
+        (snapshot(claim("me"), ended("me")), "withdraw"),
+        (snapshot(claim("me"), status="failed"), "withdraw"),
+        (snapshot(claim("me"), status=None), "withdraw"),
+        (snapshot(claim("me"), status="in progress"), "withdraw"),
+        (snapshot(claim("me"), is_open=False), "withdraw"),
+        (snapshot(claim("me"), claim("other", by="NONE")), "won"),
+        (snapshot(claim("other", by="NONE"), claim("me")), "won"),
+    ],
+)
+def test_one_read_decides_a_bid(given_: Snapshot, expected: str) -> None:
+    assert verdict(given_) == expected
+
+
+def test_an_issue_that_a_dead_worker_marked_can_be_won() -> None:
+    taken = snapshot(claim("dead", at=-4000), claim("me"), status="in progress")
+    assert verdict(taken, seen="in progress") == "won"
+    assert verdict(taken, seen="ready") == "withdraw", "somebody marked it since we looked"
+
+
+def test_the_specs_literal_rule_would_have_two_winners() -> None:
+    """§6.2 alone: each of the two is the latest claim when it verifies. Here the second one is refused."""
+    first = snapshot(claim("a", at=0))
+    both = snapshot(claim("a", at=0), claim("b", at=1))
+    assert judge(first, "a", "ready", "in progress", "ready", TTL)[0] == "won"
+    assert judge(both, "b", "ready", "in progress", "ready", TTL)[0] == "withdraw"
+
+
+def test_claims_are_dead_by_githubs_clock_not_ours() -> None:
+    """The reference is when our own bid was created, so a wrong local clock changes nothing."""
+    assert verdict(snapshot(claim("old", at=0), claim("me", at=3601))) == "won"
+    assert verdict(snapshot(claim("old", at=0), claim("me", at=3599))) == "withdraw"
+
+
+@given(
+    ages=st.lists(st.tuples(st.integers(-8000, 0), st.booleans()), max_size=5),
+    place=st.integers(0, 5),
+    status=st.sampled_from(["ready", "in progress", "failed", None]),
+)
+def test_a_bid_wins_only_as_the_sole_live_claim_which_is_also_the_latest(
+    ages: list[tuple[int, bool]], place: int, status: str | None
+) -> None:
+    others = [claim(f"o{n}", at=at, **({"released": "x"} if gone else {})) for n, (at, gone) in enumerate(ages)]
+    place = min(place, len(others))
+    bids = [*others[:place], claim("me"), *others[place:]]
+    if verdict(snapshot(*bids, status=status)) == "won":
+        assert status == "ready"
+        live = [c.run_id for c in claims(bids, TTL) if not c.dead(T0)]
+        assert live == ["me"]
+        assert claims(bids, TTL)[-1].run_id == "me"
+
+
+# --- a lease at work
+
+
+class Clock:
+    """Waits by moving on."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.waits: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.time += seconds
+
+
+class Forge:
+    """Answers reads from a list; the last one for ever."""
+
+    def __init__(self, *reads: Snapshot) -> None:
+        self.reads = list(reads)
+        self.deleted: list[str] = []
+        self.edits: list[tuple[str, str]] = []
+        self.fault: Exception | None = None
+
+    def snapshot(self, issue: str, before: str | None = None) -> Snapshot:
+        return self.reads.pop(0) if len(self.reads) > 1 else self.reads[0]
+
+    def comment(self, issue: str, body: str) -> Comment:
+        raise AssertionError
+
+    def edit_comment(self, comment: str, body: str) -> None:
+        if self.fault:
+            raise self.fault
+        self.edits.append((comment, body))
+
+    def delete_comment(self, comment: str) -> None:
+        self.deleted.append(comment)
+
+
+@pytest.fixture
+def held() -> Callable[..., Lease]:
+    def make(*reads: Snapshot, ttl: int = 3600) -> Lease:
+        made = Lease(Forge(*reads), Clock(), "issue", "me", ttl)
+        made.bid_at = made.clock.now()
+        return made
+
+    return make
+
+
+def test_a_stale_read_is_asked_again(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(), snapshot(), snapshot(claim("me")))
+    lease_.verify("ready", "in progress", "ready")
+    assert len(lease_.clock.waits) == 2  # type: ignore[attr-defined]
+
+
+def test_a_bid_that_stays_invisible_is_lost_after_a_minute(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot())
+    with pytest.raises(Lost, match="our bid is not visible yet, for 6"):
+        lease_.verify("ready", "in progress", "ready")
+
+
+def test_a_later_bid_is_waited_for_with_patience(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("me"), claim("other")), snapshot(claim("me")))
+    lease_.verify("ready", "in progress", "ready")
+    (waited,) = lease_.clock.waits  # type: ignore[attr-defined]
+    assert 1 <= waited <= 3
+
+
+def test_patience_ends(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("me"), claim("other")))
+    with pytest.raises(Lost, match="a later bid is live, for 9"):
+        lease_.verify("ready", "in progress", "ready")
+
+
+def test_a_win_is_not_acted_upon_when_it_comes_too_late(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("me")), ttl=100)
+    lease_.bid_at -= 51
+    with pytest.raises(Lost, match="too long ago"):
+        lease_.verify("ready", "in progress", "ready")
+
+
+def test_a_bid_whose_answer_was_lost_is_found_by_its_run_id(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("other", released="x"), claim("me")))
+    lease_.verify("ready", "in progress", "ready")
+    assert lease_.comment == "C-me"
+
+
+def test_withdrawing_deletes_the_own_claim_by_its_id(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("me"), claim("other")), snapshot(claim("other")))
+    lease_.withdraw()
+    lease_.withdraw()
+    assert lease_.forge.deleted == ["C-me"]  # type: ignore[attr-defined]
+
+
+def test_there_is_nothing_to_withdraw_where_no_bid_arrived(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("other")))
+    lease_.withdraw()
+    assert lease_.forge.deleted == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("given_", "words"),
+    [
+        (snapshot(claim("other"), status="in progress"), "our claim comment is gone"),
+        (snapshot(claim("me", released="x"), status="in progress"), "no longer alive"),
+        (snapshot(claim("me"), ended("me"), status="in progress"), "no longer alive"),
+        (snapshot(claim("me", at=-4000), status="in progress"), "no longer alive"),
+        (snapshot(claim("me"), status="in progress", is_open=False), "somebody closed the issue"),
+        (snapshot(claim("me"), status="done"), "somebody moved the issue to 'done'"),
+    ],
+)
+def test_the_fence_stops_who_no_longer_owns_the_issue(
+    held: Callable[..., Lease], given_: Snapshot, words: str
+) -> None:
+    with pytest.raises(Lost, match=words):
+        held(given_).fence(["in progress"])
+
+
+def test_the_fence_lets_the_owner_through_and_ignores_later_bids(held: Callable[..., Lease]) -> None:
+    given_ = snapshot(claim("me"), claim("other"), status="in progress")
+    assert held(given_).fence(["ready", "in progress"]) is given_
+
+
+def test_the_fence_pages_back_to_a_claim_under_a_hundred_comments(held: Callable[..., Lease]) -> None:
+    newest = snapshot(comment("x"), status="in progress", more="cursor")
+    oldest = snapshot(claim("me"), status="in progress")
+    assert held(newest, oldest).fence(["in progress"]) is newest
+
+
+def test_a_heartbeat_edits_the_own_claim(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot())
+    lease_.comment = "C-me"
+    lease_.beat("body")
+    assert lease_.forge.edits == [("C-me", "body")]  # type: ignore[attr-defined]
+
+
+def test_a_deleted_claim_is_lost_and_any_other_trouble_is_githubs(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot())
+    lease_.comment = "C-me"
+    lease_.forge.fault = GitHubError("gone", "NOT_FOUND")  # type: ignore[attr-defined]
+    with pytest.raises(Lost, match="deleted"):
+        lease_.beat("body")
+    lease_.forge.fault = GitHubError("busy", "5xx")  # type: ignore[attr-defined]
+    with pytest.raises(GitHubError, match="busy"):
+        lease_.beat("body")

@@ -1,0 +1,174 @@
+"""Settings: read once, frozen, with every bad value named."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from yt_fsm.errors import Usage
+from yt_fsm.settings import ENVIRONMENT, Settings, load
+
+pytestmark = pytest.mark.usefixtures("bare")
+
+SPEC = (  # §4.2, and design's own (cli.md)
+    "YT_SYSTEM YT_OWNER YT_REPO_MODELS YT_WORKER_NAME YT_PROJECT_NUMBER YT_PROJECT_TITLE HF_TOKEN CODEX_BIN CODEX_HOME "
+    "YT_TOP1_MIN YT_TOP5_MIN YT_MAX_ATTEMPTS YT_SLEEP_SECS YT_TMP_ROOT YT_CLAIM_TTL_SECS "
+    "YTFSM_HOME YT_PYTHON YT_DEVICE YT_REFERENCE_CACHE YT_KL_MAX YT_MAX_TOKENS"
+).split()
+
+
+def test_every_variable_of_the_contract_can_be_set() -> None:
+    assert set(SPEC) <= set(ENVIRONMENT.values())
+    assert set(ENVIRONMENT) == set(Settings.model_fields)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_defaults_are_the_specs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("YTFSM_HOME")
+    found = load(system="n150")
+    assert (found.owner, found.repo_models, found.repo) == ("yieldthought", "ttnn_models", "yieldthought/ttnn_models")
+    assert (found.top1_min, found.top5_min, found.max_attempts, found.sleep_secs) == (0.90, 0.97, 10, 20)
+    assert (found.claim_ttl_secs, found.codex_bin, found.python) == (3600, "codex", "python3")
+    assert found.worker_name
+    assert found.home.name == "ytfsm"
+    assert found.runs == found.home / "runs"
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bare / "ytfsm.toml").write_text('system = "n150"\nowner = "from-file"\nmax_attempts = 3\n')
+    monkeypatch.setenv("YT_SYSTEM", "n300")
+    monkeypatch.setenv("YT_OWNER", "from-env")
+    found = load(system="lb", owner=None)
+    assert (found.system, found.owner, found.max_attempts) == ("lb", "from-env", 3)
+
+
+def test_the_users_configuration_folder_has_a_file_too(bare: Path) -> None:
+    folder = bare / ".config" / "ytfsm"
+    folder.mkdir(parents=True)
+    (folder / "ytfsm.toml").write_text('system = "n300"\n')
+    assert load().system == "n300"
+    (bare / "ytfsm.toml").write_text('system = "lb"\n')
+    assert load().system == "lb"
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YT_PROJECT_NUMBER", "")
+    assert load(system="n300").project_number is None
+
+
+def test_settings_are_frozen() -> None:
+    found = load(system="n300")
+    with pytest.raises(ValidationError):
+        found.system = "lb"
+
+
+def test_lb_is_known_by_its_other_name() -> None:
+    assert load(system="t3000").system == "lb"
+
+
+def test_a_home_with_a_tilde_is_made_whole(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YTFSM_HOME", "~/state")
+    monkeypatch.setenv("YT_TMP_ROOT", "work")
+    found = load(system="n300")
+    assert (found.home, found.tmp_root) == (bare / "state", bare / "work")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("YT_SYSTEM", "tpu", "YT_SYSTEM = 'tpu': must be one of n150, n300, lb"),
+        ("YT_PROJECT_NUMBER", "seven", "YT_PROJECT_NUMBER = 'seven':"),
+        ("YT_PROJECT_NUMBER", "0", "YT_PROJECT_NUMBER = '0':"),
+        ("YT_TOP1_MIN", "95", "YT_TOP1_MIN = '95': Input should be less than or equal to 1"),
+        ("YT_TOP5_MIN", "nan", "YT_TOP5_MIN = 'nan':"),
+        ("YT_MAX_ATTEMPTS", "0", "YT_MAX_ATTEMPTS = '0':"),
+        ("YT_MAX_ATTEMPTS", "2.5", "YT_MAX_ATTEMPTS = '2.5':"),
+        ("YT_SLEEP_SECS", "0", "YT_SLEEP_SECS = '0':"),
+        ("YT_SLEEP_SECS", "inf", "YT_SLEEP_SECS = 'inf':"),
+        ("YT_CLAIM_TTL_SECS", "-1", "YT_CLAIM_TTL_SECS = '-1':"),
+        ("YT_DEVICE", "all", "YT_DEVICE = 'all':"),
+        ("YT_OWNER", "a/b", "YT_OWNER = 'a/b':"),
+        ("YT_REPO_MODELS", "../x", "YT_REPO_MODELS = '../x':"),
+        ("YT_WORKER_NAME", "two words", "YT_WORKER_NAME = 'two words':"),
+        ("YT_WORKER_NAME", "x\nrun_id: y", r"YT_WORKER_NAME = 'x\nrun_id: y':"),
+        ("YT_CODEX_SANDBOX", "none", "YT_CODEX_SANDBOX = 'none':"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv("YT_SYSTEM", "n300")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Usage) as caught:
+        load()
+    assert str(caught.value).startswith(words)
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_system_says_how_to_give_it() -> None:
+    with pytest.raises(Usage) as caught:
+        load()
+    assert str(caught.value) == (
+        "YT_SYSTEM is not set: give --system, or set YT_SYSTEM or `system` in ytfsm.toml"
+    )
+
+
+def test_every_bad_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YT_TOP1_MIN", "2")
+    monkeypatch.setenv("YT_DEVICE", "x")
+    with pytest.raises(Usage) as caught:
+        load()
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_an_unknown_setting_in_the_file_is_named(bare: Path) -> None:
+    (bare / "ytfsm.toml").write_text('system = "n300"\nmax_atempts = 3\n')
+    with pytest.raises(Usage, match=r"ytfsm.toml: `max_atempts` is not a setting"):
+        load()
+
+
+@pytest.mark.parametrize("content", [b"system = ", b"\xff\xfe", b"= 3"])
+def test_a_broken_file_is_named(bare: Path, content: bytes) -> None:
+    (bare / "ytfsm.toml").write_bytes(content)
+    with pytest.raises(Usage, match=r"ytfsm\.toml: "):
+        load()
+
+
+def test_a_bad_token_is_not_repeated(bare: Path) -> None:
+    (bare / "ytfsm.toml").write_text('system = "n300"\nhf_token = [ "hf-secret-value" ]\n')
+    with pytest.raises(Usage) as caught:
+        load()
+    assert "hf-secret-value" not in str(caught.value)
+    assert "HF_TOKEN = [redacted]" in str(caught.value)
+
+
+def test_the_token_is_in_no_record(settings: Callable[..., Settings]) -> None:
+    found = settings(hf_token="my-own-token-value")
+    public = found.public()
+    assert public["hf_token"] == "set"
+    assert settings().public()["hf_token"] is None
+    assert "my-own-token-value" not in json.dumps(public)
+    assert "my-own-token-value" not in repr(found)
+    assert found.redactor()("x my-own-token-value y") == "x [redacted] y"
+
+
+def test_the_redactor_knows_the_environments_secrets_too(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GH_TOKEN", "environment-token")
+    assert "environment-token" not in settings().redactor()("environment-token")
+
+
+def test_public_settings_are_json(settings: Callable[..., Settings]) -> None:
+    public: dict[str, Any] = json.loads(json.dumps(settings().public()))
+    assert set(public) == set(Settings.model_fields)
+    assert re.fullmatch(r"/.*", public["home"])

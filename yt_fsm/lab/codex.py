@@ -1,0 +1,248 @@
+"""The lab's model behind the real codex CLI: a Responses server that answers by a script.
+
+Codex posts the whole thread each time, so the server keeps none: the thread's prompts say which turn it is,
+the tool outputs since the last one which step. What the script wants run, codex runs for real.
+"""
+
+import asyncio
+import json
+import re
+import shlex
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from yt_fsm.lab.faults import Faults
+from yt_fsm.lab.request_log import RequestLog, now
+from yt_fsm.lab.scripts import Step, script_of
+
+ERRORS = {
+    401: (
+        "invalid_request_error",
+        "token_expired",
+        "Your authentication token has expired. Please sign in again.",
+    ),
+    429: ("usage_limit_reached", "usage_limit_reached", "You've hit your usage limit. Try again later."),
+    500: ("server_error", "server_error", "The server had an error while processing your request."),
+}
+HEAD = 400  # characters of a text that the log keeps
+OUTPUT = 4000  # characters of a tool's output that the log keeps
+
+
+class CodexServer:
+    """The Responses API on a port of the loopback interface.
+
+    `script` is a script's name or the script itself; `by_model` overrides it for one hf_model_id. `faults`
+    (operation `responses`) has the kinds `status` (with `status`), `hang`, `cut` and `slow` (`seconds`).
+    """
+
+    def __init__(self, log: Path, script: Any = "bringup") -> None:
+        self.script = script
+        self.by_model: dict[str, Any] = {}
+        self.faults = Faults()
+        self.log = RequestLog(log)
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+        script_of(script)
+
+    async def start(self, port: int = 0) -> str:
+        """Serve; the base URL for codex's provider."""
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/v1/responses", self._responses)
+        app.router.add_get("/v1/models", self._models)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        return self.url
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self.log.close()
+
+    def state(self) -> dict[str, Any]:
+        """The script in force and what was asked."""
+        return {
+            "url": self.url,
+            "script": self.script,
+            "by_model": self.by_model,
+            "requests": self.log.entries,
+            "faults": self.faults.listing(),
+        }
+
+    def config(self) -> str:
+        """The config.toml of a CODEX_HOME that talks to this server; few retries, so that faults show."""
+        return (
+            'model = "lab"\n'
+            'model_provider = "lab"\n'
+            "check_for_update_on_startup = false\n"
+            "\n"
+            "[model_providers.lab]\n"
+            'name = "lab"\n'
+            f'base_url = "{self.url}"\n'
+            'wire_api = "responses"\n'
+            "request_max_retries = 1\n"
+            "stream_max_retries = 1\n"
+            "\n"
+            "[analytics]\n"
+            "enabled = false\n"
+        )
+
+    async def _models(self, request: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": "lab", "object": "model", "owned_by": "lab"}]})
+
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        started = time.monotonic()
+        asked = await request.json()
+        thread = Thread(asked.get("input", []))
+        script = script_of(self.by_model.get(thread.field("hf_model_id"), self.script))
+        turn = script[min(thread.turn, len(script)) - 1]
+        step = turn.steps[thread.step % len(turn.steps) if turn.endless else min(thread.step, len(turn.steps) - 1)]
+        fault = self.faults.due("responses")
+        if fault is not None and fault.kind == "slow":
+            await asyncio.sleep(float(fault.detail.get("seconds", 1)))
+        elif fault is not None:
+            step = {fault.kind: int(fault.detail.get("status", 500)) if fault.kind == "status" else True}
+        entry = {
+            "at": now(),
+            "client": request.headers.get("User-Agent", "").partition(" (")[0],
+            "thread": request.headers.get("thread-id") or asked.get("prompt_cache_key"),
+            "turn": thread.turn,
+            "step": thread.step,
+            "model": thread.field("hf_model_id"),
+            "prompt": thread.prompt[:HEAD],
+            "output": thread.output[:OUTPUT],
+            "answer": step,
+            "tokens": None,
+        }
+        try:
+            return await self._answer(request, asked, thread, step, entry)
+        finally:
+            self.log.add(entry | {"seconds": round(time.monotonic() - started, 4)})
+
+    async def _answer(
+        self, request: web.Request, asked: dict[str, Any], thread: "Thread", step: Step, entry: dict[str, Any]
+    ) -> web.StreamResponse:
+        if "status" in step:
+            kind, code, text = ERRORS.get(step["status"], ERRORS[500])
+            error = {"error": {"type": kind, "code": code, "message": text, "param": None}}
+            return web.json_response(error, status=step["status"])
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        await stream.prepare(request)
+        answer = {
+            "id": f"resp_{uuid.uuid4().hex}",
+            "object": "response",
+            "model": "lab",
+            "status": "in_progress",
+        }
+        await _event(stream, "response.created", response=answer)
+        if "hang" in step:
+            await asyncio.sleep(3600)
+        if "cut" in step:
+            if request.transport is not None:
+                request.transport.abort()
+            return stream
+        item = call(asked, thread.shell(step["exec"])) if "exec" in step else message(step["say"])
+        await _event(stream, "response.output_item.done", output_index=0, item=item)
+        entry["tokens"] = usage(asked, item, thread.step > 0 or thread.turn > 1)
+        done: dict[str, Any] = answer | {"status": "completed", "usage": entry["tokens"]}
+        await _event(stream, "response.completed", response=done)
+        await stream.write_eof()
+        return stream
+
+
+class Thread:
+    """What a request's input items say: the prompts so far, and the tool outputs since the last one."""
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        self.prompts: list[str] = []
+        outputs: list[str] = []
+        for item in items:
+            if item.get("type") == "message" and item.get("role") == "user":
+                text = "".join(part.get("text", "") for part in item["content"])
+                # codex's own preface: its environment, and the folder's AGENTS.md
+                if not text.lstrip().startswith(("<", "# AGENTS.md")):
+                    self.prompts.append(text)
+                    outputs = []
+            elif item.get("type") == "function_call_output":
+                outputs.append(_text(item.get("output")))
+        self.turn = max(1, len(self.prompts))
+        self.step = len(outputs)
+        self.prompt = self.prompts[-1] if self.prompts else ""
+        self.output = outputs[-1] if outputs else ""
+
+    def field(self, name: str) -> str:
+        """The value of the newest `name: value` line of the prompts; empty when none has it."""
+        for prompt in reversed(self.prompts):
+            found = re.search(rf"^[\s*`-]*{re.escape(name)}[`*]*:[ `*]*([^\s`]+)", prompt, re.MULTILINE | re.IGNORECASE)
+            if found:
+                return found[1]
+        return ""
+
+    def shell(self, command: str) -> str:
+        """The script's command, with what the prompts say about the task in its variables."""
+        model, system = self.field("hf_model_id"), self.field("system")
+        target = self.field("model file") or f"models/{model}/{system}/functional/model.py"
+        values = {"target": target, "model": model, "system": system}
+        return "; ".join([*(f"{name}={shlex.quote(value)}" for name, value in values.items()), command])
+
+
+def call(asked: dict[str, Any], command: str) -> dict[str, Any]:
+    """A call of codex's shell tool, by the name and arguments that this codex offers."""
+    offered = {tool.get("name") for tool in asked.get("tools", [])}
+    if "exec_command" in offered or not offered & {"shell_command", "shell"}:
+        name, arguments = "exec_command", {"cmd": command, "yield_time_ms": 30000}
+    elif "shell_command" in offered:
+        name, arguments = "shell_command", {"command": command}
+    else:
+        name, arguments = "shell", {"command": ["bash", "-lc", command]}
+    return {
+        "type": "function_call",
+        "id": f"fc_{uuid.uuid4().hex}",
+        "name": name,
+        "arguments": json.dumps(arguments),
+        "call_id": f"call_{uuid.uuid4().hex[:24]}",
+    }
+
+
+def message(text: str) -> dict[str, Any]:
+    """The assistant's words, which end the turn."""
+    return {
+        "type": "message",
+        "id": f"msg_{uuid.uuid4().hex}",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
+    }
+
+
+def usage(asked: dict[str, Any], item: dict[str, Any], cached: bool) -> dict[str, Any]:
+    """Tokens at four characters each; all of a thread's earlier input is cached."""
+    items = asked.get("input", [])
+    before = len(asked.get("instructions") or "") + len(json.dumps(items[:-1] if cached else []))
+    sent = len(asked.get("instructions") or "") + len(json.dumps(items))
+    answered = len(json.dumps(item)) // 4
+    return {
+        "input_tokens": sent // 4,
+        "input_tokens_details": {"cached_tokens": before // 4 if cached else 0},
+        "output_tokens": answered,
+        "output_tokens_details": {"reasoning_tokens": answered // 2},
+        "total_tokens": sent // 4 + answered,
+    }
+
+
+def _text(output: Any) -> str:
+    if isinstance(output, str):
+        return output
+    if isinstance(output, list):
+        return "".join(part.get("text", "") for part in output if isinstance(part, dict))
+    return json.dumps(output)
+
+
+async def _event(stream: web.StreamResponse, kind: str, **fields: Any) -> None:
+    body = json.dumps({"type": kind, **fields})
+    await stream.write(f"event: {kind}\ndata: {body}\n\n".encode())

@@ -1,0 +1,132 @@
+"""The lab's own routes beside GitHub's: /_lab/state, /_lab/seed, /_lab/faults, /_lab/act, /_lab/limits, /_lab/clock."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from yt_fsm.lab.github import acts, person
+from yt_fsm.lab.github.errors import GitHubError
+from yt_fsm.lab.github.exchange import Answer, Request
+from yt_fsm.lab.github.faults import BadFault, Fault
+from yt_fsm.lab.github.nodes import Comment, Issue, Item, Project
+from yt_fsm.lab.github.store import Store
+
+if TYPE_CHECKING:
+    from yt_fsm.lab.github.server import GitHubServer
+
+
+def answer(server: GitHubServer, request: Request) -> Answer:
+    """Carries out one of the lab's own requests; what can't be done is a 422 with a message."""
+    acts.notice_pushes(server.store)
+    try:
+        done = _answer(server, request)
+    except (GitHubError, BadFault) as error:
+        done = Answer(422, {"message": str(error)})
+    except json.JSONDecodeError as error:
+        done = Answer(400, {"message": f"the body is not JSON: {error}"})
+    server.store.save()
+    server.history.note(server.store.nodes)
+    return done
+
+
+def _answer(server: GitHubServer, request: Request) -> Answer:
+    method, path, store = request.method, request.path, server.store
+    if (method, path) == ("GET", "/_lab/state"):
+        return Answer(200, store.state())
+    if (method, path) == ("POST", "/_lab/seed"):
+        given = request.json()
+        issues = given if isinstance(given, list) else [given]
+        return Answer(200, {"numbers": [_seed(store, one) for one in issues]})
+    if (method, path) == ("POST", "/_lab/act"):
+        return Answer(200, person.act(store, request.json()))
+    if path == "/_lab/faults":
+        return _faults(server, request)
+    if (method, path) == ("POST", "/_lab/limits"):
+        for name, value in request.json().items():
+            if name not in ("points", "requests", "searches", "writes_a_minute", "writes_an_hour"):
+                raise BadFault(f"there is no limit {name!r}")
+            setattr(server.limits, name, value)
+        return Answer(200, {"points": server.limits.points, "writes_a_minute": server.limits.writes_a_minute})
+    if (method, path) == ("POST", "/_lab/clock"):
+        server.offset = float(request.json()["offset"])
+        return Answer(200, {"now": store.now()})
+    return Answer(404, {"message": f"the lab has no {method} {path}"})
+
+
+def _seed(store: Store, given: dict[str, Any]) -> int:
+    unknown = set(given) - {"title", "body", "labels", "status", "author"}
+    if unknown or "title" not in given:
+        raise GitHubError("an issue to seed has: title, body, labels, status, author")
+    return store.seed_issue(**given)
+
+
+def _faults(server: GitHubServer, request: Request) -> Answer:
+    if request.method == "POST":
+        given = request.json()
+        for spec in given if isinstance(given, list) else [given]:
+            server.faults.add(spec)
+    elif request.method == "DELETE":
+        number = request.query.get("id")
+        server.faults.clear(int(number) if number else None)
+    if server.faults.lagging():
+        server.history.begin(server.store.nodes)
+    else:
+        server.history.end()
+    return Answer(200, {"faults": server.faults.json()})
+
+
+# -- what faults do to the store ------------------------------------------------------------------
+
+
+def renew_status_options(store: Store) -> None:
+    """Gives the Status options of every project new ids."""
+    for project in [n for n in store.nodes.values() if isinstance(n, Project)]:
+        if of := store.status_field(project):
+            acts.renew_options(store, of)
+
+
+def moved_cards(store: Store, before: dict[str, Any], to: str | None) -> list[tuple[Item, str | None]]:
+    """The cards whose Status changed since `before`, and where each is to go: `to`, or back to where it was."""
+    found = []
+    for key, node in store.nodes.items():
+        old = before.get(key)
+        if not isinstance(node, Item) or old is node:
+            continue
+        of = store.status_field(store.nodes[node.project])
+        was = old.values.get(of.id) if of and old else None
+        if of is None or was == node.values.get(of.id):
+            continue
+        name = next((o.name for o in of.options if was and o.id == was["option"]), None)
+        found.append((node, to or name))
+    return found
+
+
+def put_back(store: Store, item: Item, status: str | None) -> None:
+    """Moves a card to a Status, or takes its Status away."""
+    of = store.status_field(store.nodes[item.project])
+    if status is not None:
+        store.set_status(item, status)
+    elif of is not None:
+        store.set_value(item, of, None)
+
+
+def act_in_a_run(store: Store, before: dict[str, Any], fault: Fault) -> None:
+    """Lets a person act right after a request; on the issue that the request changed, unless the act names one."""
+    what = dict(fault.act or {})
+    if "issue" not in what and (touched := _touched(store, before)):
+        what["issue"] = touched.number
+    person.act(store, what)
+
+
+def _touched(store: Store, before: dict[str, Any]) -> Issue | None:
+    for key, node in store.nodes.items():
+        if before.get(key) is node:
+            continue
+        if isinstance(node, Comment):
+            node = store.nodes[node.subject]
+        elif isinstance(node, Item):
+            node = store.nodes.get(node.content)
+        if isinstance(node, Issue):
+            return node
+    return None

@@ -1,0 +1,237 @@
+"""Repositories and their labels."""
+
+# ruff: noqa: D103 (the decorator names the field that a function answers)
+
+from __future__ import annotations
+
+from typing import Any
+
+from yt_fsm.lab.github.acts import find_label, permission
+from yt_fsm.lab.github.connections import Connection
+from yt_fsm.lab.github.context import Context
+from yt_fsm.lab.github.errors import not_found
+from yt_fsm.lab.github.executor import RESOLVERS, TYPES, answers
+from yt_fsm.lab.github.nodes import Label, Owner, Repo
+
+TYPES[Repo] = lambda repo: "Repository"
+TYPES[Label] = lambda label: "Label"
+
+_FIXED: dict[str, Any] = {
+    "archivedAt": None, "forkCount": 0, "hasDiscussionsEnabled": False, "hasProjectsEnabled": True,
+    "hasWikiEnabled": False, "homepageUrl": None, "isArchived": False, "isBlankIssuesEnabled": True,
+    "isDisabled": False, "isEmpty": False, "isFork": False, "isLocked": False, "isMirror": False,
+    "isSecurityPolicyEnabled": False, "isTemplate": False, "isUserConfigurationRepository": False,
+    "latestRelease": None, "licenseInfo": None, "milestone": None, "mirrorUrl": None, "parent": None,
+    "primaryLanguage": None, "stargazerCount": 0, "templateRepository": None, "usesCustomOpenGraphImage": False,
+    "viewerHasStarred": False, "viewerSubscription": "UNSUBSCRIBED", "issueTemplates": (), "pullRequestTemplates": (),
+    "openGraphImageUrl": "https://opengraph.githubassets.com/lab",
+}  # fmt: skip
+
+
+def _fixed(value: Any) -> Any:
+    return lambda parent, arguments, context: value
+
+
+def _empty(parent: Any, arguments: dict[str, Any], context: Context) -> Connection:
+    return Connection([], arguments)
+
+
+for _name, _value in _FIXED.items():
+    RESOLVERS[f"Repository.{_name}"] = _fixed(_value)
+for _name in ("forks", "languages", "milestones", "projects", "repositoryTopics", "watchers", "issueTypes"):
+    RESOLVERS[f"Repository.{_name}"] = _empty
+
+
+def visible(context: Context, repo: Repo | None) -> bool:
+    """Whether this viewer sees the repository at all."""
+    return repo is not None and permission(context.store, repo, context.viewer) is not None
+
+
+def url_of(context: Context, repo: Repo) -> str:
+    """The repository's page."""
+    return f"https://github.com/{context.store.full_name(repo)}"
+
+
+@answers("Query.repository")
+def repository(_: Any, arguments: dict[str, Any], context: Context) -> Any:
+    owner, name = arguments["owner"], arguments["name"]
+    repo = context.store.repo(owner, name)
+    if repo is None or not visible(context, repo):
+        raise not_found(f"Could not resolve to a Repository with the name '{owner}/{name}'.")
+    return context.nodes.get(repo.id, repo)
+
+
+@answers("User.repository", "Organization.repository")
+def repository_of(owner: Owner, arguments: dict[str, Any], context: Context) -> Repo | None:
+    repo = context.store.repo(owner.login, arguments["name"])
+    return repo if visible(context, repo) else None
+
+
+@answers("User.repositories", "Organization.repositories")
+def repositories(owner: Owner, arguments: dict[str, Any], context: Context) -> Connection:
+    return Connection([r for r in context.load(owner.repos) if visible(context, r)], arguments)
+
+
+@answers("RepositoryConnection.totalDiskUsage", "LanguageConnection.totalSize")
+def total_size(_: Any, arguments: dict[str, Any], context: Context) -> int:
+    return 0
+
+
+@answers("Repository.owner")
+def owner_of(repo: Repo, arguments: dict[str, Any], context: Context) -> Owner:
+    return context.store.get(Owner, repo.owner)
+
+
+@answers("Repository.nameWithOwner")
+def name_with_owner(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+    return context.store.full_name(repo)
+
+
+@answers("Repository.url")
+def url(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+    return url_of(context, repo)
+
+
+@answers("Repository.resourcePath")
+def resource_path(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+    return f"/{context.store.full_name(repo)}"
+
+
+@answers("Repository.securityPolicyUrl")
+def security_policy_url(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+    return f"{url_of(context, repo)}/security/policy"
+
+
+@answers("Repository.sshUrl")
+def ssh_url(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+    return f"git@github.com:{context.store.full_name(repo)}.git"
+
+
+@answers("Repository.isPrivate")
+def is_private(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+    return repo.private
+
+
+@answers("Repository.visibility")
+def visibility(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+    return "PRIVATE" if repo.private else "PUBLIC"
+
+
+@answers("Repository.isInOrganization")
+def is_in_organization(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+    return context.store.get(Owner, repo.owner).kind == "Organization"
+
+
+@answers("Repository.description")
+def description(repo: Repo, arguments: dict[str, Any], context: Context) -> str | None:
+    return repo.description or None
+
+
+@answers("Repository.viewerPermission")
+def viewer_permission(repo: Repo, arguments: dict[str, Any], context: Context) -> str | None:
+    return permission(context.store, repo, context.viewer)
+
+
+@answers("Repository.viewerCanAdminister")
+def viewer_can_administer(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+    return permission(context.store, repo, context.viewer) == "ADMIN"
+
+
+@answers("Repository.viewerDefaultCommitEmail")
+def viewer_default_commit_email(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+    who = context.viewer
+    return who.email or f"{who.database_id}+{who.login}@users.noreply.github.com"
+
+
+@answers("Repository.viewerPossibleCommitEmails")
+def viewer_possible_commit_emails(repo: Repo, arguments: dict[str, Any], context: Context) -> list[str]:
+    return [viewer_default_commit_email(repo, arguments, context)]
+
+
+@answers("Repository.viewerDefaultMergeMethod")
+def viewer_default_merge_method(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+    return repo.merge_methods[0]
+
+
+@answers("Repository.mergeCommitAllowed")
+def merge_commit_allowed(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+    return "MERGE" in repo.merge_methods
+
+
+@answers("Repository.squashMergeAllowed")
+def squash_merge_allowed(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+    return "SQUASH" in repo.merge_methods
+
+
+@answers("Repository.rebaseMergeAllowed")
+def rebase_merge_allowed(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+    return "REBASE" in repo.merge_methods
+
+
+@answers("Repository.assignableUsers", "Repository.mentionableUsers", "Repository.suggestedActors")
+def assignable_users(repo: Repo, arguments: dict[str, Any], context: Context) -> Connection:
+    logins = {**context.store.get(Owner, repo.owner).members, **repo.roles}
+    users = [u for u in map(context.store.owner, sorted(logins)) if u and u.kind == "User"]
+    wanted = (arguments.get("query") or "").lower()
+    return Connection([u for u in users if wanted in u.login.lower()], arguments)
+
+
+@answers("Repository.collaborators")
+def collaborators(repo: Repo, arguments: dict[str, Any], context: Context) -> Connection:
+    return assignable_users(repo, arguments, context)
+
+
+@answers("RepositoryCollaboratorEdge.permission")
+def collaborator_permission(edge: Any, arguments: dict[str, Any], context: Context) -> str:
+    return "WRITE"
+
+
+# -- labels ---------------------------------------------------------------------------------------
+
+
+@answers("Repository.label")
+def label(repo: Repo, arguments: dict[str, Any], context: Context) -> Label | None:
+    return find_label(context.store, repo, arguments["name"])
+
+
+@answers("Repository.labels")
+def labels(repo: Repo, arguments: dict[str, Any], context: Context) -> Connection:
+    found = context.load(repo.labels)
+    if wanted := (arguments.get("query") or "").lower():
+        found = [n for n in found if wanted in n.name.lower() or wanted in n.description.lower()]
+    order = arguments.get("orderBy") or {"field": "CREATED_AT", "direction": "ASC"}
+    key = (lambda n: n.name.lower()) if order["field"] == "NAME" else (lambda n: n.database_id)
+    return Connection(sorted(found, key=key, reverse=order["direction"] == "DESC"), arguments)
+
+
+@answers("Label.isDefault")
+def label_is_default(of: Label, arguments: dict[str, Any], context: Context) -> bool:
+    return False
+
+
+@answers("Label.description")
+def label_description(of: Label, arguments: dict[str, Any], context: Context) -> str | None:
+    return of.description or None
+
+
+@answers("Label.repository")
+def label_repository(of: Label, arguments: dict[str, Any], context: Context) -> Repo:
+    return context.store.get(Repo, of.repo)
+
+
+@answers("Label.resourcePath")
+def label_resource_path(of: Label, arguments: dict[str, Any], context: Context) -> str:
+    return f"/{context.store.full_name(context.store.get(Repo, of.repo))}/labels/{of.name}"
+
+
+@answers("Label.url")
+def label_url(of: Label, arguments: dict[str, Any], context: Context) -> str:
+    return f"https://github.com{label_resource_path(of, arguments, context)}"
+
+
+@answers("Label.issues", "Label.pullRequests")
+def label_issues(of: Label, arguments: dict[str, Any], context: Context) -> Connection:
+    repo = context.store.get(Repo, of.repo)
+    found = [n for n in context.load((*repo.issues, *repo.pulls)) if of.id in n.labels]
+    wanted = arguments.get("states")
+    return Connection([n for n in found if not wanted or n.state in wanted], arguments)

@@ -1,0 +1,185 @@
+"""What can go wrong with GitHub, on demand: which request it meets, how often, and what it does to it.
+
+A fault is a JSON object: `fault` (one of KINDS), `match` (shell patterns on the operation's name, its root fields,
+`query`, `mutation`, `rest` or a route such as `DELETE /repos/*`), `login`, `client` (patterns too), `count` (how many
+times; null: for ever), `skip` (how many matching requests go free first), `probability` and `seed`, and what the kind
+needs: `seconds` (a number, or [least, most]), `retry_after`, `status`, `act`, `to`, `at` (bytes).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import random
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from yt_fsm.lab.github.exchange import Answer, Request, refusal
+from yt_fsm.lab.github.graphql import rate_limited
+
+KINDS = {
+    "unauthorized": "401 Bad credentials",
+    "forbidden": "403 with retry-after",
+    "too-many-requests": "429 with retry-after",
+    "rate-limited": "the hourly limit is used up: 200 with RATE_LIMITED (REST: 403)",
+    "secondary-limit": "403, secondary rate limit, retry-after",
+    "bad-gateway": "502 with an HTML page, before anything was done",
+    "bad-gateway-after": "502 with an HTML page, after the request was carried out",
+    "server-error": "500 without an explanation, nothing done",
+    "answer": "`status` and `body`, as given, nothing done",
+    "hang": "no answer, nothing done; the connection closes after `seconds` (600)",
+    "hang-after": "carried out, but no answer; the connection closes after `seconds` (600)",
+    "reset-before": "the connection breaks before anything was done",
+    "reset-after": "the connection breaks after the request was carried out",
+    "lands-late": "the connection breaks at once, the request is carried out `seconds` (2) later",
+    "truncated": "carried out; the answer breaks off after `at` bytes (half)",
+    "slow": "the answer takes `seconds` (1) longer",
+    "lag": "queries see the store as it was `seconds` (2) ago; mutations see it as it is",
+    "not-landed": "a mutation is answered as if it had happened, but nothing is kept",
+    "workflow": "`seconds` (0) after a card's Status was set, the board moves it to `to` (where it was)",
+    "stale-option": "all Status options get new ids first, so that cached ones are wrong",
+    "act": "after the request was carried out, a person does `act` (yt_fsm.lab.github.person)",
+}
+_FOR_EVER = {"lag"}
+_DEFAULT_SECONDS = {"hang": 600.0, "hang-after": 600.0, "lands-late": 2.0, "slow": 1.0, "lag": 2.0}
+_HTML = "<html>\n<head><title>502 Bad Gateway</title></head>\n<body>\n<center><h1>502 Bad Gateway</h1></center>\n" \
+        "<hr><center>nginx</center>\n</body>\n</html>\n"  # fmt: skip
+
+
+class BadFault(ValueError):
+    """A fault that can't be: the message says what is wrong with it and what there is."""
+
+
+@dataclass
+class Fault:
+    """One fault that waits for its requests."""
+
+    fault: str
+    match: str = "*"
+    login: str = "*"
+    client: str = "*"
+    count: int | None = 1
+    skip: int = 0
+    probability: float = 1.0
+    seed: int = 0
+    seconds: Any = None
+    retry_after: int = 60
+    status: int = 500
+    body: str = ""
+    at: int | None = None
+    to: str | None = None
+    act: dict[str, Any] | None = None
+    id: int = 0
+    hits: int = 0
+    _random: random.Random = field(default_factory=random.Random, repr=False)
+
+    def meets(self, request: Request) -> bool:
+        """Whether this request is one that it means, and its turn; counts it down when it is."""
+        if self.count is not None and self.count <= 0:
+            return False
+        if not fnmatch.fnmatchcase(request.login, self.login) or not fnmatch.fnmatchcase(request.client, self.client):
+            return False
+        if not any(fnmatch.fnmatchcase(name, self.match) for name in request.names):
+            return False
+        if self.fault == "workflow" and "updateProjectV2ItemFieldValue" not in request.names:
+            return False
+        if self.fault == "lag" and request.writes:
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        if self.probability < 1.0 and self._random.random() >= self.probability:
+            return False
+        if self.count is not None:
+            self.count -= 1
+        self.hits += 1
+        return True
+
+    def delay(self) -> float:
+        """Its seconds, drawn when they are a range."""
+        given = self.seconds if self.seconds is not None else _DEFAULT_SECONDS.get(self.fault, 0.0)
+        if isinstance(given, list | tuple):
+            return self._random.uniform(*given)
+        return float(given)
+
+    def json(self) -> dict[str, Any]:
+        """As it stands now, with how often it hit."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.name.startswith("_")}
+
+
+def answer_of(fault: Fault, request: Request) -> Answer | None:
+    """The answer that this fault gives in place of the real one; None when it does not."""
+    later = {"Retry-After": str(fault.retry_after)}
+    if fault.fault == "unauthorized":
+        return refusal(401, "Bad credentials")
+    if fault.fault == "forbidden":
+        return Answer(403, refusal(403, "Forbidden").content, later)
+    if fault.fault == "too-many-requests":
+        return Answer(429, refusal(429, "Too Many Requests").content, later)
+    if fault.fault == "rate-limited":
+        if request.kind != "rest":
+            return rate_limited(request)
+        number = request.viewer.database_id if request.viewer else 0
+        return refusal(403, f"API rate limit exceeded for user ID {number}.")
+    if fault.fault == "secondary-limit":
+        return Answer(403, secondary_limit(), later)
+    if fault.fault in ("bad-gateway", "bad-gateway-after"):
+        return Answer(502, _HTML)
+    if fault.fault == "server-error":
+        return Answer(500, {"message": "Server Error"})
+    if fault.fault == "answer":
+        return Answer(fault.status, fault.body)
+    return None
+
+
+def secondary_limit() -> dict[str, str]:
+    """What GitHub says to who writes too fast."""
+    return {
+        "documentation_url": "https://docs.github.com/free-pro-team@latest/rest/overview/"
+        "rate-limits-for-the-rest-api#about-secondary-rate-limits",
+        "message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+    }
+
+
+class Faults:
+    """All faults that are set, in the order in which they were."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._last = 0
+
+    def add(self, spec: dict[str, Any]) -> Fault:
+        """Sets a fault. Raises BadFault, which names what it does not know."""
+        known = {f.name for f in fields(Fault)} - {"id", "hits", "_random"}
+        if unknown := set(spec) - known:
+            raise BadFault(f"a fault has no {', '.join(sorted(unknown))}; it has: {', '.join(sorted(known))}")
+        kind = spec.get("fault", "")
+        if kind not in KINDS:
+            raise BadFault(f"there is no fault {kind!r}; there is: {', '.join(KINDS)}")
+        if kind == "act" and not spec.get("act"):
+            raise BadFault('the fault `act` needs `act`, what the person does: {"do": …}')
+        if kind in _FOR_EVER:
+            spec = {"count": None, **spec}
+        self._last += 1
+        fault = Fault(**{**spec, "id": self._last})
+        fault._random.seed(fault.seed)
+        self._faults.append(fault)
+        return fault
+
+    def clear(self, number: int | None = None) -> int:
+        """Takes one fault away, or all; says how many those were."""
+        kept = [f for f in self._faults if number is not None and f.id != number]
+        gone = len(self._faults) - len(kept)
+        self._faults = kept
+        return gone
+
+    def meeting(self, request: Request) -> list[Fault]:
+        """The faults that meet this request; no more than one of them answers in its place."""
+        return [f for f in self._faults if f.meets(request)] if self._faults else []
+
+    def lagging(self) -> bool:
+        """Whether any query may still have to see the past."""
+        return any(f.fault == "lag" and f.count != 0 for f in self._faults)
+
+    def json(self) -> list[dict[str, Any]]:
+        """All of them, spent ones too."""
+        return [f.json() for f in self._faults]

@@ -1,0 +1,770 @@
+"""GitHub's REST API, as far as gh, octokit's basics and the lab need it: a table of routes over the same acts."""
+
+# ruff: noqa: D103 (a route names what its function answers)
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from yt_fsm.lab.github import acts
+from yt_fsm.lab.github.answers.issue import ordered
+from yt_fsm.lab.github.answers.pull import changes
+from yt_fsm.lab.github.answers.search import search_issues
+from yt_fsm.lab.github.context import Context
+from yt_fsm.lab.github.errors import GitHubError
+from yt_fsm.lab.github.exchange import Answer, Request, refusal
+from yt_fsm.lab.github.git import NOTHING, Commit
+from yt_fsm.lab.github.nodes import Comment, Issue, Label, Owner, PullRequest, Repo, Status
+
+API = "https://api.github.com"
+WEB = "https://github.com"
+
+
+@dataclass
+class Call:
+    """One REST call: the request, its view of the store, and the variable parts of its path."""
+
+    request: Request
+    context: Context
+    parts: dict[str, str]
+
+    @property
+    def store(self) -> Any:
+        """The store, as it is now."""
+        return self.context.store
+
+    def repo(self) -> Repo:
+        """The repository of the path. Raises NOT_FOUND, also when this viewer must not see it."""
+        repo = self.store.repo(self.parts["owner"], self.parts["repo"])
+        if repo is None or acts.permission(self.store, repo, self.context.viewer) is None:
+            raise GitHubError("Not Found", "NOT_FOUND", 404)
+        found = self.context.nodes.get(repo.id, repo)
+        assert isinstance(found, Repo)
+        return found
+
+    def issue(self) -> Issue:
+        """The issue or pull request of the path."""
+        found = self.store.numbered(self.repo(), int(self.parts["number"]), self.context.nodes)
+        if found is None:
+            raise GitHubError("Not Found", "NOT_FOUND", 404)
+        assert isinstance(found, Issue)
+        return found
+
+    def pull(self) -> PullRequest:
+        """The pull request of the path."""
+        found = self.issue()
+        if not isinstance(found, PullRequest):
+            raise GitHubError("Not Found", "NOT_FOUND", 404)
+        return found
+
+    def comment(self) -> Comment:
+        """The comment of the path, by its database id."""
+        for key in self.context.nodes:
+            node = self.context.nodes[key]
+            if isinstance(node, Comment) and node.database_id == int(self.parts["id"]):
+                return node
+        raise GitHubError("Not Found", "NOT_FOUND", 404)
+
+    def label(self) -> Label:
+        """The label of the path, by its name."""
+        found = acts.find_label(self.store, self.repo(), self.parts["name"])
+        if found is None:
+            raise GitHubError("Not Found", "NOT_FOUND", 404)
+        return found
+
+    def given(self) -> dict[str, Any]:
+        """The body's JSON object."""
+        found = self.request.json()
+        return found if isinstance(found, dict) else {"labels": found}
+
+
+Handler = Callable[[Call], Answer]
+_ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
+
+
+def route(method: str, path: str) -> Callable[[Handler], Handler]:
+    """Registers a handler; `:name` is one segment of the path, `*name` all that is left."""
+    pattern = re.sub(r":(number|id)\b", r"(?P<\1>[0-9]+)", path)
+    pattern = re.sub(r":(\w+)", r"(?P<\1>[^/]+)", pattern)
+    pattern = re.sub(r"\*(\w+)", r"(?P<\1>.+)", pattern)
+
+    def register(handler: Handler) -> Handler:
+        _ROUTES.append((method, re.compile(pattern), handler))
+        return handler
+
+    return register
+
+
+def describe(request: Request) -> None:
+    """Names the request by its route, for faults and the record."""
+    request.kind = "rest"
+    path = unquote(request.path)
+    request.operation = f"{request.method} {path}"
+    request.names = (request.operation, "rest")
+    request.writes = 0 if request.method in ("GET", "HEAD") else 1
+    if request.body:
+        try:
+            request.variables = request.json()
+        except ValueError:
+            request.variables = None
+
+
+def answer(request: Request, context: Context) -> Answer:
+    """Carries out one REST request; GitHub's refusals come back as answers."""
+    method = "GET" if request.method == "HEAD" else request.method
+    for wanted, pattern, handler in _ROUTES:
+        if wanted != method or (match := pattern.fullmatch(request.path)) is None:
+            continue
+        parts = {name: unquote(value) for name, value in match.groupdict().items()}
+        before = context.store.nodes
+        try:
+            done = handler(Call(request, context, parts))
+        except GitHubError as error:
+            context.store.nodes = before
+            more = {"errors": error.errors} if error.errors else {}
+            status = error.status
+            message = "Validation Failed" if status == 422 and error.errors else error.message
+            if status == 404:
+                message = "Not Found"
+            return refusal(status, message, **more)
+        except ValueError:
+            context.store.nodes = before
+            return refusal(400, "Problems parsing JSON")
+        return done
+    return refusal(404, "Not Found")
+
+
+def tagged(request: Request, done: Answer) -> Answer:
+    """Gives a GET's answer its ETag, and turns it into a 304 when the client has it already."""
+    if request.method not in ("GET", "HEAD") or done.status != 200:
+        return done
+    tag = f'W/"{hashlib.sha256(done.body()).hexdigest()}"'
+    done.headers["ETag"] = tag
+    if request.headers.get("if-none-match") == tag:
+        return Answer(304, None, done.headers)
+    return done
+
+
+def paged(
+    call: Call, found: list[Any], shown: Callable[[Any], Any], wrap: Callable[[list[Any]], Any] | None = None
+) -> Answer:
+    """One page of a list, with GitHub's Link header for the others."""
+    size = min(100, max(1, int(call.request.query.get("per_page", 30))))
+    page = max(1, int(call.request.query.get("page", 1)))
+    last = max(1, -(-len(found) // size))
+    links = {"prev": page - 1, "first": 1} if page > 1 else {}
+    links |= {"next": page + 1, "last": last} if page < last else {}
+    query = {k: v for k, v in call.request.query.items() if k != "page"}
+    written = ", ".join(
+        f'<{API}{call.request.path}?{urlencode({**query, "page": n})}>; rel="{name}"' for name, n in links.items()
+    )
+    entries = [shown(one) for one in found[(page - 1) * size : page * size]]
+    return Answer(200, wrap(entries) if wrap else entries, {"Link": written} if written else {})
+
+
+def read_query(text: str) -> dict[str, str]:
+    """A URL's query as a dictionary."""
+    return dict(parse_qsl(text, keep_blank_values=True))
+
+
+# -- how things look ------------------------------------------------------------------------------
+
+
+def user_json(owner: Owner) -> dict[str, Any]:
+    """A user or organization."""
+    return {
+        "login": owner.login, "id": owner.database_id, "node_id": owner.id, "type": owner.kind, "site_admin": False,
+        "url": f"{API}/users/{owner.login}", "html_url": f"{WEB}/{owner.login}", "name": owner.name or None,
+        "avatar_url": f"https://avatars.githubusercontent.com/u/{owner.database_id}?v=4",
+        "email": owner.email or None, "created_at": owner.created_at, "updated_at": owner.updated_at,
+    }  # fmt: skip
+
+
+def label_json(call: Call, label: Label) -> dict[str, Any]:
+    """A label."""
+    name = call.store.full_name(call.store.nodes[label.repo])
+    return {"id": label.database_id, "node_id": label.id, "name": label.name, "color": label.color, "default": False,
+            "description": label.description or None, "url": f"{API}/repos/{name}/labels/{label.name}"}  # fmt: skip
+
+
+def repo_json(call: Call, repo: Repo) -> dict[str, Any]:
+    """A repository, with what this viewer may do in it."""
+    name = call.store.full_name(repo)
+    rank = acts.RANK[acts.permission(call.store, repo, call.context.viewer)]
+    roles = {"pull": "READ", "triage": "TRIAGE", "push": "WRITE", "maintain": "MAINTAIN", "admin": "ADMIN"}
+    return {
+        "id": repo.database_id, "node_id": repo.id, "name": repo.name, "full_name": name, "private": repo.private,
+        "owner": user_json(call.store.nodes[repo.owner]), "html_url": f"{WEB}/{name}", "url": f"{API}/repos/{name}",
+        "description": repo.description or None, "fork": False, "archived": False, "disabled": False,
+        "default_branch": repo.default_branch, "has_issues": repo.has_issues_enabled, "has_projects": True,
+        "has_wiki": False, "visibility": "private" if repo.private else "public",
+        "clone_url": f"{WEB}/{name}.git", "git_url": f"git://github.com/{name}.git",
+        "ssh_url": f"git@github.com:{name}.git", "created_at": repo.created_at, "updated_at": repo.updated_at,
+        "pushed_at": repo.pushed_at, "open_issues_count": len(_open(call, repo)), "forks_count": 0,
+        "stargazers_count": 0, "watchers_count": 0, "size": 0, "language": None, "license": None, "topics": [],
+        "permissions": {word: rank >= acts.RANK[role] for word, role in roles.items()},
+        "allow_squash_merge": "SQUASH" in repo.merge_methods, "allow_merge_commit": "MERGE" in repo.merge_methods,
+        "allow_rebase_merge": "REBASE" in repo.merge_methods, "allow_auto_merge": repo.auto_merge_allowed,
+        "delete_branch_on_merge": repo.delete_branch_on_merge,
+    }  # fmt: skip
+
+
+def _open(call: Call, repo: Repo) -> list[Any]:
+    return [n for n in call.context.load((*repo.issues, *repo.pulls)) if n.state == "OPEN"]
+
+
+def issue_json(call: Call, issue: Issue) -> dict[str, Any]:
+    """An issue, or a pull request as the issues API shows it."""
+    nodes = call.context.nodes
+    repo = nodes[issue.repo]
+    name = call.store.full_name(repo)
+    kind = "pull" if isinstance(issue, PullRequest) else "issues"
+    url = f"{API}/repos/{name}/issues/{issue.number}"
+    shown: dict[str, Any] = {
+        "id": issue.database_id, "node_id": issue.id, "number": issue.number, "title": issue.title,
+        "body": issue.body or None, "user": user_json(nodes[issue.author]), "state": _state(issue),
+        "state_reason": issue.state_reason.lower() if issue.state_reason else None, "locked": issue.locked,
+        "labels": [label_json(call, one) for one in call.context.load(issue.labels)],
+        "assignees": [user_json(one) for one in call.context.load(issue.assignees)], "assignee": None,
+        "milestone": None, "comments": len(issue.comments), "created_at": issue.created_at,
+        "updated_at": issue.updated_at, "closed_at": issue.closed_at,
+        "author_association": acts.association(call.store, repo, nodes[issue.author]), "url": url,
+        "repository_url": f"{API}/repos/{name}", "labels_url": f"{url}/labels{{/name}}",
+        "comments_url": f"{url}/comments", "events_url": f"{url}/events",
+        "html_url": f"{WEB}/{name}/{kind}/{issue.number}", "active_lock_reason": None, "closed_by": None,
+    }  # fmt: skip
+    shown["assignee"] = shown["assignees"][0] if shown["assignees"] else None
+    if isinstance(issue, PullRequest):
+        shown["draft"] = issue.draft
+        shown["pull_request"] = {
+            "url": f"{API}/repos/{name}/pulls/{issue.number}", "html_url": f"{WEB}/{name}/pull/{issue.number}",
+            "diff_url": f"{WEB}/{name}/pull/{issue.number}.diff",
+            "patch_url": f"{WEB}/{name}/pull/{issue.number}.patch", "merged_at": issue.merged_at,
+        }  # fmt: skip
+    return shown
+
+
+def _state(issue: Issue) -> str:
+    return "open" if issue.state == "OPEN" else "closed"
+
+
+def comment_json(call: Call, comment: Comment) -> dict[str, Any]:
+    """A comment."""
+    nodes = call.context.nodes
+    subject = nodes[comment.subject]
+    repo = nodes[subject.repo]
+    name = call.store.full_name(repo)
+    author = nodes[comment.author]
+    kind = "pull" if isinstance(subject, PullRequest) else "issues"
+    return {
+        "id": comment.database_id, "node_id": comment.id, "body": comment.body, "user": user_json(author),
+        "url": f"{API}/repos/{name}/issues/comments/{comment.database_id}",
+        "html_url": f"{WEB}/{name}/{kind}/{subject.number}#issuecomment-{comment.database_id}",
+        "issue_url": f"{API}/repos/{name}/issues/{subject.number}", "created_at": comment.created_at,
+        "updated_at": comment.updated_at, "author_association": acts.association(call.store, repo, author),
+    }  # fmt: skip
+
+
+def pull_json(call: Call, pull: PullRequest) -> dict[str, Any]:
+    """A pull request, whether it can be merged included."""
+    repo = call.context.nodes[pull.repo]
+    name = call.store.full_name(repo)
+    shown = issue_json(call, pull)
+    mergeable, state = acts.merge_state(call.store, pull)
+    found = changes(pull, call.context)
+    commits = call.store.git.commits(name, pull.base_sha, pull.head_sha)
+    login = name.partition("/")[0]
+    shown.update(shown.pop("pull_request"))
+    shown.update(
+        head={"label": f"{login}:{pull.head}", "ref": pull.head, "sha": pull.head_sha, "repo": repo_json(call, repo),
+              "user": user_json(call.store.nodes[repo.owner])},
+        base={"label": f"{login}:{pull.base}", "ref": pull.base, "sha": pull.base_sha, "repo": repo_json(call, repo),
+              "user": user_json(call.store.nodes[repo.owner])},
+        merged=pull.merged_at is not None, merge_commit_sha=pull.merge_commit,
+        merged_by=user_json(call.store.nodes[pull.merged_by]) if pull.merged_by else None,
+        mergeable={"MERGEABLE": True, "CONFLICTING": False}.get(mergeable), mergeable_state=state.lower(),
+        auto_merge=pull.auto_merge and {"merge_method": pull.auto_merge["method"].lower()}, commits=len(commits),
+        additions=sum(c.additions for c in found), deletions=sum(c.deletions for c in found),
+        changed_files=len(found), requested_reviewers=[], requested_teams=[], review_comments=0,
+        maintainer_can_modify=False, rebaseable=mergeable == "MERGEABLE",
+    )  # fmt: skip
+    return shown
+
+
+def commit_json(call: Call, repo: Repo, commit: Commit) -> dict[str, Any]:
+    """A commit."""
+    name = call.store.full_name(repo)
+    author = {"name": commit.author.name, "email": commit.author.email, "date": commit.authored}
+    committer = {"name": commit.committer.name, "email": commit.committer.email, "date": commit.committed}
+    return {
+        "sha": commit.sha, "node_id": f"C_{commit.sha}", "url": f"{API}/repos/{name}/commits/{commit.sha}",
+        "html_url": f"{WEB}/{name}/commit/{commit.sha}", "author": None, "committer": None,
+        "commit": {"message": commit.message, "author": author, "committer": committer, "tree": {"sha": commit.tree}},
+        "parents": [{"sha": sha} for sha in commit.parents],
+    }  # fmt: skip
+
+
+def ref_json(call: Call, repo: Repo, branch: str, sha: str) -> dict[str, Any]:
+    """A branch as the git database API shows it."""
+    name = call.store.full_name(repo)
+    return {
+        "ref": f"refs/heads/{branch}", "node_id": f"REF_{repo.database_id}_{branch}",
+        "url": f"{API}/repos/{name}/git/refs/heads/{branch}",
+        "object": {"type": "commit", "sha": sha, "url": f"{API}/repos/{name}/git/commits/{sha}"},
+    }  # fmt: skip
+
+
+def status_json(call: Call, status: Status) -> dict[str, Any]:
+    """A commit status."""
+    return {"id": status.database_id, "node_id": status.id, "state": status.state.lower(), "context": status.context,
+            "description": status.description or None, "target_url": status.target_url,
+            "created_at": status.created_at, "updated_at": status.updated_at,
+            "creator": user_json(call.store.nodes[status.creator])}  # fmt: skip
+
+
+# -- who and how much -----------------------------------------------------------------------------
+
+
+@route("GET", "/")
+def root(call: Call) -> Answer:
+    return Answer(200, {"current_user_url": f"{API}/user", "rate_limit_url": f"{API}/rate_limit",
+                        "repository_url": f"{API}/repos/{{owner}}/{{repo}}"})  # fmt: skip
+
+
+@route("GET", "/meta")
+def meta(call: Call) -> Answer:
+    return Answer(200, {"verifiable_password_authentication": False})
+
+
+@route("GET", "/user")
+def user(call: Call) -> Answer:
+    return Answer(200, user_json(call.context.viewer))
+
+
+@route("GET", "/user/orgs")
+def user_orgs(call: Call) -> Answer:
+    login = call.context.viewer.login
+    homes = [n for n in call.context.nodes.values() if isinstance(n, Owner) and login in n.members]
+    return paged(call, homes, user_json)
+
+
+@route("GET", "/users/:login")
+@route("GET", "/orgs/:login")
+def one_user(call: Call) -> Answer:
+    found = call.store.owner(call.parts["login"])
+    if found is None:
+        raise GitHubError("Not Found", "NOT_FOUND", 404)
+    return Answer(200, user_json(found))
+
+
+# -- repositories ---------------------------------------------------------------------------------
+
+
+@route("GET", "/repos/:owner/:repo")
+def one_repo(call: Call) -> Answer:
+    return Answer(200, repo_json(call, call.repo()))
+
+
+@route("GET", "/repos/:owner/:repo/collaborators/:login/permission")
+def collaborator(call: Call) -> Answer:
+    who = call.store.owner(call.parts["login"])
+    if who is None:
+        raise GitHubError("Not Found", "NOT_FOUND", 404)
+    role = acts.permission(call.store, call.repo(), who) or "none"
+    shown = {"TRIAGE": "read", "MAINTAIN": "write"}.get(role, role.lower())
+    return Answer(200, {"permission": shown, "role_name": role.lower(), "user": user_json(who)})
+
+
+@route("GET", "/repos/:owner/:repo/labels")
+def labels(call: Call) -> Answer:
+    return paged(call, call.context.load(call.repo().labels), lambda one: label_json(call, one))
+
+
+@route("POST", "/repos/:owner/:repo/labels")
+def new_label(call: Call) -> Answer:
+    given = call.given()
+    made = acts.create_label(call.store, call.context.viewer, call.repo(), given.get("name", ""),
+                             given.get("color", "ededed").lstrip("#"), given.get("description") or "")  # fmt: skip
+    return Answer(201, label_json(call, made))
+
+
+@route("GET", "/repos/:owner/:repo/labels/:name")
+def one_label(call: Call) -> Answer:
+    return Answer(200, label_json(call, call.label()))
+
+
+@route("PATCH", "/repos/:owner/:repo/labels/:name")
+def change_label(call: Call) -> Answer:
+    given = call.given()
+    wanted = {"new_name": "name", "name": "name", "color": "color", "description": "description"}
+    edits = {name: given[key] for key, name in wanted.items() if given.get(key) is not None}
+    return Answer(200, label_json(call, acts.edit_label(call.store, call.context.viewer, call.label(), **edits)))
+
+
+@route("DELETE", "/repos/:owner/:repo/labels/:name")
+def remove_label(call: Call) -> Answer:
+    acts.delete_label(call.store, call.context.viewer, call.label())
+    return Answer(204)
+
+
+# -- issues ---------------------------------------------------------------------------------------
+
+
+@route("GET", "/repos/:owner/:repo/issues")
+def issues(call: Call) -> Answer:
+    repo, query = call.repo(), call.request.query
+    found = call.context.load((*repo.issues, *repo.pulls))
+    state = query.get("state", "open")
+    found = [n for n in found if state in ("all", _state(n))]
+    for name in filter(None, query.get("labels", "").split(",")):
+        found = [n for n in found if any(one.name.lower() == name.lower() for one in call.context.load(n.labels))]
+    if creator := query.get("creator"):
+        found = [n for n in found if call.store.nodes[n.author].login.lower() == creator.lower()]
+    if since := query.get("since"):
+        found = [n for n in found if n.updated_at >= since]
+    field = {"updated": "UPDATED_AT", "comments": "COMMENTS"}.get(query.get("sort", ""), "CREATED_AT")
+    order = {"field": field, "direction": query.get("direction", "desc").upper()}
+    return paged(call, ordered(found, order), lambda one: issue_json(call, one))
+
+
+def _label_ids(call: Call, names: list[Any]) -> tuple[str, ...]:
+    """The ids of labels by name; GitHub makes those that are not there yet."""
+    found = []
+    for entry in names:
+        name = entry["name"] if isinstance(entry, dict) else entry
+        label = acts.find_label(call.store, call.repo(), name)
+        label = label or acts.create_label(call.store, call.context.viewer, call.repo(), name, "ededed")
+        found.append(label.id)
+    return tuple(found)
+
+
+def _user_ids(call: Call, logins: list[str]) -> tuple[str, ...]:
+    found = [call.store.owner(login) for login in logins]
+    return tuple(one.id for one in found if one)
+
+
+@route("POST", "/repos/:owner/:repo/issues")
+def new_issue(call: Call) -> Answer:
+    given = call.given()
+    made = acts.open_issue(call.store, call.context.viewer, call.repo(), given.get("title", ""),
+                           given.get("body") or "", _label_ids(call, given.get("labels") or []),
+                           _user_ids(call, given.get("assignees") or []))  # fmt: skip
+    return Answer(201, issue_json(call, made))
+
+
+@route("GET", "/repos/:owner/:repo/issues/:number")
+def one_issue(call: Call) -> Answer:
+    return Answer(200, issue_json(call, call.issue()))
+
+
+@route("PATCH", "/repos/:owner/:repo/issues/:number")
+def change_issue(call: Call) -> Answer:
+    given, issue, viewer = call.given(), call.issue(), call.context.viewer
+    edits: dict[str, Any] = {k: given[k] or "" for k in ("title", "body") if k in given}
+    if "labels" in given:
+        edits["labels"] = _label_ids(call, given["labels"])
+    if "assignees" in given:
+        edits["assignees"] = _user_ids(call, given["assignees"])
+    if edits:
+        issue = acts.edit_issue(call.store, viewer, issue, **edits)
+    if given.get("state") == "closed":
+        reason = (given.get("state_reason") or "completed").upper()
+        issue = acts.close(call.store, viewer, issue, reason)
+    elif given.get("state") == "open" and issue.state != "OPEN":
+        issue = acts.reopen(call.store, viewer, issue)
+    return Answer(200, issue_json(call, issue))
+
+
+@route("GET", "/repos/:owner/:repo/issues/:number/labels")
+def issue_labels(call: Call) -> Answer:
+    return paged(call, call.context.load(call.issue().labels), lambda one: label_json(call, one))
+
+
+@route("POST", "/repos/:owner/:repo/issues/:number/labels")
+def add_labels(call: Call) -> Answer:
+    issue = call.issue()
+    kept = tuple(dict.fromkeys((*issue.labels, *_label_ids(call, call.given()["labels"]))))
+    issue = acts.edit_issue(call.store, call.context.viewer, issue, labels=kept)
+    return Answer(200, [label_json(call, one) for one in call.context.load(issue.labels)])
+
+
+@route("PUT", "/repos/:owner/:repo/issues/:number/labels")
+def set_labels(call: Call) -> Answer:
+    ids = _label_ids(call, call.given()["labels"])
+    issue = acts.edit_issue(call.store, call.context.viewer, call.issue(), labels=ids)
+    return Answer(200, [label_json(call, one) for one in call.context.load(issue.labels)])
+
+
+@route("DELETE", "/repos/:owner/:repo/issues/:number/labels/:name")
+def take_label(call: Call) -> Answer:
+    issue, label = call.issue(), call.label()
+    if label.id not in issue.labels:
+        raise GitHubError("Label does not exist", "NOT_FOUND", 404)
+    kept = tuple(key for key in issue.labels if key != label.id)
+    issue = acts.edit_issue(call.store, call.context.viewer, issue, labels=kept)
+    return Answer(200, [label_json(call, one) for one in call.context.load(issue.labels)])
+
+
+@route("GET", "/repos/:owner/:repo/issues/:number/comments")
+def comments(call: Call) -> Answer:
+    found = call.context.load(call.issue().comments)
+    if since := call.request.query.get("since"):
+        found = [one for one in found if one.updated_at >= since]
+    return paged(call, found, lambda one: comment_json(call, one))
+
+
+@route("POST", "/repos/:owner/:repo/issues/:number/comments")
+def new_comment(call: Call) -> Answer:
+    made = acts.comment(call.store, call.context.viewer, call.issue(), call.given().get("body") or "")
+    return Answer(201, comment_json(call, made))
+
+
+@route("GET", "/repos/:owner/:repo/issues/comments/:id")
+def one_comment(call: Call) -> Answer:
+    return Answer(200, comment_json(call, call.comment()))
+
+
+@route("PATCH", "/repos/:owner/:repo/issues/comments/:id")
+def change_comment(call: Call) -> Answer:
+    body = call.given().get("body") or ""
+    return Answer(200, comment_json(call, acts.edit_comment(call.store, call.context.viewer, call.comment(), body)))
+
+
+@route("DELETE", "/repos/:owner/:repo/issues/comments/:id")
+def remove_comment(call: Call) -> Answer:
+    acts.delete_comment(call.store, call.context.viewer, call.comment())
+    return Answer(204)
+
+
+@route("GET", "/search/issues")
+def find_issues(call: Call) -> Answer:
+    found = search_issues(call.request.query.get("q", ""), call.context)
+    total = len(found)
+    return paged(call, found, lambda one: {**issue_json(call, one), "score": 1.0},
+                 lambda page: {"total_count": total, "incomplete_results": False, "items": page})  # fmt: skip
+
+
+# -- branches, commits, checks ----------------------------------------------------------------------
+
+
+def _ref(call: Call, kind: str = "name") -> tuple[Repo, str, str]:
+    repo, branch = call.repo(), call.parts[kind].removeprefix("heads/")
+    sha = call.store.git.branch(call.store.full_name(repo), branch)
+    if sha is None:
+        raise GitHubError("Not Found", "NOT_FOUND", 404)
+    return repo, branch, sha
+
+
+@route("GET", "/repos/:owner/:repo/git/ref/*name")
+def one_ref(call: Call) -> Answer:
+    return Answer(200, ref_json(call, *_ref(call)))
+
+
+@route("GET", "/repos/:owner/:repo/git/matching-refs/*name")
+def matching_refs(call: Call) -> Answer:
+    repo = call.repo()
+    start = call.parts["name"].removeprefix("heads/")
+    found = call.store.git.branches(call.store.full_name(repo)).items()
+    return paged(call, [(n, s) for n, s in found if n.startswith(start)], lambda one: ref_json(call, repo, *one))
+
+
+@route("POST", "/repos/:owner/:repo/git/refs")
+def new_ref(call: Call) -> Answer:
+    given, repo = call.given(), call.repo()
+    if not given.get("ref", "").startswith("refs/heads/"):
+        raise GitHubError("Reference name must start with 'refs/heads/'")
+    branch = given["ref"].removeprefix("refs/heads/")
+    acts.create_branch(call.store, call.context.viewer, repo, branch, given.get("sha", NOTHING))
+    return Answer(201, ref_json(call, repo, branch, given["sha"]))
+
+
+@route("DELETE", "/repos/:owner/:repo/git/refs/*name")
+def remove_ref(call: Call) -> Answer:
+    acts.delete_branch(call.store, call.context.viewer, call.repo(), call.parts["name"].removeprefix("heads/"))
+    return Answer(204)
+
+
+@route("GET", "/repos/:owner/:repo/branches")
+def branches(call: Call) -> Answer:
+    found = call.store.git.branches(call.store.full_name(call.repo())).items()
+    return paged(call, list(found), lambda one: {"name": one[0], "commit": {"sha": one[1]}, "protected": False})
+
+
+@route("GET", "/repos/:owner/:repo/branches/*name")
+def one_branch(call: Call) -> Answer:
+    repo, branch, sha = _ref(call)
+    commit = call.store.git.commit(call.store.full_name(repo), sha)
+    return Answer(200, {"name": branch, "commit": commit_json(call, repo, commit), "protected": False})
+
+
+def _commit(call: Call) -> tuple[Repo, Commit]:
+    repo = call.repo()
+    name = call.store.full_name(repo)
+    sha = call.store.git.resolve(name, call.parts["sha"])
+    if sha is None:
+        raise GitHubError(f"No commit found for SHA: {call.parts['sha']}")
+    return repo, call.store.git.commit(name, sha)
+
+
+@route("GET", "/repos/:owner/:repo/commits")
+def commits(call: Call) -> Answer:
+    repo = call.repo()
+    name = call.store.full_name(repo)
+    sha = call.store.git.resolve(name, call.request.query.get("sha", repo.default_branch))
+    found = call.store.git.history(name, sha, 1000) if sha else []
+    return paged(call, found, lambda one: commit_json(call, repo, one))
+
+
+@route("GET", "/repos/:owner/:repo/commits/:sha")
+def one_commit(call: Call) -> Answer:
+    return Answer(200, commit_json(call, *_commit(call)))
+
+
+@route("GET", "/repos/:owner/:repo/commits/:sha/status")
+def combined_status(call: Call) -> Answer:
+    repo, commit = _commit(call)
+    found = acts.statuses(call.store, repo, commit.sha)
+    states = {one.state for one in found}
+    verdict = "failure" if states & {"FAILURE", "ERROR"} else "success" if states == {"SUCCESS"} else "pending"
+    return Answer(200, {"state": verdict, "sha": commit.sha, "total_count": len(found),
+                        "statuses": [status_json(call, one) for one in found]})  # fmt: skip
+
+
+@route("GET", "/repos/:owner/:repo/commits/:sha/statuses")
+def commit_statuses(call: Call) -> Answer:
+    repo, commit = _commit(call)
+    found = call.context.load(repo.statuses.get(commit.sha, ()))[::-1]
+    return paged(call, found, lambda one: status_json(call, one))
+
+
+@route("GET", "/repos/:owner/:repo/commits/:sha/check-runs")
+def check_runs(call: Call) -> Answer:
+    _commit(call)
+    return Answer(200, {"total_count": 0, "check_runs": []})
+
+
+@route("POST", "/repos/:owner/:repo/statuses/:sha")
+def new_status(call: Call) -> Answer:
+    given = call.given()
+    repo, commit = _commit(call)
+    state = given.get("state", "").upper()
+    if state not in ("SUCCESS", "FAILURE", "ERROR", "PENDING"):
+        bad = {"resource": "Status", "code": "custom", "field": "state", "message": "state is not included in the list"}
+        raise GitHubError("Validation Failed", "UNPROCESSABLE", 422, [bad])
+    made = acts.set_check(call.store, call.context.viewer, repo, commit.sha, given.get("context") or "default", state,
+                          given.get("description") or "", given.get("target_url"))  # fmt: skip
+    return Answer(201, status_json(call, made))
+
+
+@route("GET", "/repos/:owner/:repo/compare/*range")
+def compare(call: Call) -> Answer:
+    repo = call.repo()
+    name = call.store.full_name(repo)
+    base, _, head = call.parts["range"].partition("...")
+    shas = [call.store.git.resolve(name, ref.rpartition(":")[2]) for ref in (base, head)]
+    if None in shas:
+        raise GitHubError("Not Found", "NOT_FOUND", 404)
+    ahead, behind = call.store.git.ahead_behind(name, *shas)
+    status = "diverged" if ahead and behind else "ahead" if ahead else "behind" if behind else "identical"
+    found = call.store.git.commits(name, *shas)
+    files = [{"filename": c.path, "additions": c.additions, "deletions": c.deletions, "status": c.kind.lower()}
+             for c in call.store.git.changes(name, *shas)]  # fmt: skip
+    return Answer(200, {"status": status, "ahead_by": ahead, "behind_by": behind, "total_commits": len(found),
+                        "commits": [commit_json(call, repo, c) for c in found], "files": files})  # fmt: skip
+
+
+@route("GET", "/repos/:owner/:repo/readme")
+def readme(call: Call) -> Answer:
+    call.parts["path"] = "README.md"
+    return contents(call)
+
+
+@route("GET", "/repos/:owner/:repo/contents/*path")
+def contents(call: Call) -> Answer:
+    repo, path = call.repo(), call.parts["path"]
+    name = call.store.full_name(repo)
+    sha = call.store.git.resolve(name, call.request.query.get("ref", repo.default_branch))
+    text = call.store.git.file(name, sha, path) if sha else None
+    if text is None:
+        raise GitHubError("Not Found", "NOT_FOUND", 404)
+    if "raw" in call.request.headers.get("accept", ""):
+        return Answer(200, text)
+    data = text.encode()
+    return Answer(200, {"type": "file", "encoding": "base64", "size": len(data), "name": path.rpartition("/")[2],
+                        "path": path, "content": base64.b64encode(data).decode(), "sha": sha,
+                        "html_url": f"{WEB}/{name}/blob/{repo.default_branch}/{path}"})  # fmt: skip
+
+
+# -- pull requests ----------------------------------------------------------------------------------
+
+
+@route("GET", "/repos/:owner/:repo/pulls")
+def pulls(call: Call) -> Answer:
+    repo, query = call.repo(), call.request.query
+    found = call.context.load(repo.pulls)
+    state = query.get("state", "open")
+    found = [p for p in found if state in ("all", _state(p))]
+    if head := query.get("head"):
+        found = [p for p in found if p.head == head.rpartition(":")[2]]
+    if base := query.get("base"):
+        found = [p for p in found if p.base == base]
+    order = {"field": "CREATED_AT", "direction": query.get("direction", "desc").upper()}
+    return paged(call, ordered(found, order), lambda one: pull_json(call, one))
+
+
+@route("POST", "/repos/:owner/:repo/pulls")
+def new_pull(call: Call) -> Answer:
+    given = call.given()
+    made = acts.open_pull(call.store, call.context.viewer, call.repo(), given.get("base", ""), given.get("head", ""),
+                          given.get("title", ""), given.get("body") or "", bool(given.get("draft")))  # fmt: skip
+    return Answer(201, pull_json(call, made))
+
+
+@route("GET", "/repos/:owner/:repo/pulls/:number")
+def one_pull(call: Call) -> Answer:
+    if "diff" in call.request.headers.get("accept", "") or "patch" in call.request.headers.get("accept", ""):
+        pull = call.pull()
+        return Answer(200, call.store.git.diff(call.store.full_name(call.repo()), pull.base_sha, pull.head_sha))
+    return Answer(200, pull_json(call, call.pull()))
+
+
+@route("PATCH", "/repos/:owner/:repo/pulls/:number")
+def change_pull(call: Call) -> Answer:
+    call.pull()
+    change_issue(call)
+    return Answer(200, pull_json(call, call.pull()))
+
+
+@route("GET", "/repos/:owner/:repo/pulls/:number/merge")
+def is_merged(call: Call) -> Answer:
+    return Answer(204) if call.pull().merged_at else refusal(404, "Not Found")
+
+
+@route("PUT", "/repos/:owner/:repo/pulls/:number/merge")
+def merge(call: Call) -> Answer:
+    given = call.given()
+    method = (given.get("merge_method") or "merge").upper()
+    done = acts.merge(call.store, call.context.viewer, call.pull(), method, given.get("commit_title"),
+                      given.get("commit_message"), given.get("sha"))  # fmt: skip
+    return Answer(200, {"sha": done.merge_commit, "merged": True, "message": "Pull Request successfully merged"})
+
+
+@route("GET", "/repos/:owner/:repo/pulls/:number/commits")
+def pull_commits(call: Call) -> Answer:
+    pull = call.pull()
+    name = call.store.full_name(call.repo())
+    found = call.store.git.commits(name, pull.base_sha, pull.head_sha)
+    return paged(call, found, lambda one: commit_json(call, call.repo(), one))
+
+
+@route("GET", "/repos/:owner/:repo/pulls/:number/files")
+def pull_files(call: Call) -> Answer:
+    found = changes(call.pull(), call.context)
+    return paged(call, found, lambda c: {"filename": c.path, "additions": c.additions, "deletions": c.deletions,
+                                         "status": c.kind.lower(), "changes": c.additions + c.deletions})  # fmt: skip

@@ -1,0 +1,77 @@
+"""The command line of run_eval (§10.1) and what follows from it."""
+
+import argparse
+import os
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SYSTEMS = {"n150": (1, 1), "n300": (1, 2), "lb": (2, 4)}  # mesh rows and columns
+ALIASES = {"t3000": "lb"}
+
+
+def parse(argv=None):
+    """The options; usage errors end the process with code 2."""
+    parser = argparse.ArgumentParser(
+        prog="run_eval.py",
+        description="Score a model against its Hugging Face reference; the last line printed is YT_METRICS=<json>.",
+        epilog="example: run_eval.py --mode tt --trace 1 --hf-model meta-llama/Llama-3.2-1B --system n150",
+    )
+    add = parser.add_argument
+    add("--hf-model", required=True, help="model id on Hugging Face, or a local folder")
+    add("--revision", default=None, help="branch, tag or commit (default: main)")
+    add("--mode", choices=("hf", "tt"), required=True, help="check the reference, or score the TTNN model")
+    add("--trace", type=int, choices=(0, 1), default=None, help="replay decode from a captured trace (tt only)")
+    add("--prefill-len", type=_positive, default=128, help="prompt tokens (default 128)")
+    add("--decode-len", type=_positive, default=32, help="tokens scored per row (default 32)")
+    add("--batch", type=_positive, default=1, help="rows, each its own window of the corpus (default 1)")
+    add("--seed", type=int, default=0, help="chooses the windows (default 0)")
+    add("--system", default=os.environ.get("YT_SYSTEM") or "n150", help="n150, n300 or lb (default: YT_SYSTEM)")
+    add("--corpus", type=pathlib.Path, default=None, help="text file to take windows from")
+    add("--reference-cache", default=None, help="folder or fsspec URL (default: YT_REFERENCE_CACHE, else HF_HOME)")
+    add("--model-file", type=pathlib.Path, default=None, help="the TTNN model (default: by --hf-model and --system)")
+    asked = parser.parse_args(argv)
+    asked.system = ALIASES.get(asked.system, asked.system)
+    if asked.system not in SYSTEMS:
+        parser.error(f"--system {asked.system!r}: choose n150, n300 or lb")
+    if asked.mode == "hf" and asked.trace is not None:
+        parser.error("--trace is for --mode tt only")
+    if asked.trace and asked.decode_len < 2:
+        parser.error("--trace 1 needs --decode-len 2 or more: the first token comes from prefill")
+    if asked.batch > 32:
+        parser.error("--batch is 32 at most: one tile of users")
+    if asked.corpus is None:
+        asked.corpus = ROOT / "corpus" / "corpus.txt"
+    if asked.reference_cache is None:
+        asked.reference_cache = os.environ.get("YT_REFERENCE_CACHE") or str(_cache_home() / "ttnn-reference")
+    asked.trace = bool(asked.trace)
+    return asked
+
+
+def model_file(asked):
+    """models/<org>/<name>/<system>/functional/model.py for the model asked for."""
+    if asked.model_file is not None:
+        return asked.model_file.resolve()
+    system = asked.system
+    name = asked.hf_model
+    if pathlib.Path(name).is_dir():
+        name = "/".join(pathlib.Path(name).resolve().parts[-2:])
+    found = ROOT / "models" / name / system / "functional" / "model.py"
+    if not found.exists():
+        for alias, real in ALIASES.items():
+            other = ROOT / "models" / name / alias / "functional" / "model.py"
+            if real == system and other.exists():
+                return other
+    return found
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _cache_home():
+    if os.environ.get("HF_HOME"):
+        return pathlib.Path(os.environ["HF_HOME"])
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "huggingface"

@@ -1,0 +1,78 @@
+"""`--mode tt`: run the TTNN model in a process of its own, then score the logits it left behind (§10.2)."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+
+import numpy
+
+from . import device_process, options, reference, scoring
+from .errors import EvalError
+
+SUSPECT_KL = 0.02
+
+
+def evaluate(asked):
+    """Metrics of tt mode. The process that imports model.py sees config, weights and input tokens, nothing else."""
+    started = time.perf_counter()
+    file = options.model_file(asked)
+    if not file.is_file():
+        raise EvalError(f"there is no TTNN model for {asked.hf_model} on {asked.system}: {_shown(file)} is missing")
+    found = reference.get(asked)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="yt-eval-"))
+    try:
+        report = device_process.run(asked, file, found, folder)
+        logits = _logits(folder / "logits.npy", found.logits.shape)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    scored = scoring.compare(found.logits, logits)
+    scored["suspect"] = _suspect(scored)
+    floor = found.meta["check"].get("noise_floor")
+    metrics = {
+        **scored,
+        **report["facts"],
+        "noise_floor_top1": floor["top1"] if floor else None,
+        "commit": found.snapshot.commit,
+        "reference_cached": found.cached,
+        "timing": {
+            **report["timing"],
+            "reference": round(found.seconds, 3),
+            "total": round(time.perf_counter() - started, 3),
+        },
+    }
+    limit = os.environ.get("YT_KL_MAX")
+    if limit and scored["kl"] > float(limit):
+        metrics["kl_limit"] = float(limit)
+    return metrics
+
+
+def _logits(path, shape):
+    try:
+        logits = numpy.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise EvalError(f"the device process left no logits: {error}") from error
+    if logits.dtype != numpy.float32 or logits.ndim != 3 or logits.shape[:2] != shape[:2]:
+        raise EvalError(f"the model's logits are {logits.dtype} {logits.shape}, expected float32 {shape}")
+    if logits.shape[2] < shape[2]:
+        raise EvalError(f"the model's logits are {logits.shape[2]} wide; the vocabulary is {shape[2]}")
+    logits = logits[:, :, : shape[2]]  # a padded head
+    if not numpy.isfinite(logits).all():
+        bad = numpy.argwhere(~numpy.isfinite(logits).all(-1))[0]
+        raise EvalError(f"the model's logits are not finite: row {bad[0]}, step {bad[1]}")
+    return logits
+
+
+def _suspect(scored):
+    reasons = []
+    if scored["kl"] > SUSPECT_KL:
+        reasons.append(f"KL {scored['kl']:.3f} is above {SUSPECT_KL}")
+    return reasons
+
+
+def _shown(file):
+    try:
+        return file.relative_to(options.ROOT)
+    except ValueError:
+        return file

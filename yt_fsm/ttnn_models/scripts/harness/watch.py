@@ -1,0 +1,288 @@
+"""Keeping a model honest while it runs: where it computes, what it writes to the device, what is in its trace."""
+
+import builtins
+import contextlib
+import os
+import sys
+
+from .errors import EvalError
+
+HOST_SHARE = 0.05  # of the model's arithmetic may run on the host (routing, say)
+BUILD_TOKENS = 16  # as many tokens' worth of arithmetic may go into preparing weights
+UPLOAD_ROWS = 64  # integers a user and call, written to the device while decoding
+
+# Made of host values, read by the host, freed, or waited for: not in a traced region (§10.3).
+UNTRACEABLE = (
+    "from_torch", "as_tensor", "to_torch", "to_device", "from_device", "copy_host_to_device_tensor",
+    "copy_device_to_host_tensor", "zeros", "ones", "full", "empty", "rand", "arange", "zeros_like", "ones_like",
+    "full_like", "empty_like", "deallocate", "synchronize_device", "load_tensor", "dump_tensor",
+)  # fmt: skip
+UPLOADS = ("from_torch", "as_tensor", "to_device", "copy_host_to_device_tensor", "full", "load_tensor")
+FLOAT_NAMES = ("BFLOAT16", "FLOAT32", "BFLOAT8_B", "BFLOAT4_B")
+
+
+class Guard:
+    """Wraps ttnn's own calls and torch's heavy ones before model.py is imported."""
+
+    def __init__(self, torch, ttnn, task):
+        self.torch, self.ttnn, self.task = torch, ttnn, task
+        self.captures = self.executes = 0
+        self.host, self.build_host = 0, 0
+        self.where = None  # what the model is doing now
+        self.uploads_allowed = True
+        self.in_capture = False
+        self.opened = None
+        self.to_torch = ttnn.to_torch
+        self.home = os.path.dirname(os.path.abspath(ttnn.__file__))
+        self.ours = {}
+        for name in UNTRACEABLE:
+            if hasattr(ttnn, name):
+                self._wrap(name, self._checked(name, getattr(ttnn, name)))
+        self._wrap("begin_trace_capture", self._counted("captures", ttnn.begin_trace_capture))
+        self._wrap("execute_trace", self._counted("executes", ttnn.execute_trace))
+        self._wrap("open_device", self._opening(ttnn.open_device))
+        self._wrap("open_mesh_device", self._opening(ttnn.open_mesh_device))
+        self.kept = {name: getattr(builtins, name) for name in ("open", "print", "len", "isinstance", "super")}
+        self.mode = _host_mode(self)
+        _forbid(task)
+
+    def _wrap(self, name, wrapper):
+        wrapper.__name__ = name
+        self.ours[name] = wrapper
+        setattr(self.ttnn, name, wrapper)
+
+    def _checked(self, name, real):
+        def call(*args, **options):
+            if self.in_capture:
+                raise EvalError(
+                    f"ttnn.{name} inside the traced decode step ({caller(self.home)}): no tensor may be made, read "
+                    "or freed there (§10.3); write inputs in prepare_decode"
+                )
+            if self.where is not None and name in UPLOADS and not self.uploads_allowed:
+                self._check_upload(name, args, options)
+            return real(*args, **options)
+
+        return call
+
+    def _check_upload(self, name, args, options):
+        if self.where == "decode_step":
+            raise EvalError(f"ttnn.{name} in decode_step ({caller(self.home)}): write inputs in prepare_decode")
+        tensor = args[0] if args else options.get("tensor", options.get("host_tensor"))
+        to_device = name != "from_torch" and name != "as_tensor" or options.get("device") is not None
+        if self.where == "prepare_decode" and to_device and name != "copy_host_to_device_tensor" and self.task["trace"]:
+            raise EvalError(
+                f"ttnn.{name} makes a device tensor in prepare_decode ({caller(self.home)}): the trace reads the "
+                "old one; write into it with ttnn.copy_host_to_device_tensor"
+            )
+        dtype = options.get("dtype") or (args[1] if name in ("from_torch", "as_tensor") and len(args) > 1 else None)
+        kind = str(dtype if dtype is not None else getattr(tensor, "dtype", ""))
+        if any(one in kind.upper() for one in FLOAT_NAMES):
+            raise EvalError(
+                f"ttnn.{name} writes {kind} values in {self.where} ({caller(self.home)}): only token ids and "
+                "positions may come from the host; gather what depends on them on the device"
+            )
+        size = 1
+        for one in getattr(tensor, "shape", ()):
+            size *= int(one)
+        most = max(len(self.task["tokens"]) * UPLOAD_ROWS, 2 * self.task["prefill"] + UPLOAD_ROWS)
+        if size > most:
+            raise EvalError(f"ttnn.{name} writes {size} values in {self.where} ({caller(self.home)}); {most} at most")
+
+    def _counted(self, counter, real):
+        def call(*args, **options):
+            setattr(self, counter, getattr(self, counter) + 1)
+            return real(*args, **options)
+
+        return call
+
+    def _opening(self, real):
+        def call(*args, **options):
+            self.opened = real(*args, **options)
+            return self.opened
+
+        return call
+
+    def device(self, model):
+        """The device that was opened for the model."""
+        return self.opened
+
+    def devices(self, tensor):
+        """On how many devices a tensor lies."""
+        return tensor.device().get_num_devices() if tensor.device() is not None else 1
+
+    @contextlib.contextmanager
+    def building(self):
+        """While build_model runs: preparing weights is allowed, running the model is not."""
+        before = self.host
+        with self.mode:
+            yield
+        self.build_host, self.host = self.host - before, before
+        if self.build_host > BUILD_TOKENS * self.task["parameters"]:
+            raise EvalError("build_model computes the model on the host; it may only prepare weights")
+
+    @contextlib.contextmanager
+    def running(self, where, uploads=False):
+        """While one of the model's methods runs."""
+        self.where, self.uploads_allowed = where, uploads
+        try:
+            with self.mode:
+                yield
+        finally:
+            self.where, self.uploads_allowed = None, True
+
+    @contextlib.contextmanager
+    def capturing(self):
+        """While decode_step is captured."""
+        self.in_capture = True
+        try:
+            with self.running("decode_step"):
+                yield
+        finally:
+            self.in_capture = False
+
+    def host_share(self):
+        """The part of the model's arithmetic that ran on the host while it decoded."""
+        tokens = sum(len(row) for row in self.task["tokens"])
+        return self.host / (self.task["parameters"] * tokens)
+
+    def count(self, work, name):
+        """Arithmetic done by torch outside ttnn."""
+        self.host += work
+        if self.where is not None and self.host_share() > HOST_SHARE:
+            raise EvalError(
+                f"the model computes on the host: {name} in {self.where} ({caller(self.home)}); its layers must run "
+                "on the device"
+            )
+
+    def finish(self):
+        """The harness's own calls must still be in place; a trace must have been captured and replayed."""
+        changed = [f"ttnn.{name}" for name, ours in self.ours.items() if getattr(self.ttnn, name, None) is not ours]
+        changed += [name for name, ours in self.kept.items() if getattr(builtins, name) is not ours]
+        changed += [f"__main__.{name}" for name in vars(sys.modules["__main__"]) if not name.startswith("__")]
+        if changed:
+            raise EvalError(f"model.py changed the harness: {', '.join(changed)}")
+        if self.task["trace"] and (self.captures < 1 or self.executes < self.task["decode"] - 1):
+            raise EvalError(
+                f"--trace 1 made {self.captures} captures and {self.executes} replays; "
+                f"1 and {self.task['decode'] - 1} were needed"
+            )
+
+
+def caller(*homes):
+    """`model.py:12`: the innermost line outside the harness, torch and ttnn."""
+    ours = os.path.dirname(os.path.abspath(__file__))
+    frame = sys._getframe(1)
+    while frame is not None:
+        folder = os.path.dirname(os.path.abspath(frame.f_code.co_filename))
+        if folder not in (ours, *homes) and "site-packages" not in folder and "contextlib" not in frame.f_code.co_filename:
+            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "somewhere"
+
+
+def _host_mode(guard):
+    torch = guard.torch
+    functional = torch.nn.functional
+    products = {
+        torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.baddbmm, torch.mv, torch.addmv, functional.linear,
+        torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.bmm, torch.Tensor.__matmul__, torch.Tensor.__rmatmul__,
+        torch.Tensor.addmm, torch.Tensor.mv,
+    }  # fmt: skip
+    attention = {functional.scaled_dot_product_attention}
+
+    class Mode(torch.overrides.TorchFunctionMode):
+        """Sees every torch call; counts the heavy ones that ttnn did not make."""
+
+        def __torch_function__(self, function, types, args=(), options=None):
+            out = function(*args, **(options or {}))
+            if function in products:
+                inner = args[1 if function in (torch.addmm, torch.baddbmm, torch.Tensor.addmm) else 0].shape[-1]
+                work = out.numel() * inner
+            elif function is torch.einsum:
+                work = _einsum_work(args)
+            elif function in attention:
+                work = 2 * args[0].numel() * args[1].shape[-2]
+            else:
+                return out
+            if work > 4096 and not _inside(guard.home):
+                guard.count(work, getattr(function, "__name__", "torch"))
+            return out
+
+    return Mode()
+
+
+def _einsum_work(args):
+    sizes = {}
+    operands = args[1:] if not isinstance(args[1], (list, tuple)) else args[1]
+    for labels, operand in zip(args[0].replace(" ", "").split("->")[0].split(","), operands):
+        sizes.update(zip(labels, operand.shape))
+    work = 1
+    for size in sizes.values():
+        work *= size
+    return work
+
+
+def _inside(home):
+    """Whether a ttnn function is on the stack."""
+    frame = sys._getframe(2)
+    for _ in range(24):
+        if frame is None:
+            return False
+        if os.path.dirname(frame.f_code.co_filename) == home:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _forbid(task):
+    """From now on the model's own code may not load Hugging Face models, read references or start processes."""
+    model = os.path.abspath(task["model_file"])
+    hidden = [os.path.realpath(task["snapshot"])]
+    if os.environ.get("HF_HOME"):
+        hidden.append(os.path.realpath(os.environ["HF_HOME"]))
+
+    def by_model():
+        frame = sys._getframe(2)
+        while frame is not None:
+            if frame.f_code.co_filename == model:
+                return True
+            frame = frame.f_back
+        return False
+
+    def hook(event, args):
+        if event == "import":
+            name = args[0]
+            if name.startswith("transformers.models.") and ".modeling_" in name and ".auto." not in name and by_model():
+                raise EvalError(f"model.py loads {name}: the Hugging Face model is the reference, not the bringup")
+        elif event == "open":
+            if isinstance(args[0], (str, bytes, os.PathLike)):
+                path = os.fsdecode(args[0])
+                if path.endswith(".ytref") or path.startswith("/proc/"):
+                    if by_model():
+                        raise EvalError(f"model.py opens {path}")
+                elif any(os.path.realpath(path).startswith(one + os.sep) for one in hidden) and by_model():
+                    if not path.endswith((".json", ".py", ".pyc")):
+                        raise EvalError(f"model.py opens {path}; weights come from source.state_dict()")
+        elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty",
+                       "socket.connect", "ctypes.dlopen", "os.kill"):  # fmt: skip
+            if by_model():
+                raise EvalError(f"model.py does {event}; it may only use the device")
+
+    sys.addaudithook(hook)
+
+
+class Bar:
+    """A progress bar over tokens, on a terminal only."""
+
+    def __init__(self, total):
+        self.total = total
+        self.shown = sys.stderr.isatty()
+
+    def show(self, done):
+        if self.shown:
+            filled = 30 * done // self.total
+            print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{self.total} tokens", end="", file=sys.stderr, flush=True)
+
+    def end(self):
+        if self.shown:
+            print(file=sys.stderr)
