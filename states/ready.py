@@ -3,7 +3,8 @@
 from typing import Any
 
 from yt_fsm.errors import Lost, StopRequested, YtfsmError
-from yt_fsm.lease import CLAIM, claims
+from yt_fsm.journal import Record
+from yt_fsm.lease import CLAIM
 from yt_fsm.run import Run
 
 
@@ -26,12 +27,7 @@ def bid(run: Run) -> None:
     """BID: post the claim comment, once; its id is kept, or looked for when the answer was lost."""
     run.lease.bid_at = run.lease.clock.now()
 
-    def apply(_: object) -> dict[str, object]:
-        comment = run.github.comment(run.issue.id, run.claim_text())
-        return {"comment": comment.id}
+    def apply(_: Record) -> dict[str, Any]:
+        return {"comment": run.lease.bid(run.claim_text())}
 
-    def observe(_: object) -> dict[str, Any] | None:
-        found = claims(run.github.snapshot(run.issue.id).comments, run.settings.claim_ttl_secs)
-        return next(({"comment": c.comment} for c in found if c.run_id == run.run_id), None)
-
-    run.lease.comment = str(run.effects.once("claim", CLAIM, apply, observe)["comment"])
+    run.lease.comment = str(run.effects.once("claim", CLAIM, apply, run.found_bid)["comment"])

@@ -1,7 +1,9 @@
 """released: the issue is no longer this run's: the claim was lost, a person acted, or an operator gave it back."""
 
+from typing import Any
+
 from yt_fsm import publishing
-from yt_fsm.errors import GitHubError
+from yt_fsm.journal import Record
 from yt_fsm.lease import CLAIM, stamp
 from yt_fsm.run import Run
 
@@ -17,7 +19,7 @@ def enter(run: Run) -> None:
     if not bid_was_made(run):
         return
     if marked(run):
-        end_claim(run)
+        run.lease.release(run.claim_text(released=stamp()))
     else:
         withdraw(run)
 
@@ -35,18 +37,9 @@ def marked(run: Run) -> bool:
 def withdraw(run: Run) -> None:
     """WITHDRAW: delete the own bid by its id."""
 
-    def apply(_: object) -> dict[str, object]:
-        run.lease.withdraw()
+    def apply(_: Record) -> dict[str, Any]:
+        if run.effects.look("claim", CLAIM, run.found_bid):
+            run.lease.withdraw()
         return {}
 
     run.effects.once("withdraw", CLAIM, apply, lambda _: None)
-
-
-def end_claim(run: Run) -> None:
-    """Edit the own claim with `released:`; somebody who deleted it has said the same."""
-    try:
-        if run.lease.comment:
-            run.github.edit_comment(run.lease.comment, run.claim_text(released=stamp()))
-    except GitHubError as problem:
-        if problem.kind != "NOT_FOUND":
-            raise

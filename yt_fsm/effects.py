@@ -13,7 +13,6 @@ from .errors import GitHubError
 from .journal import Journal, Record
 from .shell import StopFlag
 
-SETTLE_SECS = 60.0  # reads lag: absence counts only this long after the intent
 LOOK_SECS = 3.0
 
 Observe = Callable[[Record], dict[str, Any] | None]
@@ -21,9 +20,12 @@ Apply = Callable[[Record], dict[str, Any]]
 
 
 class Effects:
-    """The effects of one run; what was done is known from the journal alone."""
+    """The effects of one run; what was done is known from the journal alone.
 
-    def __init__(self, journal: Journal, stop: StopFlag, settle: float = SETTLE_SECS) -> None:
+    Reads lag, so absence counts only `settle` seconds after the intent.
+    """
+
+    def __init__(self, journal: Journal, stop: StopFlag, settle: float) -> None:
         self._journal = journal
         self._stop = stop
         self._settle = settle
@@ -64,6 +66,11 @@ class Effects:
         if found is None:
             found = apply(intent)
         return self._finish(intent, found)
+
+    def look(self, effect: str, key: str, observe: Observe) -> dict[str, Any] | None:
+        """The result of an effect that may have happened, looked for until its absence counts; applies nothing."""
+        intent = self._last("effect.intent", effect, key)
+        return self.done(effect, key) or (self._observe(intent, observe) if intent else None)
 
     def _observe(self, intent: Record, observe: Observe) -> dict[str, Any] | None:
         """Look until the effect shows or its absence counts."""

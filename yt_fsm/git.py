@@ -22,6 +22,8 @@ WIP = "refs/heads/ytfsm-unfinished"
 
 # What a tampered repository could use to run code on our side.
 _SAFE = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false", "protocol.ext.allow": "never"}
+# A worker started from a git hook inherits these, and they point at the repository around it.
+_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
 _NOBODY = {
     "GIT_AUTHOR_NAME": "ytfsm",
     "GIT_AUTHOR_EMAIL": "ytfsm@users.noreply.github.com",
@@ -63,7 +65,7 @@ class Repository:
         self.shell = shell
         self.folder = folder
         known = {name: os.environ[name] for name in _NOBODY if name in os.environ}
-        outer = dict(os.environ)
+        outer = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
         self._env = {
             **outer,
             **_configured(outer, _SAFE),

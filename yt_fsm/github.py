@@ -38,6 +38,7 @@ TRIES = 6
 LONGEST_WAIT_SECS = 900.0  # a primary rate limit resets within the hour; the stop flag is read while waiting
 
 _SPREAD = re.compile(r"\.\.\.\s*(?!on\b)([a-z]\w*)")
+_STATUS_LINE = re.compile(r"HTTP/\S+ +(\d{3})(?!\d)", re.ASCII)
 _GONE = "The single select option Id does not belong to the field"
 _PASSING = ("RATE_LIMITED", "RATE_LIMIT", "SECONDARY", "5xx", "NETWORK")
 
@@ -320,7 +321,12 @@ class GitHub:
         )
         if result.ok:
             return result.out.strip().splitlines()[-1]
-        raise self._trouble(result, None, {}, write=True)
+        # gh's porcelain prints no headers: GitHub's own refusals are its lines with `GraphQL:`, others name a status.
+        refusals = [line for line in result.tail.splitlines() if "GraphQL:" in line]
+        named = re.search(r"\bHTTP (\d{3})\b", result.tail)
+        errors = [{"type": _kind_of(line), "message": line} for line in refusals]
+        status = 200 if errors else int(named[1]) if named else None
+        raise self._trouble(result, status, {}, write=True, body={"errors": errors})
 
     def pull_request(self, head: str) -> dict[str, Any] | None:
         """The newest pull request of a head branch (number, url, state, headRefOid), or None."""
@@ -409,12 +415,21 @@ class GitHub:
         return GitHubError(what, kind, landed=None if write else False)
 
 
+def _kind_of(refusal: str) -> str:
+    """GitHub's kind of error for a refusal of which gh printed the words only."""
+    if "rate limit" in refusal.lower():
+        return "RATE_LIMITED"
+    # A branch that was pushed a moment ago may not be known everywhere yet.
+    passing = ("Something went wrong", "must be a branch", "sha can't be blank")
+    return "PASSING" if any(words in refusal for words in passing) else "INVALID"
+
+
 def split_response(text: str) -> tuple[int | None, dict[str, str], dict[str, Any]]:
     """Status, headers (lower-case names) and JSON body of what `gh api -i` prints; None, {}, {} where it has none."""
     head, _, rest = text.replace("\r", "").partition("\n\n")
     lines = head.split("\n")
-    words = lines[0].split()
-    if not words or not words[0].startswith("HTTP/"):
+    status = _STATUS_LINE.match(lines[0])
+    if not status:
         return None, {}, {}
     headers = {}
     for line in lines[1:]:
@@ -424,7 +439,7 @@ def split_response(text: str) -> tuple[int | None, dict[str, str], dict[str, Any
         body = json.loads(rest)
     except ValueError:
         body = {}
-    return int(words[1]), headers, body if isinstance(body, dict) else {}
+    return int(status[1]), headers, body if isinstance(body, dict) else {}
 
 
 def when(text: str) -> float:

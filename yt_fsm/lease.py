@@ -19,15 +19,19 @@ all others do at their next read. It rests on a read that shows my bid showing e
 compared with `totalCount`), and on a live owner's heartbeat within its TTL. All times are GitHub's, except in LOOK.
 """
 
+from __future__ import annotations
+
 import random
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import GitHubError, Lost
-from .github import Comment, Snapshot
+
+if TYPE_CHECKING:
+    from .github import Comment, Snapshot
 
 CLAIM, STATUS = "[yt-claim]", "[yt-status]"
 TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")
@@ -175,6 +179,16 @@ class Lease:
         self.comment: str | None = None
         self.bid_at: float | None = None
 
+    def bid(self, body: str) -> str:
+        """BID: post the claim; returns the comment's id. Raises GitHubError; landed=None when it may be there."""
+        self.comment = self.forge.comment(self.issue, body).id
+        return self.comment
+
+    def find_bid(self) -> str | None:
+        """The id of this run's claim as GitHub shows it, for a bid whose answer was lost; None when it shows none."""
+        self._recover(self.forge.snapshot(self.issue))
+        return self.comment
+
     def verify(self, base: str, mark: str | None, seen: str) -> None:
         """VERIFY until the bid has won. Raises Lost (the caller withdraws)."""
         assert self.bid_at is not None
@@ -202,9 +216,8 @@ class Lease:
 
     def withdraw(self) -> None:
         """Delete the own bid by its id; looks for it first when its answer was lost."""
-        if self.comment is None:
-            self._recover(self.forge.snapshot(self.issue))
-        if self.comment is not None:
+        if self.comment or self.find_bid():
+            assert self.comment
             self.forge.delete_comment(self.comment)
             self.comment = None
 
@@ -235,3 +248,35 @@ class Lease:
             if problem.kind == "NOT_FOUND":
                 raise Lost("our claim comment was deleted") from None
             raise
+
+    def resume(self, body: str, statuses: Iterable[str | None]) -> None:
+        """RESUME of a run that MARKed: first edit the own claim, *then* read. Raises Lost.
+
+        The claim must be there, alive and alone, the issue open, and its status one of `statuses`.
+        """
+        if self.comment is None:
+            raise Lost("the run's claim comment is unknown")
+        self.beat(body)
+        snapshot = self.forge.snapshot(self.issue)
+        found = claims(snapshot.comments, self.ttl)
+        others = [claim for claim in found if claim.run_id != self.run_id and not claim.dead(snapshot.now)]
+        if others:
+            raise Lost(f"worker {others[0].worker} took the issue over (run {others[0].run_id})")
+        if any(claim.ended for claim in found if claim.run_id == self.run_id):
+            raise Lost("our claim was released")
+        if not snapshot.open:
+            raise Lost("somebody closed the issue")
+        if snapshot.status not in statuses:
+            raise Lost(f"somebody moved the issue to {snapshot.status!r}")
+
+    def release(self, body: str) -> None:
+        """Edit the own claim with `released:`; one that somebody deleted has said the same.
+
+        The claim of a run that MARKed is never deleted: in progress without a claim would be stuck for ever.
+        """
+        try:
+            if self.comment:
+                self.forge.edit_comment(self.comment, body)
+        except GitHubError as problem:
+            if problem.kind != "NOT_FOUND":
+                raise

@@ -1,6 +1,5 @@
 """A machine as a table: states, transitions, and the drawings and checks that follow from them."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,6 +96,8 @@ class Definition:
 
 def table_hash(table: dict[str, Any]) -> str:
     """Identifies a table, today's or a journal's: 16 hex digits."""
+    import hashlib
+
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
 

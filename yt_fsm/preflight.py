@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import GitHubError, PreflightFailed, SetupError, YtfsmError
-from .github import GitHub, split_response
 from .hardware import Board
 from .shell import Shell
 
 if TYPE_CHECKING:
+    from .github import GitHub
     from .settings import Settings
 
 TOOL_SECS = 60.0
@@ -155,6 +155,8 @@ def _python(shell: Shell, settings: Settings) -> str:
 
 def _login(shell: Shell) -> str:
     """Who gh is logged in as, and with what scopes; `gh auth status` calls a rate-limited token invalid."""
+    from .github import split_response
+
     result = shell.run(
         ["gh", "api", "-i", "user"],
         name="gh-user",

@@ -131,7 +131,9 @@ def pull_request(run: "Run", title: str, body: str, *statuses: str | None) -> st
             found = observe(intent)
             if found:
                 return found
-            if problem.landed is False and problem.kind not in ("RATE_LIMITED", "SECONDARY", "UNAUTHORIZED"):
+            if problem.landed is False and problem.kind not in (
+                "RATE_LIMITED", "SECONDARY", "UNAUTHORIZED", "PASSING",
+            ):  # fmt: skip
                 raise Refused(f"GitHub refuses the pull request: {problem}") from None
             raise
         return {"url": url, "number": int(url.rsplit("/", 1)[-1])}

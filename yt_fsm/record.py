@@ -1,6 +1,5 @@
 """run_record.json: a summary of a run, derived from its journal and files, replaced whole each time."""
 
-import hashlib
 import json
 import os
 from datetime import datetime, timezone
@@ -64,6 +63,8 @@ _KNOWN: dict[tuple[str, int, int], str] = {}  # a file that did not change is no
 
 
 def _entry(folder: Path, file: Path) -> dict[str, Any]:
+    import hashlib
+
     stat = file.stat()
     key = (str(file), stat.st_size, stat.st_mtime_ns)
     if key not in _KNOWN:

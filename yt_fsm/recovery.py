@@ -14,7 +14,7 @@ from . import run as runs
 from .errors import Lost, NotFound, Owned, Usage, Verdict
 from .github import GitHub, Issue
 from .journal import Journal
-from .lease import claims, stamp
+from .lease import stamp
 from .machine import Definition, reachable
 from .run import Run
 from .settings import Settings
@@ -112,22 +112,11 @@ def _take_up(run: Run, going_on: bool) -> None:
 
 def _reclaim(run: Run) -> None:
     """First edit the own claim, then read: it must be alive and alone, and the card where this run left it."""
-    lease = run.lease
-    if lease.comment is None:
-        raise Lost("the run's claim comment is unknown")
     terminal = [r["status"] for r in run.journal.records if r["kind"] == "transition" and r["status"]]
     if run.effects.done("comment", terminal[-1] if terminal else ""):
         return  # the issue was told: the claim is dead by that, and rightly so
-    lease.beat(run.claim_text(heartbeat=stamp()))
-    snapshot = run.github.snapshot(run.issue.id)
-    found = claims(snapshot.comments, run.settings.claim_ttl_secs)
-    others = [c.worker for c in found if c.run_id != run.run_id and not c.dead(snapshot.now)]
-    if others:
-        raise Lost(f"worker {others[0]} took the issue over")
-    if not snapshot.open:
-        raise Lost("somebody closed the issue")
-    if snapshot.status not in (run.definition.base, run.definition.mark, *terminal):
-        raise Lost(f"somebody moved the issue to {snapshot.status!r}")
+    statuses = (run.definition.base, run.definition.mark, *terminal)
+    run.lease.resume(run.claim_text(heartbeat=stamp()), statuses)
     run.heartbeat.start()
 
 
@@ -182,8 +171,10 @@ def clean(settings: Settings) -> list[str]:
     pattern = re.compile(r"ytfsm-(\d{8}T\d{6}Z-\w+-i\d+-[0-9a-f]{4})-")
     for path in sorted(settings.tmp_root.glob("ytfsm-*")):
         named = pattern.match(path.name)
-        folder = settings.runs / named[1] if named else None
-        if not folder or not (folder / "journal.jsonl").exists() or _alive(folder):
+        if not named:
+            continue
+        folder = settings.runs / named[1]
+        if not (folder / "journal.jsonl").exists() or _alive(folder):
             continue
         reading = store.reading_of(folder)
         if reading.verdict != "corrupt" and reading.records and reading.records[-1]["kind"] == "end":

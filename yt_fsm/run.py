@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from . import lease as leases
 from .effects import Effects
 from .errors import Verdict
-from .github import GitHub, Issue
 from .hardware import Board
 from .heartbeat import Heartbeat
 from .journal import Journal, Record
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from .agent import FunctionalBringupTask
     from .brief import Brief
     from .evaluation import Report
+    from .github import GitHub, Issue
     from .settings import Settings
 
 log = logging.getLogger("ytfsm")
@@ -59,9 +59,9 @@ class Run:
         definition: Definition,
         settings: "Settings",
         journal: Journal,
-        issue: Issue,
+        issue: "Issue",
         shell: Shell,
-        github: GitHub,
+        github: "GitHub",
         stop: StopFlag,
     ) -> None:
         self.definition, self.settings, self.journal, self.issue = definition, settings, journal, issue
@@ -75,7 +75,7 @@ class Run:
         self.problem: Verdict | None = None  # why the run leaves its good path
         self.waiting: str | None = None  # why its outbox is not empty yet
         self.refused: str | None = None  # why it will never be published
-        self.effects = Effects(journal, stop)
+        self.effects = Effects(journal, stop, settings.settle_secs)
         self.lease = leases.Lease(github, BootClock(stop), issue.id, self.run_id, settings.claim_ttl_secs)
         bid = self.effects.done("claim", leases.CLAIM)
         self.lease.comment = bid["comment"] if bid else None
@@ -164,6 +164,11 @@ class Run:
             **more,
         )
 
+    def found_bid(self, _: Record) -> dict[str, Any] | None:
+        """The run's bid as GitHub shows it: how the effect `claim` is observed."""
+        comment = self.lease.find_bid()
+        return {"comment": comment} if comment else None
+
     def fence(self, *statuses: str | None) -> None:
         """Before an outward step: raises Lost unless the claim is ours, alive, and the card is where we left it."""
         self.heartbeat.check()
@@ -179,8 +184,8 @@ def new_id(system: str, issue: int) -> str:
 def create(
     definition: Definition,
     settings: "Settings",
-    issue: Issue,
-    github: GitHub,
+    issue: "Issue",
+    github: "GitHub",
     stop: StopFlag,
     versions: dict[str, str],
 ) -> Run:
@@ -220,8 +225,8 @@ def assemble(
     definition: Definition,
     settings: "Settings",
     journal: Journal,
-    issue: Issue,
-    github: GitHub,
+    issue: "Issue",
+    github: "GitHub",
     stop: StopFlag,
     redact: Redactor,
 ) -> Run:

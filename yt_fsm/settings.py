@@ -46,6 +46,7 @@ ENVIRONMENT = {
     "min_free_gb": "YT_MIN_FREE_GB",
     "backoff_secs": "YT_BACKOFF_SECS",
     "write_gap_secs": "YT_WRITE_GAP_SECS",
+    "settle_secs": "YT_SETTLE_SECS",
 }
 
 
@@ -97,6 +98,7 @@ class Settings(BaseModel):
     min_free_gb: float = Field(1, ge=0, description="gigabytes that must stay free beside the weights")
     backoff_secs: float = Field(15, ge=0, description="seconds before a codex that failed is started again")
     write_gap_secs: float = Field(1, ge=0, description="seconds between two writes to GitHub, which asks for one")
+    settle_secs: float = Field(60, ge=0, description="seconds until a write that GitHub does not show has not happened")
 
     @field_validator("system")
     @classmethod

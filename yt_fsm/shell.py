@@ -5,7 +5,6 @@ Every command gets its own process group, a timeout, a log file of its whole out
 """
 
 import contextlib
-import hashlib
 import logging
 import os
 import shlex
@@ -161,7 +160,7 @@ class Shell:
                     stderr=subprocess.PIPE,
                     start_new_session=True,
                 )
-            except (FileNotFoundError, NotADirectoryError, PermissionError) as problem:
+            except OSError as problem:
                 raise SetupError(f"`{argv[0]}` cannot be started: {problem.strerror} ({problem.filename})") from None
         pump = _Pump(process, path, self.redact, on_line)
         try:
@@ -181,6 +180,8 @@ class Shell:
         return result
 
     def _note(self, result: Result, cwd: Path | None, path: Path | None) -> None:
+        import hashlib
+
         if self._record:
             self._record(
                 {
@@ -198,7 +199,7 @@ class Shell:
         if self.logs is None:
             return None
         self.logs.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((int(p.name[:3]) for p in self.logs.glob("[0-9][0-9][0-9]-*.log")), default=0)
+        number = 1 + max((int(p.name.split("-")[0]) for p in self.logs.glob("[0-9]*-*.log")), default=0)
         return self.logs / f"{number:03d}-{name}.log"
 
 
@@ -230,12 +231,16 @@ class _Pump:
         heard = time.monotonic()
         ended: float | None = None
         import selectors
+        import subprocess
 
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ, "out")
             selector.register(self.process.stderr, selectors.EVENT_READ, "err")
-            while selector.get_map():
-                for key, _ in selector.select(0.1):
+            while True:
+                if not selector.get_map():  # it closed its output; it need not end because of that
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self.process.wait(0.1)
+                for key, _ in selector.select(0.1) if selector.get_map() else ():
                     data = os.read(key.fd, 1 << 16)
                     heard = time.monotonic()
                     if data:
@@ -246,15 +251,13 @@ class _Pump:
                 if self.process.poll() is not None:
                     # A child that it left behind may hold the pipe open for ever.
                     ended = ended or now
-                    if now - ended > 1.0:
-                        break
+                    if not selector.get_map() or now - ended > 1.0:
+                        return ""
                     continue
                 why = self._overdue(now, deadline, timeout, heard, stall, stop)
                 if why:
                     stop_group(self.process)
                     return why
-        self.process.wait()
-        return ""
 
     def _overdue(
         self,

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import hub, progress
 from .git import Repository
 from .isolation import environment, hub_environment
 from .run import Run
@@ -32,6 +31,8 @@ def evaluation_of(run: Run) -> "Evaluation":
 
 def download(run: Run) -> None:
     """Have the model's weights on this disk; the first time its exact commit is pinned. Raises SetupError."""
+    from . import hub, progress
+
     brief, settings = run.brief, run.settings
     with progress.bytes_of(f"downloading {brief.hf_model_id}") as show:
         found = hub.download(

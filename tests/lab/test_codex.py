@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from yt_fsm.lab.codex import CodexServer, Thread
@@ -46,7 +47,9 @@ def repo(tmp_path: Path) -> Path:
 class Turn:
     """One run of codex: its exit code, its events."""
 
-    def __init__(self, server: CodexServer, repo: Path, prompt: str, thread: str | None = None) -> None:
+    def __init__(
+        self, server: CodexServer, repo: Path, prompt: str, thread: str | None = None, patience: float = 90
+    ) -> None:
         home = repo.parent / "codex-home"
         home.mkdir(exist_ok=True)
         (home / "config.toml").write_text(server.config())
@@ -54,11 +57,16 @@ class Turn:
         argv = [CODEX, "exec", "--json", "--skip-git-repo-check", "--sandbox", "danger-full-access"]
         argv += ["resume", thread, "-"] if thread else ["-"]
         environment = {"PATH": os.environ["PATH"], "HOME": str(repo.parent), "CODEX_HOME": str(home)}
-        done = subprocess.run(
-            argv, cwd=repo, env=environment, input=prompt, capture_output=True, text=True, timeout=90, check=False
-        )
-        self.code = done.returncode
-        self.events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        settings: dict[str, Any] = {"cwd": repo, "env": environment, "text": True}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(argv, **settings, **pipes) as process:
+            try:
+                out, _ = process.communicate(prompt, timeout=patience)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, _ = process.communicate()
+        self.code = process.returncode
+        self.events = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]
@@ -154,6 +162,44 @@ def test_a_server_that_fails_makes_codex_fail(server: CodexServer, repo: Path, s
     problems = json.dumps(turn.of("error") + turn.of("turn.failed"))
     assert said in problems
     assert turn.of("turn.failed")
+
+
+@needs_codex
+def test_silence_lasts_until_somebody_ends_it(server: CodexServer, repo: Path) -> None:
+    server.script = "silent"
+    turn = Turn(server, repo, PROMPT, patience=3)
+    assert turn.code == -9
+    assert turn.thread
+    assert not turn.of("item.completed")[1:]  # but for codex's word about the model's name
+
+
+@needs_codex
+def test_endless_work_goes_on_and_on(server: CodexServer, repo: Path) -> None:
+    server.script = "endless"
+    turn = Turn(server, repo, PROMPT, patience=5)
+    assert turn.code == -9
+    assert not turn.of("turn.completed")
+    commands = [event for event in turn.of("item.completed") if event["item"]["type"] == "command_execution"]
+    assert len(commands) > 2
+
+
+@needs_codex
+def test_a_fork_outlives_codex(server: CodexServer, repo: Path) -> None:
+    server.script = "forks"
+    assert Turn(server, repo, PROMPT).code == 0
+    left = [p for p in psutil.process_iter(["name", "cwd"]) if p.info["name"] == "sleep" and p.info["cwd"] == str(repo)]
+    for process in left:
+        process.kill()
+    assert len(left) == 1
+
+
+@needs_codex
+def test_a_spy_tells_what_it_could_see(server: CodexServer, repo: Path) -> None:
+    server.script = "spy"
+    Turn(server, repo, PROMPT)
+    seen = "".join(entry["output"] for entry in server.log.entries)
+    assert f"HOME={repo.parent}" in seen
+    assert "[core]" in seen  # .git/config
 
 
 @needs_codex

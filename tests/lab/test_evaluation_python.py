@@ -63,7 +63,7 @@ def test_a_fault_meets_only_its_own_command(evaluation: Evaluation) -> None:
 
 def test_a_fault_comes_as_often_as_it_was_set(evaluation: Evaluation) -> None:
     evaluation.set({"kind": "exit", "command": "pytest", "count": 2})
-    assert [evaluation("-c", "0", "pytest").returncode for _ in range(3)] == [1, 1, 0]
+    assert [evaluation("-c", "0", "-m", "pytest").returncode for _ in range(3)] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("kind", ["nan", "metrics"])

@@ -169,6 +169,11 @@ def test_another_machine_has_its_own_board_login_and_runs(lab: Running) -> None:
         assert [device["board_info"]["board_type"] for device in devices] == ["n150 L"]
     finally:
         lab.clear()
+    lab.fault("tt-smi", "fails", command="reset", machine="second")
+    assert lab.run("tt-smi", "-r", env=other).returncode == 1
+    assert [call["exit"] for call in lab.state()["machines"]["second"]["tt_smi"]["requests"]] == [0, 1]
+    with pytest.raises(LabError, match="no machine 'third'"):
+        lab.fault("tt-smi", "fails", machine="third")
     login = ["gh", "api", "user", "--jq", ".login"]
     assert succeeded(lab.run(*login, env=other)) == "second-bot\n"
     assert succeeded(lab.run(*login)) != "second-bot\n"
@@ -193,6 +198,8 @@ def test_a_lab_goes_on_where_it_was_at_the_same_addresses(tmp_path: Path) -> Non
     with running_lab(tmp_path / "lab", script="right") as lab:
         before = lab.line
         lab.seed(title="Another")
+        lab.script("hopeless", model="some/model")
+        lab.gate("lab/tiny-llama", lab.env["HF_TOKEN"])
         lab.fault("tt-smi", "vanishes")
         lab.run("tt-smi", "-r")
         lab.run("hf", "download", lab.model)
@@ -205,6 +212,10 @@ def test_a_lab_goes_on_where_it_was_at_the_same_addresses(tmp_path: Path) -> Non
         assert again["branches"] == first["branches"]
         assert again["hub"]["requests"] == first["hub"]["requests"]
         assert again["codex"]["script"] == "right"
+        assert again["codex"]["by_model"] == {"some/model": "hopeless"}
+        elsewhere = ["--cache-dir", str(tmp_path / "cache")]
+        assert lab.run("hf", "download", lab.model, "--token", "hf_other", *elsewhere).returncode != 0
+        succeeded(lab.run("hf", "download", lab.model, *elsewhere))
         assert lab.run("tt-smi", "-s").returncode == 1  # the board is still gone
         succeeded(lab.run("gh", "issue", "list", "-R", REPO))
 

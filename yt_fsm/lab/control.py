@@ -6,6 +6,7 @@
 """
 
 import json
+import re
 from typing import Any
 
 from aiohttp import web
@@ -62,12 +63,14 @@ class Control:
             self.lab.codex.by_model[asked["model"]] = asked["script"]
         else:
             self.lab.codex.script = asked["script"]
+        self.lab.keep()
         return web.json_response({"script": self.lab.codex.script, "by_model": self.lab.codex.by_model})
 
     async def _gate(self, request: web.Request) -> web.Response:
         """Make a repository of the Hub gated for all but `tokens`."""
         asked = await request.json()
         self.lab.hub.gated[asked["model"]] = set(asked.get("tokens", []))
+        self.lab.keep()
         return web.json_response({"gated": sorted(self.lab.hub.gated)})
 
     async def _login(self, request: web.Request) -> web.Response:
@@ -77,6 +80,8 @@ class Control:
         """Make another machine; the variables that differ from the lab's own."""
         asked = await request.json()
         name, system = asked["name"], asked.get("system") or self.lab.plan.system
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError(f"a machine's name is letters, digits, _ and -, not {name!r}")
         machine = Machine(self.lab.folder / "machines" / name)
         machine.make(system, self.lab.python, self.lab.codex.config())
         return web.json_response(machine.variables(system, name))
@@ -110,7 +115,7 @@ class Control:
             if not fault.get("kind"):
                 raise ValueError("a fault needs a kind")
             fault.setdefault("count", 1)
-            machine = self.lab.machine
+            machine = self.lab.machine_named(fault.pop("machine", None))
             (machine.add_board_fault if target == "tt-smi" else machine.add_python_fault)(fault)
         return web.json_response(self._listing(target))
 
@@ -128,13 +133,15 @@ class Control:
         return web.json_response({})
 
     def _clear_ours(self, target: str) -> None:
-        lab = self.lab
-        {
-            "hub": lab.hub.faults.clear,
-            "codex": lab.codex.faults.clear,
-            "tt-smi": lab.machine.clear_board_faults,
-            "evaluation": lab.machine.clear_python_faults,
-        }[target]()
+        if target == "hub":
+            self.lab.hub.faults.clear()
+        elif target == "codex":
+            self.lab.codex.faults.clear()
+        for machine in (self.lab.machine, *self.lab.machines().values()):
+            if target == "tt-smi":
+                machine.clear_board_faults()
+            elif target == "evaluation":
+                machine.clear_python_faults()
 
     def _listing(self, target: str) -> list[dict[str, Any]]:
         lab = self.lab

@@ -75,7 +75,7 @@ class HubServer:
         app.router.add_post(MODEL + "/paths-info/{revision}", self._paths_info)
         app.router.add_get("/{org}/{name}/resolve/{revision}/{path:.+}", self._resolve)
         app.router.add_get("/_content/{sha256}", self._content)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
         await self._runner.setup()
         for each in (port, content_port):
             await web.TCPSite(self._runner, "127.0.0.1", each).start()

@@ -11,7 +11,7 @@ import random
 import shutil
 import socket
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +35,9 @@ class Plan:
     """What a lab was made with, and the addresses a restart takes again; kept in its folder as lab.json."""
 
     model: str = "tiny"
-    script: str = "bringup"
+    script: Any = "bringup"
+    scripts: dict[str, Any] = field(default_factory=dict)
+    gated: dict[str, list[str]] = field(default_factory=dict)
     system: str = "n300"
     owner: str = "yieldthought"
     repo: str = "ttnn_models"
@@ -49,7 +51,7 @@ class Plan:
         """The plan in `path`; a new one when there is none."""
         if not path.exists():
             return cls()
-        known = {field.name for field in fields(cls)}
+        known = {each.name for each in fields(cls)}
         return cls(**{key: value for key, value in json.loads(path.read_text()).items() if key in known})
 
     def save(self, path: Path) -> None:
@@ -90,7 +92,9 @@ class Lab:
             self.codex = CodexServer(self.folder / "requests" / "codex.jsonl", self.plan.script)
         except ValueError as problem:
             raise LabError(str(problem)) from None
+        self.codex.by_model = self.plan.scripts
         self.hub = HubServer(self.folder / "models", self.folder / "requests" / "hub.jsonl")
+        self.hub.gated = {name: set(tokens) for name, tokens in self.plan.gated.items()}
         self.github = GitHubServer(self.folder / "github")
         self.machine = Machine(self.folder)
         self.python = Path()
@@ -118,7 +122,7 @@ class Lab:
         await self._open_ports()
         self.machine.make(self.plan.system, self.python, self.codex.config())
         self._configure_gh()
-        self.plan.save(self.folder / "lab.json")
+        self.keep()
 
     async def stop(self) -> None:
         """Stop serving and take the sockets away; what the lab knows stays in its folder."""
@@ -136,7 +140,20 @@ class Lab:
             "hub": self.hub.state(),
             "codex": self.codex.state(),
             "tt_smi": self.machine.board_state(),
+            "machines": {name: {"tt_smi": machine.board_state()} for name, machine in self.machines().items()},
         }
+
+    def machines(self) -> dict[str, Machine]:
+        """The other machines, by name."""
+        return {path.name: Machine(path) for path in sorted((self.folder / "machines").glob("*"))}
+
+    def machine_named(self, name: str | None) -> Machine:
+        """The lab's own machine, or another by its name. Raises LabError when there is none."""
+        if name is None:
+            return self.machine
+        if name not in self.machines():
+            raise LabError(f"no machine {name!r}; there are {', '.join(self.machines()) or 'none but the first'}")
+        return self.machines()[name]
 
     async def ask_github(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
         """One request to the stand-in's own routes (`/_lab/…`): status and JSON text."""
@@ -165,6 +182,12 @@ class Lab:
         labels = [system] if labels is None else labels
         issue = {"title": title, "body": body, "labels": labels, "status": status}
         return int((await self._done("/_lab/seed", issue))["numbers"][0])
+
+    def keep(self) -> None:
+        """Write down what a restart has to know."""
+        self.plan.script = self.codex.script
+        self.plan.gated = {name: sorted(tokens) for name, tokens in self.hub.gated.items()}
+        self.plan.save(self.folder / "lab.json")
 
     async def login(self, name: str) -> str:
         """Another GitHub account that may write to the models repo and its board; its token."""
@@ -247,7 +270,7 @@ class Lab:
                 return
         base = tempfile.gettempdir()
         self.plan.sockets = tempfile.mkdtemp(prefix="ytlab-", dir=base if len(base) < SHORT else "/tmp")  # noqa: S108
-        self.plan.save(self.folder / "lab.json")
+        self.keep()
 
     async def _open_ports(self) -> None:
         plan = self.plan

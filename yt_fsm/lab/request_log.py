@@ -20,9 +20,10 @@ class RequestLog:
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Keep one."""
+        """Keep one; after `close`, which a request that hangs may outlive, in memory only."""
         self.entries.append(entry)
-        self._file.write(json.dumps(entry) + "\n")
+        if not self._file.closed:
+            self._file.write(json.dumps(entry) + "\n")
 
     def close(self) -> None:
         """Close the file."""

@@ -98,6 +98,7 @@ def test_whatever_is_done_the_file_says_the_same_as_the_store(tmp_path: Path, de
         (tmp_path / "lab").mkdir(exist_ok=True)
         store.bootstrap()
         store.seed_issue("One", "body", ["n300"])
+        store.save()
     for deed in deeds:
         try:
             person.act(store, {"issue": 1, **deed})

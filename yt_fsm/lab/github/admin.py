@@ -65,14 +65,10 @@ def _faults(server: GitHubServer, request: Request) -> Answer:
     if request.method == "POST":
         given = request.json()
         for spec in given if isinstance(given, list) else [given]:
-            server.faults.add(spec)
+            server.misbehave(spec.pop("fault", ""), **spec)
     elif request.method == "DELETE":
         number = request.query.get("id")
-        server.faults.clear(int(number) if number else None)
-    if server.faults.lagging():
-        server.history.begin(server.store.nodes)
-    else:
-        server.history.end()
+        server.behave(int(number) if number else None)
     return Answer(200, {"faults": server.faults.json()})
 
 

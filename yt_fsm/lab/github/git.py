@@ -90,17 +90,18 @@ class Commit:
 
 @dataclass(frozen=True)
 class Change:
-    """One file of a comparison: lines added and deleted, and ADDED, DELETED, MODIFIED or RENAMED."""
+    """One file of a comparison: lines added and deleted, ADDED, DELETED, MODIFIED or CHANGED, and its new blob."""
 
     path: str
     additions: int
     deletions: int
     kind: str
+    blob: str
 
 
 GITHUB = Person("GitHub", "noreply@github.com")
 _FORMAT = "%H%x00%T%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B%x01"
-_KINDS = {"A": "ADDED", "D": "DELETED", "R": "RENAMED", "C": "COPIED", "T": "CHANGED"}
+_KINDS = {"A": "ADDED", "D": "DELETED", "T": "CHANGED"}
 
 
 class Git:
@@ -215,13 +216,15 @@ class Git:
     def changes(self, full_name: str, base: str, head: str) -> list[Change]:
         """The files that differ between the merge base of both and `head`."""
         start = self.merge_base(full_name, base, head) or base
-        numbers = self._in(full_name, "diff", "--numstat", "--no-renames", start, head).splitlines()
-        kinds = self._in(full_name, "diff", "--name-status", "--no-renames", start, head).splitlines()
+        # -z: names as they are, not quoted.
+        numbers = self._in(full_name, "diff", "-z", "--numstat", "--no-renames", start, head).split("\0")[:-1]
+        raw = self._in(full_name, "diff", "-z", "--raw", "--no-abbrev", "--no-renames", start, head).split("\0")[:-1]
         found = []
-        for number, kind in zip(numbers, kinds, strict=True):
+        for number, entry in zip(numbers, raw[::2], strict=True):
             added, deleted, path = number.split("\t", 2)
-            change = _KINDS.get(kind[0], "MODIFIED")
-            found.append(Change(path, int(added) if added != "-" else 0, int(deleted) if deleted != "-" else 0, change))
+            *_, blob, kind = entry.split(" ")
+            more, less = (int(count) if count != "-" else 0 for count in (added, deleted))  # "-": a binary file
+            found.append(Change(path, more, less, _KINDS.get(kind[0], "MODIFIED"), blob))
         return found
 
     def mergeable(self, full_name: str, base: str, head: str) -> bool:

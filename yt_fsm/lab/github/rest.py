@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Callable
@@ -12,18 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
-from yt_fsm.lab.github import acts
+from yt_fsm.lab.github import acts, roles, shapes
 from yt_fsm.lab.github.answers.issue import ordered
 from yt_fsm.lab.github.answers.pull import changes
 from yt_fsm.lab.github.answers.search import search_issues
 from yt_fsm.lab.github.context import Context
+from yt_fsm.lab.github.cost import granted
 from yt_fsm.lab.github.errors import GitHubError
 from yt_fsm.lab.github.exchange import Answer, Request, refusal
 from yt_fsm.lab.github.git import NOTHING, Commit
-from yt_fsm.lab.github.nodes import Comment, Issue, Label, Owner, PullRequest, Repo, Status
-
-API = "https://api.github.com"
-WEB = "https://github.com"
+from yt_fsm.lab.github.nodes import Comment, Issue, Label, Owner, PullRequest, Repo
 
 
 @dataclass
@@ -42,7 +39,7 @@ class Call:
     def repo(self) -> Repo:
         """The repository of the path. Raises NOT_FOUND, also when this viewer must not see it."""
         repo = self.store.repo(self.parts["owner"], self.parts["repo"])
-        if repo is None or acts.permission(self.store, repo, self.context.viewer) is None:
+        if repo is None or roles.permission(self.store, repo, self.context.viewer) is None:
             raise GitHubError("Not Found", "NOT_FOUND", 404)
         found = self.context.nodes.get(repo.id, repo)
         assert isinstance(found, Repo)
@@ -117,6 +114,8 @@ def describe(request: Request) -> None:
 
 def answer(request: Request, context: Context) -> Answer:
     """Carries out one REST request; GitHub's refusals come back as answers."""
+    if request.writes and granted(request.scopes).isdisjoint(("repo", "public_repo")):
+        return refusal(404, "Not Found")  # what GitHub says to a token that lacks the scope
     method = "GET" if request.method == "HEAD" else request.method
     for wanted, pattern, handler in _ROUTES:
         if wanted != method or (match := pattern.fullmatch(request.path)) is None:
@@ -162,7 +161,8 @@ def paged(
     links |= {"next": page + 1, "last": last} if page < last else {}
     query = {k: v for k, v in call.request.query.items() if k != "page"}
     written = ", ".join(
-        f'<{API}{call.request.path}?{urlencode({**query, "page": n})}>; rel="{name}"' for name, n in links.items()
+        f'<{shapes.API}{call.request.path}?{urlencode({**query, "page": n})}>; rel="{name}"'
+        for name, n in links.items()
     )
     entries = [shown(one) for one in found[(page - 1) * size : page * size]]
     return Answer(200, wrap(entries) if wrap else entries, {"Link": written} if written else {})
@@ -173,168 +173,12 @@ def read_query(text: str) -> dict[str, str]:
     return dict(parse_qsl(text, keep_blank_values=True))
 
 
-# -- how things look ------------------------------------------------------------------------------
-
-
-def user_json(owner: Owner) -> dict[str, Any]:
-    """A user or organization."""
-    return {
-        "login": owner.login, "id": owner.database_id, "node_id": owner.id, "type": owner.kind, "site_admin": False,
-        "url": f"{API}/users/{owner.login}", "html_url": f"{WEB}/{owner.login}", "name": owner.name or None,
-        "avatar_url": f"https://avatars.githubusercontent.com/u/{owner.database_id}?v=4",
-        "email": owner.email or None, "created_at": owner.created_at, "updated_at": owner.updated_at,
-    }  # fmt: skip
-
-
-def label_json(call: Call, label: Label) -> dict[str, Any]:
-    """A label."""
-    name = call.store.full_name(call.store.nodes[label.repo])
-    return {"id": label.database_id, "node_id": label.id, "name": label.name, "color": label.color, "default": False,
-            "description": label.description or None, "url": f"{API}/repos/{name}/labels/{label.name}"}  # fmt: skip
-
-
-def repo_json(call: Call, repo: Repo) -> dict[str, Any]:
-    """A repository, with what this viewer may do in it."""
-    name = call.store.full_name(repo)
-    rank = acts.RANK[acts.permission(call.store, repo, call.context.viewer)]
-    roles = {"pull": "READ", "triage": "TRIAGE", "push": "WRITE", "maintain": "MAINTAIN", "admin": "ADMIN"}
-    return {
-        "id": repo.database_id, "node_id": repo.id, "name": repo.name, "full_name": name, "private": repo.private,
-        "owner": user_json(call.store.nodes[repo.owner]), "html_url": f"{WEB}/{name}", "url": f"{API}/repos/{name}",
-        "description": repo.description or None, "fork": False, "archived": False, "disabled": False,
-        "default_branch": repo.default_branch, "has_issues": repo.has_issues_enabled, "has_projects": True,
-        "has_wiki": False, "visibility": "private" if repo.private else "public",
-        "clone_url": f"{WEB}/{name}.git", "git_url": f"git://github.com/{name}.git",
-        "ssh_url": f"git@github.com:{name}.git", "created_at": repo.created_at, "updated_at": repo.updated_at,
-        "pushed_at": repo.pushed_at, "open_issues_count": len(_open(call, repo)), "forks_count": 0,
-        "stargazers_count": 0, "watchers_count": 0, "size": 0, "language": None, "license": None, "topics": [],
-        "permissions": {word: rank >= acts.RANK[role] for word, role in roles.items()},
-        "allow_squash_merge": "SQUASH" in repo.merge_methods, "allow_merge_commit": "MERGE" in repo.merge_methods,
-        "allow_rebase_merge": "REBASE" in repo.merge_methods, "allow_auto_merge": repo.auto_merge_allowed,
-        "delete_branch_on_merge": repo.delete_branch_on_merge,
-    }  # fmt: skip
-
-
-def _open(call: Call, repo: Repo) -> list[Any]:
-    return [n for n in call.context.load((*repo.issues, *repo.pulls)) if n.state == "OPEN"]
-
-
-def issue_json(call: Call, issue: Issue) -> dict[str, Any]:
-    """An issue, or a pull request as the issues API shows it."""
-    nodes = call.context.nodes
-    repo = nodes[issue.repo]
-    name = call.store.full_name(repo)
-    kind = "pull" if isinstance(issue, PullRequest) else "issues"
-    url = f"{API}/repos/{name}/issues/{issue.number}"
-    shown: dict[str, Any] = {
-        "id": issue.database_id, "node_id": issue.id, "number": issue.number, "title": issue.title,
-        "body": issue.body or None, "user": user_json(nodes[issue.author]), "state": _state(issue),
-        "state_reason": issue.state_reason.lower() if issue.state_reason else None, "locked": issue.locked,
-        "labels": [label_json(call, one) for one in call.context.load(issue.labels)],
-        "assignees": [user_json(one) for one in call.context.load(issue.assignees)], "assignee": None,
-        "milestone": None, "comments": len(issue.comments), "created_at": issue.created_at,
-        "updated_at": issue.updated_at, "closed_at": issue.closed_at,
-        "author_association": acts.association(call.store, repo, nodes[issue.author]), "url": url,
-        "repository_url": f"{API}/repos/{name}", "labels_url": f"{url}/labels{{/name}}",
-        "comments_url": f"{url}/comments", "events_url": f"{url}/events",
-        "html_url": f"{WEB}/{name}/{kind}/{issue.number}", "active_lock_reason": None, "closed_by": None,
-    }  # fmt: skip
-    shown["assignee"] = shown["assignees"][0] if shown["assignees"] else None
-    if isinstance(issue, PullRequest):
-        shown["draft"] = issue.draft
-        shown["pull_request"] = {
-            "url": f"{API}/repos/{name}/pulls/{issue.number}", "html_url": f"{WEB}/{name}/pull/{issue.number}",
-            "diff_url": f"{WEB}/{name}/pull/{issue.number}.diff",
-            "patch_url": f"{WEB}/{name}/pull/{issue.number}.patch", "merged_at": issue.merged_at,
-        }  # fmt: skip
-    return shown
-
-
-def _state(issue: Issue) -> str:
-    return "open" if issue.state == "OPEN" else "closed"
-
-
-def comment_json(call: Call, comment: Comment) -> dict[str, Any]:
-    """A comment."""
-    nodes = call.context.nodes
-    subject = nodes[comment.subject]
-    repo = nodes[subject.repo]
-    name = call.store.full_name(repo)
-    author = nodes[comment.author]
-    kind = "pull" if isinstance(subject, PullRequest) else "issues"
-    return {
-        "id": comment.database_id, "node_id": comment.id, "body": comment.body, "user": user_json(author),
-        "url": f"{API}/repos/{name}/issues/comments/{comment.database_id}",
-        "html_url": f"{WEB}/{name}/{kind}/{subject.number}#issuecomment-{comment.database_id}",
-        "issue_url": f"{API}/repos/{name}/issues/{subject.number}", "created_at": comment.created_at,
-        "updated_at": comment.updated_at, "author_association": acts.association(call.store, repo, author),
-    }  # fmt: skip
-
-
-def pull_json(call: Call, pull: PullRequest) -> dict[str, Any]:
-    """A pull request, whether it can be merged included."""
-    repo = call.context.nodes[pull.repo]
-    name = call.store.full_name(repo)
-    shown = issue_json(call, pull)
-    mergeable, state = acts.merge_state(call.store, pull)
-    found = changes(pull, call.context)
-    commits = call.store.git.commits(name, pull.base_sha, pull.head_sha)
-    login = name.partition("/")[0]
-    shown.update(shown.pop("pull_request"))
-    shown.update(
-        head={"label": f"{login}:{pull.head}", "ref": pull.head, "sha": pull.head_sha, "repo": repo_json(call, repo),
-              "user": user_json(call.store.nodes[repo.owner])},
-        base={"label": f"{login}:{pull.base}", "ref": pull.base, "sha": pull.base_sha, "repo": repo_json(call, repo),
-              "user": user_json(call.store.nodes[repo.owner])},
-        merged=pull.merged_at is not None, merge_commit_sha=pull.merge_commit,
-        merged_by=user_json(call.store.nodes[pull.merged_by]) if pull.merged_by else None,
-        mergeable={"MERGEABLE": True, "CONFLICTING": False}.get(mergeable), mergeable_state=state.lower(),
-        auto_merge=pull.auto_merge and {"merge_method": pull.auto_merge["method"].lower()}, commits=len(commits),
-        additions=sum(c.additions for c in found), deletions=sum(c.deletions for c in found),
-        changed_files=len(found), requested_reviewers=[], requested_teams=[], review_comments=0,
-        maintainer_can_modify=False, rebaseable=mergeable == "MERGEABLE",
-    )  # fmt: skip
-    return shown
-
-
-def commit_json(call: Call, repo: Repo, commit: Commit) -> dict[str, Any]:
-    """A commit."""
-    name = call.store.full_name(repo)
-    author = {"name": commit.author.name, "email": commit.author.email, "date": commit.authored}
-    committer = {"name": commit.committer.name, "email": commit.committer.email, "date": commit.committed}
-    return {
-        "sha": commit.sha, "node_id": f"C_{commit.sha}", "url": f"{API}/repos/{name}/commits/{commit.sha}",
-        "html_url": f"{WEB}/{name}/commit/{commit.sha}", "author": None, "committer": None,
-        "commit": {"message": commit.message, "author": author, "committer": committer, "tree": {"sha": commit.tree}},
-        "parents": [{"sha": sha} for sha in commit.parents],
-    }  # fmt: skip
-
-
-def ref_json(call: Call, repo: Repo, branch: str, sha: str) -> dict[str, Any]:
-    """A branch as the git database API shows it."""
-    name = call.store.full_name(repo)
-    return {
-        "ref": f"refs/heads/{branch}", "node_id": f"REF_{repo.database_id}_{branch}",
-        "url": f"{API}/repos/{name}/git/refs/heads/{branch}",
-        "object": {"type": "commit", "sha": sha, "url": f"{API}/repos/{name}/git/commits/{sha}"},
-    }  # fmt: skip
-
-
-def status_json(call: Call, status: Status) -> dict[str, Any]:
-    """A commit status."""
-    return {"id": status.database_id, "node_id": status.id, "state": status.state.lower(), "context": status.context,
-            "description": status.description or None, "target_url": status.target_url,
-            "created_at": status.created_at, "updated_at": status.updated_at,
-            "creator": user_json(call.store.nodes[status.creator])}  # fmt: skip
-
-
 # -- who and how much -----------------------------------------------------------------------------
 
 
 @route("GET", "/")
 def root(call: Call) -> Answer:
-    return Answer(200, {"current_user_url": f"{API}/user", "rate_limit_url": f"{API}/rate_limit",
-                        "repository_url": f"{API}/repos/{{owner}}/{{repo}}"})  # fmt: skip
+    return Answer(200, shapes.root())
 
 
 @route("GET", "/meta")
@@ -344,14 +188,14 @@ def meta(call: Call) -> Answer:
 
 @route("GET", "/user")
 def user(call: Call) -> Answer:
-    return Answer(200, user_json(call.context.viewer))
+    return Answer(200, shapes.viewer(call.context.viewer))
 
 
 @route("GET", "/user/orgs")
 def user_orgs(call: Call) -> Answer:
     login = call.context.viewer.login
     homes = [n for n in call.context.nodes.values() if isinstance(n, Owner) and login in n.members]
-    return paged(call, homes, user_json)
+    return paged(call, homes, shapes.user)
 
 
 @route("GET", "/users/:login")
@@ -360,7 +204,7 @@ def one_user(call: Call) -> Answer:
     found = call.store.owner(call.parts["login"])
     if found is None:
         raise GitHubError("Not Found", "NOT_FOUND", 404)
-    return Answer(200, user_json(found))
+    return Answer(200, shapes.whole_user(found))
 
 
 # -- repositories ---------------------------------------------------------------------------------
@@ -368,7 +212,7 @@ def one_user(call: Call) -> Answer:
 
 @route("GET", "/repos/:owner/:repo")
 def one_repo(call: Call) -> Answer:
-    return Answer(200, repo_json(call, call.repo()))
+    return Answer(200, shapes.repository(call.context, call.repo()))
 
 
 @route("GET", "/repos/:owner/:repo/collaborators/:login/permission")
@@ -376,14 +220,15 @@ def collaborator(call: Call) -> Answer:
     who = call.store.owner(call.parts["login"])
     if who is None:
         raise GitHubError("Not Found", "NOT_FOUND", 404)
-    role = acts.permission(call.store, call.repo(), who) or "none"
+    role = roles.permission(call.store, call.repo(), who) or "none"
     shown = {"TRIAGE": "read", "MAINTAIN": "write"}.get(role, role.lower())
-    return Answer(200, {"permission": shown, "role_name": role.lower(), "user": user_json(who)})
+    user = {**shapes.user(who), "permissions": shapes.permissions(role), "role_name": role.lower()}
+    return Answer(200, {"permission": shown, "role_name": role.lower(), "user": user})
 
 
 @route("GET", "/repos/:owner/:repo/labels")
 def labels(call: Call) -> Answer:
-    return paged(call, call.context.load(call.repo().labels), lambda one: label_json(call, one))
+    return paged(call, call.context.load(call.repo().labels), lambda one: shapes.label(call.context, one))
 
 
 @route("POST", "/repos/:owner/:repo/labels")
@@ -391,12 +236,12 @@ def new_label(call: Call) -> Answer:
     given = call.given()
     made = acts.create_label(call.store, call.context.viewer, call.repo(), given.get("name", ""),
                              given.get("color", "ededed").lstrip("#"), given.get("description") or "")  # fmt: skip
-    return Answer(201, label_json(call, made))
+    return Answer(201, shapes.label(call.context, made))
 
 
 @route("GET", "/repos/:owner/:repo/labels/:name")
 def one_label(call: Call) -> Answer:
-    return Answer(200, label_json(call, call.label()))
+    return Answer(200, shapes.label(call.context, call.label()))
 
 
 @route("PATCH", "/repos/:owner/:repo/labels/:name")
@@ -404,7 +249,9 @@ def change_label(call: Call) -> Answer:
     given = call.given()
     wanted = {"new_name": "name", "name": "name", "color": "color", "description": "description"}
     edits = {name: given[key] for key, name in wanted.items() if given.get(key) is not None}
-    return Answer(200, label_json(call, acts.edit_label(call.store, call.context.viewer, call.label(), **edits)))
+    return Answer(
+        200, shapes.label(call.context, acts.edit_label(call.store, call.context.viewer, call.label(), **edits))
+    )
 
 
 @route("DELETE", "/repos/:owner/:repo/labels/:name")
@@ -421,7 +268,7 @@ def issues(call: Call) -> Answer:
     repo, query = call.repo(), call.request.query
     found = call.context.load((*repo.issues, *repo.pulls))
     state = query.get("state", "open")
-    found = [n for n in found if state in ("all", _state(n))]
+    found = [n for n in found if state in ("all", shapes.open_or_closed(n))]
     for name in filter(None, query.get("labels", "").split(",")):
         found = [n for n in found if any(one.name.lower() == name.lower() for one in call.context.load(n.labels))]
     if creator := query.get("creator"):
@@ -430,7 +277,7 @@ def issues(call: Call) -> Answer:
         found = [n for n in found if n.updated_at >= since]
     field = {"updated": "UPDATED_AT", "comments": "COMMENTS"}.get(query.get("sort", ""), "CREATED_AT")
     order = {"field": field, "direction": query.get("direction", "desc").upper()}
-    return paged(call, ordered(found, order), lambda one: issue_json(call, one))
+    return paged(call, ordered(found, order), lambda one: shapes.issue(call.context, one))
 
 
 def _label_ids(call: Call, names: list[Any]) -> tuple[str, ...]:
@@ -455,12 +302,12 @@ def new_issue(call: Call) -> Answer:
     made = acts.open_issue(call.store, call.context.viewer, call.repo(), given.get("title", ""),
                            given.get("body") or "", _label_ids(call, given.get("labels") or []),
                            _user_ids(call, given.get("assignees") or []))  # fmt: skip
-    return Answer(201, issue_json(call, made))
+    return Answer(201, shapes.issue(call.context, made))
 
 
 @route("GET", "/repos/:owner/:repo/issues/:number")
 def one_issue(call: Call) -> Answer:
-    return Answer(200, issue_json(call, call.issue()))
+    return Answer(200, shapes.issue(call.context, call.issue()))
 
 
 @route("PATCH", "/repos/:owner/:repo/issues/:number")
@@ -478,12 +325,12 @@ def change_issue(call: Call) -> Answer:
         issue = acts.close(call.store, viewer, issue, reason)
     elif given.get("state") == "open" and issue.state != "OPEN":
         issue = acts.reopen(call.store, viewer, issue)
-    return Answer(200, issue_json(call, issue))
+    return Answer(200, shapes.issue(call.context, issue))
 
 
 @route("GET", "/repos/:owner/:repo/issues/:number/labels")
 def issue_labels(call: Call) -> Answer:
-    return paged(call, call.context.load(call.issue().labels), lambda one: label_json(call, one))
+    return paged(call, call.context.load(call.issue().labels), lambda one: shapes.label(call.context, one))
 
 
 @route("POST", "/repos/:owner/:repo/issues/:number/labels")
@@ -491,14 +338,14 @@ def add_labels(call: Call) -> Answer:
     issue = call.issue()
     kept = tuple(dict.fromkeys((*issue.labels, *_label_ids(call, call.given()["labels"]))))
     issue = acts.edit_issue(call.store, call.context.viewer, issue, labels=kept)
-    return Answer(200, [label_json(call, one) for one in call.context.load(issue.labels)])
+    return Answer(200, [shapes.label(call.context, one) for one in call.context.load(issue.labels)])
 
 
 @route("PUT", "/repos/:owner/:repo/issues/:number/labels")
 def set_labels(call: Call) -> Answer:
     ids = _label_ids(call, call.given()["labels"])
     issue = acts.edit_issue(call.store, call.context.viewer, call.issue(), labels=ids)
-    return Answer(200, [label_json(call, one) for one in call.context.load(issue.labels)])
+    return Answer(200, [shapes.label(call.context, one) for one in call.context.load(issue.labels)])
 
 
 @route("DELETE", "/repos/:owner/:repo/issues/:number/labels/:name")
@@ -508,7 +355,7 @@ def take_label(call: Call) -> Answer:
         raise GitHubError("Label does not exist", "NOT_FOUND", 404)
     kept = tuple(key for key in issue.labels if key != label.id)
     issue = acts.edit_issue(call.store, call.context.viewer, issue, labels=kept)
-    return Answer(200, [label_json(call, one) for one in call.context.load(issue.labels)])
+    return Answer(200, [shapes.label(call.context, one) for one in call.context.load(issue.labels)])
 
 
 @route("GET", "/repos/:owner/:repo/issues/:number/comments")
@@ -516,24 +363,26 @@ def comments(call: Call) -> Answer:
     found = call.context.load(call.issue().comments)
     if since := call.request.query.get("since"):
         found = [one for one in found if one.updated_at >= since]
-    return paged(call, found, lambda one: comment_json(call, one))
+    return paged(call, found, lambda one: shapes.comment(call.context, one))
 
 
 @route("POST", "/repos/:owner/:repo/issues/:number/comments")
 def new_comment(call: Call) -> Answer:
     made = acts.comment(call.store, call.context.viewer, call.issue(), call.given().get("body") or "")
-    return Answer(201, comment_json(call, made))
+    return Answer(201, shapes.comment(call.context, made))
 
 
 @route("GET", "/repos/:owner/:repo/issues/comments/:id")
 def one_comment(call: Call) -> Answer:
-    return Answer(200, comment_json(call, call.comment()))
+    return Answer(200, shapes.comment(call.context, call.comment()))
 
 
 @route("PATCH", "/repos/:owner/:repo/issues/comments/:id")
 def change_comment(call: Call) -> Answer:
     body = call.given().get("body") or ""
-    return Answer(200, comment_json(call, acts.edit_comment(call.store, call.context.viewer, call.comment(), body)))
+    return Answer(
+        200, shapes.comment(call.context, acts.edit_comment(call.store, call.context.viewer, call.comment(), body))
+    )
 
 
 @route("DELETE", "/repos/:owner/:repo/issues/comments/:id")
@@ -545,9 +394,13 @@ def remove_comment(call: Call) -> Answer:
 @route("GET", "/search/issues")
 def find_issues(call: Call) -> Answer:
     found = search_issues(call.request.query.get("q", ""), call.context)
-    total = len(found)
-    return paged(call, found, lambda one: {**issue_json(call, one), "score": 1.0},
-                 lambda page: {"total_count": total, "incomplete_results": False, "items": page})  # fmt: skip
+    total = {"total_count": len(found), "incomplete_results": False, "search_type": "lexical"}
+    return paged(
+        call,
+        found,
+        lambda one: {**shapes.issue(call.context, one), "score": 1.0},
+        lambda page: {**total, "items": page},
+    )
 
 
 # -- branches, commits, checks ----------------------------------------------------------------------
@@ -563,7 +416,7 @@ def _ref(call: Call, kind: str = "name") -> tuple[Repo, str, str]:
 
 @route("GET", "/repos/:owner/:repo/git/ref/*name")
 def one_ref(call: Call) -> Answer:
-    return Answer(200, ref_json(call, *_ref(call)))
+    return Answer(200, shapes.ref(call.context, *_ref(call)))
 
 
 @route("GET", "/repos/:owner/:repo/git/matching-refs/*name")
@@ -571,7 +424,9 @@ def matching_refs(call: Call) -> Answer:
     repo = call.repo()
     start = call.parts["name"].removeprefix("heads/")
     found = call.store.git.branches(call.store.full_name(repo)).items()
-    return paged(call, [(n, s) for n, s in found if n.startswith(start)], lambda one: ref_json(call, repo, *one))
+    return paged(
+        call, [(n, s) for n, s in found if n.startswith(start)], lambda one: shapes.ref(call.context, repo, *one)
+    )
 
 
 @route("POST", "/repos/:owner/:repo/git/refs")
@@ -581,7 +436,7 @@ def new_ref(call: Call) -> Answer:
         raise GitHubError("Reference name must start with 'refs/heads/'")
     branch = given["ref"].removeprefix("refs/heads/")
     acts.create_branch(call.store, call.context.viewer, repo, branch, given.get("sha", NOTHING))
-    return Answer(201, ref_json(call, repo, branch, given["sha"]))
+    return Answer(201, shapes.ref(call.context, repo, branch, given["sha"]))
 
 
 @route("DELETE", "/repos/:owner/:repo/git/refs/*name")
@@ -592,15 +447,16 @@ def remove_ref(call: Call) -> Answer:
 
 @route("GET", "/repos/:owner/:repo/branches")
 def branches(call: Call) -> Answer:
-    found = call.store.git.branches(call.store.full_name(call.repo())).items()
-    return paged(call, list(found), lambda one: {"name": one[0], "commit": {"sha": one[1]}, "protected": False})
+    repo = call.repo()
+    found = call.store.git.branches(call.store.full_name(repo)).items()
+    return paged(call, list(found), lambda one: shapes.short_branch(call.context, repo, *one))
 
 
 @route("GET", "/repos/:owner/:repo/branches/*name")
 def one_branch(call: Call) -> Answer:
     repo, branch, sha = _ref(call)
     commit = call.store.git.commit(call.store.full_name(repo), sha)
-    return Answer(200, {"name": branch, "commit": commit_json(call, repo, commit), "protected": False})
+    return Answer(200, shapes.branch(call.context, repo, branch, commit))
 
 
 def _commit(call: Call) -> tuple[Repo, Commit]:
@@ -618,12 +474,12 @@ def commits(call: Call) -> Answer:
     name = call.store.full_name(repo)
     sha = call.store.git.resolve(name, call.request.query.get("sha", repo.default_branch))
     found = call.store.git.history(name, sha, 1000) if sha else []
-    return paged(call, found, lambda one: commit_json(call, repo, one))
+    return paged(call, found, lambda one: shapes.commit(call.context, repo, one))
 
 
 @route("GET", "/repos/:owner/:repo/commits/:sha")
 def one_commit(call: Call) -> Answer:
-    return Answer(200, commit_json(call, *_commit(call)))
+    return Answer(200, shapes.commit(call.context, *_commit(call)))
 
 
 @route("GET", "/repos/:owner/:repo/commits/:sha/status")
@@ -632,15 +488,14 @@ def combined_status(call: Call) -> Answer:
     found = acts.statuses(call.store, repo, commit.sha)
     states = {one.state for one in found}
     verdict = "failure" if states & {"FAILURE", "ERROR"} else "success" if states == {"SUCCESS"} else "pending"
-    return Answer(200, {"state": verdict, "sha": commit.sha, "total_count": len(found),
-                        "statuses": [status_json(call, one) for one in found]})  # fmt: skip
+    return Answer(200, shapes.combined_status(call.context, repo, commit.sha, verdict, found))
 
 
 @route("GET", "/repos/:owner/:repo/commits/:sha/statuses")
 def commit_statuses(call: Call) -> Answer:
     repo, commit = _commit(call)
     found = call.context.load(repo.statuses.get(commit.sha, ()))[::-1]
-    return paged(call, found, lambda one: status_json(call, one))
+    return paged(call, found, lambda one: shapes.status(call.context, one))
 
 
 @route("GET", "/repos/:owner/:repo/commits/:sha/check-runs")
@@ -659,7 +514,7 @@ def new_status(call: Call) -> Answer:
         raise GitHubError("Validation Failed", "UNPROCESSABLE", 422, [bad])
     made = acts.set_check(call.store, call.context.viewer, repo, commit.sha, given.get("context") or "default", state,
                           given.get("description") or "", given.get("target_url"))  # fmt: skip
-    return Answer(201, status_json(call, made))
+    return Answer(201, shapes.status(call.context, made))
 
 
 @route("GET", "/repos/:owner/:repo/compare/*range")
@@ -673,10 +528,15 @@ def compare(call: Call) -> Answer:
     ahead, behind = call.store.git.ahead_behind(name, *shas)
     status = "diverged" if ahead and behind else "ahead" if ahead else "behind" if behind else "identical"
     found = call.store.git.commits(name, *shas)
-    files = [{"filename": c.path, "additions": c.additions, "deletions": c.deletions, "status": c.kind.lower()}
-             for c in call.store.git.changes(name, *shas)]  # fmt: skip
-    return Answer(200, {"status": status, "ahead_by": ahead, "behind_by": behind, "total_commits": len(found),
-                        "commits": [commit_json(call, repo, c) for c in found], "files": files})  # fmt: skip
+    start = call.store.git.merge_base(name, *shas) or shas[0]
+    return Answer(200, {
+        "status": status, "ahead_by": ahead, "behind_by": behind, "total_commits": len(found),
+        "commits": [shapes.commit(call.context, repo, c) for c in found],
+        "files": [shapes.change(call.context, repo, c, shas[1]) for c in call.store.git.changes(name, *shas)],
+        "base_commit": shapes.commit(call.context, repo, call.store.git.commit(name, shas[0])),
+        "merge_base_commit": shapes.commit(call.context, repo, call.store.git.commit(name, start)),
+        **shapes.comparison_links(name, call.parts["range"]),
+    })  # fmt: skip
 
 
 @route("GET", "/repos/:owner/:repo/readme")
@@ -695,10 +555,7 @@ def contents(call: Call) -> Answer:
         raise GitHubError("Not Found", "NOT_FOUND", 404)
     if "raw" in call.request.headers.get("accept", ""):
         return Answer(200, text)
-    data = text.encode()
-    return Answer(200, {"type": "file", "encoding": "base64", "size": len(data), "name": path.rpartition("/")[2],
-                        "path": path, "content": base64.b64encode(data).decode(), "sha": sha,
-                        "html_url": f"{WEB}/{name}/blob/{repo.default_branch}/{path}"})  # fmt: skip
+    return Answer(200, shapes.file(call.context, repo, path, text, sha))
 
 
 # -- pull requests ----------------------------------------------------------------------------------
@@ -709,13 +566,13 @@ def pulls(call: Call) -> Answer:
     repo, query = call.repo(), call.request.query
     found = call.context.load(repo.pulls)
     state = query.get("state", "open")
-    found = [p for p in found if state in ("all", _state(p))]
+    found = [p for p in found if state in ("all", shapes.open_or_closed(p))]
     if head := query.get("head"):
         found = [p for p in found if p.head == head.rpartition(":")[2]]
     if base := query.get("base"):
         found = [p for p in found if p.base == base]
     order = {"field": "CREATED_AT", "direction": query.get("direction", "desc").upper()}
-    return paged(call, ordered(found, order), lambda one: pull_json(call, one))
+    return paged(call, ordered(found, order), lambda one: shapes.pull(call.context, one))
 
 
 @route("POST", "/repos/:owner/:repo/pulls")
@@ -723,7 +580,7 @@ def new_pull(call: Call) -> Answer:
     given = call.given()
     made = acts.open_pull(call.store, call.context.viewer, call.repo(), given.get("base", ""), given.get("head", ""),
                           given.get("title", ""), given.get("body") or "", bool(given.get("draft")))  # fmt: skip
-    return Answer(201, pull_json(call, made))
+    return Answer(201, shapes.pull(call.context, made))
 
 
 @route("GET", "/repos/:owner/:repo/pulls/:number")
@@ -731,14 +588,14 @@ def one_pull(call: Call) -> Answer:
     if "diff" in call.request.headers.get("accept", "") or "patch" in call.request.headers.get("accept", ""):
         pull = call.pull()
         return Answer(200, call.store.git.diff(call.store.full_name(call.repo()), pull.base_sha, pull.head_sha))
-    return Answer(200, pull_json(call, call.pull()))
+    return Answer(200, shapes.pull(call.context, call.pull()))
 
 
 @route("PATCH", "/repos/:owner/:repo/pulls/:number")
 def change_pull(call: Call) -> Answer:
     call.pull()
     change_issue(call)
-    return Answer(200, pull_json(call, call.pull()))
+    return Answer(200, shapes.pull(call.context, call.pull()))
 
 
 @route("GET", "/repos/:owner/:repo/pulls/:number/merge")
@@ -760,11 +617,11 @@ def pull_commits(call: Call) -> Answer:
     pull = call.pull()
     name = call.store.full_name(call.repo())
     found = call.store.git.commits(name, pull.base_sha, pull.head_sha)
-    return paged(call, found, lambda one: commit_json(call, call.repo(), one))
+    return paged(call, found, lambda one: shapes.commit(call.context, call.repo(), one))
 
 
 @route("GET", "/repos/:owner/:repo/pulls/:number/files")
 def pull_files(call: Call) -> Answer:
-    found = changes(call.pull(), call.context)
-    return paged(call, found, lambda c: {"filename": c.path, "additions": c.additions, "deletions": c.deletions,
-                                         "status": c.kind.lower(), "changes": c.additions + c.deletions})  # fmt: skip
+    pull = call.pull()
+    found = changes(pull, call.context)
+    return paged(call, found, lambda one: shapes.change(call.context, call.repo(), one, pull.head_sha))

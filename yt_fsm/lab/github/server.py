@@ -63,6 +63,19 @@ class GitHubServer:
         self.store.save()
         self.record.close()
 
+    def misbehave(self, fault: str, **more: Any) -> Fault:
+        """Sets a fault (`yt_fsm.lab.github.faults`). Raises BadFault."""
+        made = self.faults.add({"fault": fault, **more})
+        if self.faults.lagging():
+            self.history.begin(self.store.nodes)
+        return made
+
+    def behave(self, number: int | None = None) -> None:
+        """Takes one fault away, or all of them."""
+        self.faults.clear(number)
+        if not self.faults.lagging():
+            self.history.end()
+
     # -- one request ------------------------------------------------------------------------------
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:

@@ -365,7 +365,8 @@ class Store:
     ) -> int:
         """Opens an issue as the operator does, puts it on the board with that Status (None: not at all); its number.
 
-        Labels that the repository lacks are made. Raises GitHubError when the board has no such Status.
+        Labels that the repository lacks are made. The file is written by the next request, `save` or stop.
+        Raises GitHubError when the board has no such Status.
         """
         repo, project = self.home()
         known = {self.nodes[key].name.lower(): key for key in repo.labels}

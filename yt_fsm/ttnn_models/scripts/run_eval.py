@@ -24,7 +24,7 @@ from harness.errors import EvalError, ReferenceUnfit  # noqa: E402
 
 def main(argv=None):
     """Run one evaluation; returns the exit code."""
-    asked = options.parse(argv)
+    asked = options.parse(argv, CHANNEL[2])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that the device is closed
     try:
         if asked.mode == "hf":

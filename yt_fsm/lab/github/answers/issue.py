@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from yt_fsm.lab.github.acts import RANK, association, closing_issues, permission
+from yt_fsm.lab.github.acts import closing_issues
 from yt_fsm.lab.github.connections import Connection
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.errors import not_found
 from yt_fsm.lab.github.executor import RESOLVERS, TYPES, answers
 from yt_fsm.lab.github.nodes import Comment, Issue, Item, Owner, PullRequest, Repo
+from yt_fsm.lab.github.roles import RANK, association, permission
 
 TYPES[Issue] = lambda issue: "Issue"
 TYPES[PullRequest] = lambda pull: "PullRequest"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from yt_fsm.lab.github import acts
+from yt_fsm.lab.github import roles
 from yt_fsm.lab.github.connections import Connection
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.errors import not_found, unresolved_node
@@ -59,9 +59,9 @@ def _may_see(found: Any, context: Context) -> bool:
     if (key := getattr(found, "repo", None)) or (key := getattr(found, "project", None)):
         found = context.nodes[key]
     if isinstance(found, Repo):
-        return acts.permission(context.store, found, context.viewer) is not None
+        return roles.permission(context.store, found, context.viewer) is not None
     if isinstance(found, Project):
-        return found.public or acts.may_plan(context.store, found, context.viewer)
+        return found.public or roles.may_plan(context.store, found, context.viewer)
     return True
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from yt_fsm.lab.github import acts
+from yt_fsm.lab.github import roles
 from yt_fsm.lab.github.connections import Connection
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.errors import not_found
@@ -28,7 +28,7 @@ def every_field(name: str) -> list[str]:
 
 
 def _visible(context: Context, project: Project | None) -> bool:
-    return project is not None and (project.public or acts.may_plan(context.store, project, context.viewer))
+    return project is not None and (project.public or roles.may_plan(context.store, project, context.viewer))
 
 
 # -- finding --------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def url(project: Project, arguments: dict[str, Any], context: Context) -> str:
 
 @answers("ProjectV2.viewerCanUpdate", "ProjectV2.viewerCanClose", "ProjectV2.viewerCanReopen")
 def viewer_can_update(project: Project, arguments: dict[str, Any], context: Context) -> bool:
-    return acts.may_plan(context.store, project, context.viewer)
+    return roles.may_plan(context.store, project, context.viewer)
 
 
 @answers("ProjectV2.repositories")

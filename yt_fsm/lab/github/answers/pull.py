@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from yt_fsm.lab.github import acts
+from yt_fsm.lab.github import acts, roles
 from yt_fsm.lab.github.answers.commit import commit_of, ref_of, shown
 from yt_fsm.lab.github.answers.issue import home, ordered, url
 from yt_fsm.lab.github.connections import Connection
@@ -223,7 +223,7 @@ def viewer_can_disable(pull: PullRequest, arguments: dict[str, Any], context: Co
 @answers("PullRequest.viewerCanDeleteHeadRef")
 def viewer_can_delete(pull: PullRequest, arguments: dict[str, Any], context: Context) -> bool:
     repo = context.nodes[pull.repo]
-    may = acts.RANK[acts.permission(context.store, repo, context.viewer)] >= acts.RANK["WRITE"]
+    may = roles.RANK[roles.permission(context.store, repo, context.viewer)] >= roles.RANK["WRITE"]
     return may and pull.state != "OPEN" and ref_of(context, repo, pull.head) is not None
 
 

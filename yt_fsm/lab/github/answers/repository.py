@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from yt_fsm.lab.github.acts import find_label, permission
+from yt_fsm.lab.github.acts import find_label
 from yt_fsm.lab.github.connections import Connection
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.errors import not_found
 from yt_fsm.lab.github.executor import RESOLVERS, TYPES, answers
 from yt_fsm.lab.github.nodes import Label, Owner, Repo
+from yt_fsm.lab.github.roles import permission
 
 TYPES[Repo] = lambda repo: "Repository"
 TYPES[Label] = lambda label: "Label"

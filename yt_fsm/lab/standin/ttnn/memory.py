@@ -120,12 +120,13 @@ class ShardSpec:
 
     def __init__(self, grid, shape, orientation=ShardOrientation.ROW_MAJOR):
         self.grid, self.shape, self.orientation = grid, tuple(shape), orientation
+        self._hash = hash((grid, self.shape))
 
     def __eq__(self, other):
         return isinstance(other, ShardSpec) and (self.grid, self.shape) == (other.grid, other.shape)
 
     def __hash__(self):
-        return hash((self.grid, self.shape))
+        return self._hash
 
     def __repr__(self):
         return f"ShardSpec(grid={self.grid}, shape={self.shape})"
@@ -136,18 +137,21 @@ class MemoryConfig:
 
     def __init__(self, memory_layout=TensorMemoryLayout.INTERLEAVED, buffer_type=BufferType.DRAM, shard_spec=None):
         self.memory_layout, self.buffer_type, self.shard_spec = memory_layout, buffer_type, shard_spec
+        self._hash = hash((memory_layout, buffer_type, shard_spec))
 
     def is_sharded(self):
         return self.memory_layout is not TensorMemoryLayout.INTERLEAVED
 
     def __eq__(self, other):
-        return isinstance(other, MemoryConfig) and (
-            (self.memory_layout, self.buffer_type, self.shard_spec)
-            == (other.memory_layout, other.buffer_type, other.shard_spec)
+        return self is other or (
+            isinstance(other, MemoryConfig)
+            and self.memory_layout is other.memory_layout
+            and self.buffer_type is other.buffer_type
+            and self.shard_spec == other.shard_spec
         )
 
     def __hash__(self):
-        return hash((self.memory_layout, self.buffer_type, self.shard_spec))
+        return self._hash
 
     def __repr__(self):
         spec = f", {self.shard_spec}" if self.shard_spec else ""

@@ -6,6 +6,7 @@ import torch
 
 TILE_SIZE = 32
 BLOCK = 16  # values of one row that share an exponent in the block formats
+PIECE = 2**14  # blocks rounded at once: few enough to stay in the processor's cache
 
 
 class DataType(enum.Enum):
@@ -66,12 +67,18 @@ def share_exponents(values, bits):
     short = -width % BLOCK
     if short:
         values = torch.nn.functional.pad(values, (0, short))
-    blocks = values.contiguous().view(*values.shape[:-1], -1, BLOCK)
+    rounded = torch.empty(values.shape)
+    source, target = values.reshape(-1, BLOCK), rounded.view(-1, BLOCK)
+    for start in range(0, len(source), PIECE):
+        _round_blocks(source[start : start + PIECE], target[start : start + PIECE], bits)
+    return rounded[..., :width].contiguous() if short else rounded
+
+
+def _round_blocks(blocks, target, bits):
     largest = torch.maximum(blocks.amax(-1, keepdim=True), -blocks.amin(-1, keepdim=True))
     exponent = torch.frexp(largest).exponent  # largest = m * 2**exponent, m in [0.5, 1)
-    exponent = torch.where(largest == 0, torch.zeros_like(exponent), exponent)
-    step = torch.ldexp(torch.ones_like(largest), exponent - bits)
+    # Where all are zero any step will do; the smallest normal numbers are below every step.
+    step = torch.ldexp(torch.ones_like(largest), exponent.clamp_(min=-120) - bits)
     limit = float(2**bits - 1)
-    rounded = (blocks / step).round_().clamp_(-limit, limit).mul_(step)
-    rounded = rounded.view(*values.shape)
-    return rounded[..., :width].contiguous() if short else rounded
+    torch.div(blocks, step, out=target)
+    target.round_().clamp_(-limit, limit).mul_(step)

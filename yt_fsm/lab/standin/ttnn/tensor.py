@@ -40,9 +40,6 @@ TILE_LAYOUT = Layout.TILE
 class Shape(tuple):
     """A tensor's logical shape."""
 
-    def __new__(cls, dims):
-        return super().__new__(cls, (int(one) for one in dims))
-
     @property
     def rank(self):
         return len(self)
@@ -56,6 +53,12 @@ def to_tile(size):
     return -(-size // TILE_SIZE) * TILE_SIZE
 
 
+@functools.lru_cache(maxsize=4096)
+def padded(shape):
+    """`shape` with its last two dimensions in whole tiles."""
+    return Shape([*shape[:-2], *(to_tile(size) for size in shape[-2:])])
+
+
 class Tensor:
     """A ttnn tensor: one torch tensor a device, or a single one while all devices hold the same.
 
@@ -64,6 +67,7 @@ class Tensor:
 
     def __init__(self, shards, dtype, layout=ROW_MAJOR_LAYOUT, device=None, memory_config=None):
         self.shards = shards
+        self.shape = Shape(shards[0].shape)
         self.dtype = dtype
         self.layout = layout
         self._device = device
@@ -75,18 +79,8 @@ class Tensor:
                     trace.made_since.add(self)
 
     @property
-    def shape(self):
-        return Shape(self.shards[0].shape)
-
-    @property
     def padded_shape(self):
-        if self.layout is TILE_LAYOUT and len(self.shape) >= 1:
-            dims = list(self.shape)
-            dims[-1] = to_tile(dims[-1])
-            if len(dims) > 1:
-                dims[-2] = to_tile(dims[-2])
-            return Shape(dims)
-        return self.shape
+        return padded(self.shape) if self.layout is TILE_LAYOUT else self.shape
 
     def device(self):
         return self._device
@@ -155,6 +149,7 @@ class Tensor:
         return operations.matmul(self, other)
 
 
+@functools.lru_cache(maxsize=4096)
 def settle(memory_config, shape):
     """The memory config of a tensor of padded `shape`; a sharded one without shards gets them here."""
     memory_config = memory_config or DRAM_MEMORY_CONFIG

@@ -74,12 +74,13 @@ def _attend(q, k, v, scale, mask):
     """Softmax attention in float32 with grouped heads: q [B, h, n, d], k and v [B, kv, m, d]."""
     batch, heads, rows, d = q.shape
     kv = k.shape[1]
-    grouped = q.reshape(batch, kv, heads // kv, rows, d)
-    scores = torch.einsum("bgrnd,bgmd->bgrnm", grouped, k) * scale
+    # The heads of a group lie one below the other, so that each group is one matrix product.
+    grouped = q.reshape(batch, kv, heads // kv * rows, d)
+    scores = torch.matmul(grouped, k.transpose(-1, -2)) * scale
     if mask is not None:
-        scores = scores + (mask if mask.dim() == 2 else mask.reshape(mask.shape[0], -1, 1, *mask.shape[-2:]))
-    out = torch.einsum("bgrnm,bgmd->bgrnd", torch.softmax(scores, -1), v)
-    return out.reshape(batch, heads, rows, d)
+        scores = scores.view(batch, heads, rows, -1) + mask
+        scores = scores.view(batch, kv, heads // kv * rows, -1)
+    return torch.matmul(torch.softmax(scores, -1), v).view(batch, heads, rows, d)
 
 
 def _decode(name, q, k, v, cur_pos_tensor, cur_pos, scale, window, memory_config, pages=None):

@@ -11,13 +11,14 @@ import sys
 import time
 import traceback
 
-from . import watch
+from . import fence, watch
+from .bar import Bar
 from .errors import EvalError
 
 PR_SET_PDEATHSIG = 1
 TILE = 32
 TRACE_REGION = int(os.environ.get("TTNN_TRACE_REGION_SIZE") or 64 * 2**20)
-RECHECKED = 6  # traced steps that are computed once more without the trace
+RECHECKED = 4  # traced steps that are computed once more without the trace
 
 
 def main(folder):
@@ -60,6 +61,9 @@ def _run(task):
     started = time.perf_counter()
     weights = Weights(task) if task["weights"] is not None else _built_weights(task)
     guard = watch.Guard(torch, ttnn, task)
+    fence.check_source(task["model_file"])
+    fenced = fence.Fence(task["model_file"], [guard.home])
+    fence.hide()
     module = _import(task["model_file"])
     source = Source(_config(task), weights, len(task["tokens"]))
     mesh = tuple(getattr(module, "MESH_SHAPE", None) or task["mesh"])
@@ -74,6 +78,7 @@ def _run(task):
         runner = _runner(model, task["trace"])(torch, ttnn, model, guard, task, timing)
         logits = runner.run()
         guard.finish()
+        fenced.check()
         facts = {
             "device": _name(ttnn, mesh),
             "captures": guard.captures,
@@ -87,8 +92,7 @@ def _run(task):
 
 
 def _import(path):
-    """model.py as a module; an empty __main__ stands where a model might look for us."""
-    sys.modules["__main__"] = type(sys)("__main__")
+    """model.py as a module."""
     spec = importlib.util.spec_from_file_location("bringup_model", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -221,7 +225,7 @@ class Runner:
         self.users = len(task["tokens"])
         self.prefill_len, self.steps, self.vocab = task["prefill"], task["decode"], task["vocab"]
         self.logits = torch.zeros(self.users, self.steps, self.vocab)
-        self.bar = watch.Bar(self.steps * self.users)
+        self.bar = Bar(self.steps * self.users)
 
     def run(self):
         started = time.perf_counter()

@@ -19,7 +19,7 @@ def publish(found, asked, channel):
         "batch": asked.batch,
         "seed": asked.seed,
     }
-    path, nonce = channel
+    path, nonce, _ = channel
     if nonce is not None:
         complete["nonce"] = nonce
     line = json.dumps(complete, allow_nan=False, sort_keys=True)

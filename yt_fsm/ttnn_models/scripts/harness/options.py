@@ -9,8 +9,8 @@ SYSTEMS = {"n150": (1, 1), "n300": (1, 2), "lb": (2, 4)}  # mesh rows and column
 ALIASES = {"t3000": "lb"}
 
 
-def parse(argv=None):
-    """The options; usage errors end the process with code 2."""
+def parse(argv=None, reference_cache=None):
+    """The options, with YT_REFERENCE_CACHE as it was given; usage errors end the process with code 2."""
     parser = argparse.ArgumentParser(
         prog="run_eval.py",
         description="Score a model against its Hugging Face reference; the last line printed is YT_METRICS=<json>.",
@@ -42,7 +42,7 @@ def parse(argv=None):
     if asked.corpus is None:
         asked.corpus = ROOT / "corpus" / "corpus.txt"
     if asked.reference_cache is None:
-        asked.reference_cache = os.environ.get("YT_REFERENCE_CACHE") or str(_cache_home() / "ttnn-reference")
+        asked.reference_cache = reference_cache or str(_cache_home() / "ttnn-reference")
     asked.trace = bool(asked.trace)
     return asked
 

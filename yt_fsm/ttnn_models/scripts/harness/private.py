@@ -4,11 +4,13 @@ import ctypes
 import os
 
 PR_SET_DUMPABLE = 4
-NAMES = ("YT_METRICS_FILE", "YT_METRICS_NONCE")
+NAMES = ("YT_METRICS_FILE", "YT_METRICS_NONCE", "YT_REFERENCE_CACHE")
 
 
 def take():
-    """(file, nonce) from the environment, or (None, None); afterwards neither is in it, nor in /proc/self/environ.
+    """(file, nonce, reference cache) from the environment, each None when unset.
+
+    Afterwards none of them is in it, nor in /proc/self/environ.
 
     The process is also made undumpable, so that a process of the same user cannot read its memory.
     """

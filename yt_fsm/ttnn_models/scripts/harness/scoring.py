@@ -33,16 +33,17 @@ def compare(reference, model):
     allowed = gap <= bf16_ulp(top)
     second = numpy.partition(reference, -2, axis=-1)[:, -2]
     near = (top - second) <= bf16_ulp(top)
-    top1 = float(hit1.mean())
+    kl, pcc = divergence(reference, model), correlation(reference, model)
     return {
-        "top1": top1,
+        "top1": float(hit1.mean()),
         "top5": float(hit5.mean()),
         "tokens": steps,
         "top1_near_ties": float((hit1 | allowed).mean()),
         "near_ties": int(near.sum()),
-        "kl": float(divergence(reference, model).mean()),
-        "kl_max": float(divergence(reference, model).max()),
-        "pcc": float(correlation(reference, model).min()),
+        "kl": float(kl.mean()),
+        "kl_max": float(kl.max()),
+        "pcc": float(pcc.min()),
+        "pcc_median": float(numpy.median(pcc)),
         "interval": interval(int(hit1.sum()), steps),
     }
 

@@ -1,0 +1,174 @@
+"""The command's contract (§10): options, exit codes, and metrics of the example model on the stand-in."""
+
+import json
+import math
+
+import pytest
+
+REQUIRED = {"top1", "top5", "tokens", "mode", "trace", "timing"}
+SHORT = ("--prefill-len", 8, "--decode-len", 4)
+
+
+def test_hf_mode_scores_a_sound_reference(evaluate):
+    done = evaluate("--mode", "hf", *SHORT)
+    assert done.code == 0
+    found = done.metrics
+    assert found.keys() >= REQUIRED
+    assert (found["mode"], found["trace"], found["tokens"]) == ("hf", False, 4)
+    assert found["top1"] == found["top5"] == 1.0
+    assert 0 < found["max_difference"] < found["max_difference_allowed"]
+    assert found["perplexity"] > 1
+    assert 0.5 <= found["noise_floor"]["top1"] <= 1
+    assert done.out.count("YT_METRICS=") == 1
+
+
+@pytest.mark.parametrize("lengths", [SHORT, ("--prefill-len", 128, "--decode-len", 32), ("--prefill-len", 33, "--decode-len", 2)])
+@pytest.mark.parametrize("trace", [0, 1])
+def test_the_example_meets_the_thresholds(evaluate, bringup, lengths, trace):
+    bringup()
+    found = evaluate("--mode", "tt", "--trace", trace, *lengths).metrics
+    assert found.keys() >= REQUIRED
+    assert (found["mode"], found["trace"], found["tokens"]) == ("tt", bool(trace), lengths[3])
+    assert found["top1"] >= 0.90
+    assert found["top5"] >= 0.97
+    assert found["kl"] < 0.02
+    assert found["suspect"] == []
+    assert found["device"] == "cpu-standin"
+    assert found["captures"] == trace
+    assert found["executes"] == trace * (lengths[3] - 1)
+    assert {"load", "prefill", "first_step", "decode", "tokens_per_second", "reference", "total"} <= found["timing"].keys()
+
+
+@pytest.mark.parametrize(("system", "trace"), [("n300", 1), ("lb", 1), ("t3000", 0)])
+def test_the_example_runs_on_every_system(evaluate, bringup, system, trace):
+    bringup(system=system)
+    found = evaluate("--mode", "tt", "--trace", trace, "--system", system, *SHORT).metrics
+    assert found["system"] == {"t3000": "lb"}.get(system, system)
+    assert found["top1"] >= 0.75
+    assert found["top5"] == 1.0
+
+
+def test_every_row_of_a_batch_is_counted(evaluate, bringup):
+    bringup()
+    found = evaluate("--mode", "tt", "--trace", 1, "--batch", 5, *SHORT).metrics
+    assert found["tokens"] == 20
+    assert found["batch"] == 5
+    assert found["top1"] >= 0.90
+
+
+def test_a_wrong_row_lowers_the_score_by_its_share(evaluate, bringup):
+    # Every user's prompt goes to user 0's cache, so that all other users decode from an empty one.
+    bringup(("ttnn.fill_cache(self.keys, k, user)", "ttnn.fill_cache(self.keys, k, 0)"))
+    found = evaluate("--mode", "tt", "--batch", 5, *SHORT).metrics
+    assert found["top1"] < 0.80
+
+
+def test_the_seed_chooses_other_text(evaluate):
+    first, again, other = (evaluate("--mode", "hf", *SHORT, "--seed", seed).metrics for seed in (1, 1, 2))
+    assert first["perplexity"] == again["perplexity"] != other["perplexity"]
+    assert other["seed"] == 2
+
+
+def test_the_interval_says_how_little_32_tokens_tell(evaluate, bringup):
+    bringup()
+    low, high = evaluate("--mode", "tt").metrics["interval"]
+    assert low < 0.90 < high
+
+
+def test_a_private_file_gets_the_same_metrics_with_the_nonce(evaluate, bringup, tmp_path):
+    bringup()
+    file = tmp_path / "metrics.json"
+    done = evaluate("--mode", "tt", *SHORT, YT_METRICS_FILE=str(file), YT_METRICS_NONCE="4f2a")
+    assert json.loads(file.read_text()) == {"nonce": "4f2a", "metrics": done.metrics}
+    assert done.metrics["nonce"] == "4f2a"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("metrics")] == ["metrics.json"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--mode", "hf", "--trace", 0), "--trace is for --mode tt only"),
+        (("--mode", "tt", "--trace", 2), "invalid choice: 2"),
+        (("--mode", "both"), "invalid choice: 'both'"),
+        ((), "required: --mode"),
+        (("--mode", "tt", "--prefill-len", 0), "0 is not a positive number"),
+        (("--mode", "tt", "--decode-len", "many"), "invalid _positive value: 'many'"),
+        (("--mode", "tt", "--system", "n7"), "--system 'n7': choose n150, n300 or lb"),
+        (("--mode", "tt", "--batch", 33), "--batch is 32 at most"),
+        (("--mode", "tt", "--trace", 1, "--decode-len", 1), "--trace 1 needs --decode-len 2 or more"),
+    ],
+)
+def test_usage_errors_end_with_code_2(evaluate, options, message):
+    done = evaluate(*options)
+    assert done.code == 2
+    assert message in done.err
+    assert done.out == ""
+
+
+def test_a_missing_model_file_is_named(evaluate):
+    done = evaluate("--mode", "tt", *SHORT)
+    assert done.code == 1
+    assert "models/tiny/llama/n150/functional/model.py is missing" in done.error
+
+
+def test_a_window_beyond_the_corpus_names_the_maximum(evaluate, tmp_path):
+    text = tmp_path / "short.txt"
+    text.write_text("x" * 100)
+    error = evaluate("--mode", "hf", "--corpus", text, "--prefill-len", 90, "--decode-len", 20).error
+    assert "a window of 110 tokens (prefill + decode) does not fit the corpus" in error
+    assert "the most is 100" in error
+
+
+def test_a_window_beyond_the_model_is_an_error(evaluate):
+    error = evaluate("--mode", "hf", "--prefill-len", 2040, "--decode-len", 20).error
+    assert "prefill + decode is 2060 tokens; the model has positions for 2048" in error
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("no/such-model", "could not be fetched"),
+        ("not a model", "could not be fetched"),
+    ],
+)
+def test_a_model_that_is_not_there_is_an_error(evaluate, model, message):
+    error = evaluate("--mode", "hf", model=model).error
+    assert model in error
+    assert message in error
+
+
+def test_a_folder_without_a_model_is_an_error(evaluate, tmp_path):
+    assert "is a folder without config.json" in evaluate("--mode", "hf", model=tmp_path).error
+
+
+def test_a_model_with_no_ttnn_is_an_error(evaluate, bringup):
+    bringup()
+    error = evaluate("--mode", "tt", *SHORT, PYTHONPATH="").error
+    assert "ttnn cannot be imported" in error
+
+
+def test_a_model_that_raises_is_quoted_with_its_line(evaluate, bringup):
+    bringup(("        cos, sin = self.rope.prefill", "        raise ValueError('no rope today')\n        cos, sin = self.rope.prefill"))
+    done = evaluate("--mode", "tt", *SHORT)
+    assert done.code == 1
+    assert "the model failed: ValueError: no rope today (model.py:" in done.error
+    assert "Traceback" in done.err
+
+
+def test_logits_that_are_not_numbers_are_an_error(evaluate, bringup):
+    bringup(("self.epsilon = epsilon", "self.epsilon = -1e9"))
+    assert "logits are not finite: row 0, step 0" in evaluate("--mode", "tt", *SHORT).error
+
+
+def test_a_reference_that_disagrees_with_itself_ends_with_code_3(evaluate, repo, tiny):
+    file = repo / "scripts" / "harness" / "hf_model.py"
+    # Positions off by one in cached decoding, as a broken checkpoint's own code might have it.
+    source = file.read_text()
+    good = "model(row[None, at : at + 1], past_key_values"
+    assert good in source
+    file.write_text(source.replace(good, "model(row[None, at - 1 : at], past_key_values"))
+    done = evaluate("--mode", "hf", *SHORT, "--reference-cache", repo / "references")
+    assert done.code == 3
+    assert "decoding token by token over the cache agrees with one full pass in only" in done.error
+    assert done.metrics["top1"] < 0.99
+    assert not math.isnan(done.metrics["top1"])

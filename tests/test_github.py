@@ -1,0 +1,520 @@
+"""GitHub through gh: what is asked is valid, what is answered is understood, and what failed is sorted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yt_fsm import github as module
+from yt_fsm.errors import GitHubError, Lost, NotFound, PreflightFailed
+from yt_fsm.github import QUERIES, STATUSES, GitHub, document, split_response, when
+
+NAMES = sorted(path.stem for path in QUERIES.glob("*.graphql"))
+CLOCK = "Sun, 22 Nov 2026 03:41:07 GMT"
+NOW = 1795318867.0
+
+Wired = Callable[..., GitHub]
+Http = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Backoff is noted and not slept through."""
+    waits: list[float] = []
+    monkeypatch.setattr("yt_fsm.shell.StopFlag.wait", lambda self, seconds: waits.append(seconds))
+    return waits
+
+
+def board(**more: Any) -> dict[str, Any]:
+    options = [{"id": f"o-{status}", "name": status.title()} for status in STATUSES]
+    node = {"id": "P", "number": 7, "title": "TTNN Models Bringup", "url": "https://x/7", "items": {"totalCount": 3}}
+    return {**node, "field": {"id": "F", "options": options}, **more}
+
+
+def project(**more: Any) -> dict[str, Any]:
+    return {"repositoryOwner": {"id": "O", "projectV2": board(**more)}}
+
+
+def comment(body: str = "hello", **more: Any) -> dict[str, Any]:
+    node = {"id": "C1", "databaseId": 1, "createdAt": "2026-11-22T03:41:07Z", "lastEditedAt": None}
+    return {**node, "authorAssociation": "MEMBER", "body": body, "author": {"login": "bot"}, **more}
+
+
+def standing(status: str | None = "Ready", mine: str = "P", state: str = "OPEN") -> dict[str, Any]:
+    value = {"name": status} if status else None
+    cards = [
+        {"id": "I0", "project": {"id": "somebody else's"}, "fieldValueByName": {"name": "Done"}},
+        {"id": "I1", "project": {"id": mine}, "fieldValueByName": value},
+    ]
+    return {"state": state, "labels": {"nodes": [{"name": "n300"}]}, "projectItems": {"nodes": cards}}
+
+
+def issue(number: int = 12, **more: Any) -> dict[str, Any]:
+    node = {"id": f"ISSUE{number}", "number": number, "title": "Bring up", "body": "hf_model_id: a/b", "url": "https://x/12"}
+    return {**node, **standing(), "comments": {"totalCount": 1, "nodes": [comment()]}, **more}
+
+
+def repository(**fields: Any) -> dict[str, Any]:
+    return {"repository": fields}
+
+
+def gone(path: str = "node") -> dict[str, Any]:
+    return {"data": {path: None}, "errors": [{"type": "NOT_FOUND", "path": [path], "message": "Could not resolve"}]}
+
+
+# --- the documents
+
+
+def test_the_documents_are_valid_against_githubs_schema() -> None:
+    graphql = pytest.importorskip("graphql", reason="graphql-core comes with the lab")
+    folder = Path(module.__file__).parent / "lab" / "github"
+    schema = graphql.build_schema(
+        (folder / "schema.graphql").read_text(), assume_valid=True, assume_valid_sdl=True
+    )
+    for name in NAMES:
+        found = graphql.validate(schema, graphql.parse(document(name)))
+        assert [str(error) for error in found] == [], name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_document_brings_each_fragment_once_and_says_what_it_is_for(name: str) -> None:
+    text = document(name)
+    assert text.startswith("# ")
+    for fragment in (QUERIES / "fragments").glob("*.graphql"):
+        assert text.count(f"fragment {fragment.stem} on") == int(f"...{fragment.stem}" in text)
+
+
+def test_every_document_is_used_and_every_use_has_its_document() -> None:
+    import re
+
+    folder = Path(module.__file__).parent
+    sources = "".join((folder / name).read_text() for name in ("github.py", "board.py"))
+    asked = set(re.findall(r"\b(?:query|mutate)\(\s*\"(\w+)\"", sources))
+    assert asked == set(NAMES)
+
+
+# --- what gh prints
+
+
+def test_an_answer_is_split_into_status_headers_and_body(answered: Http) -> None:
+    status, headers, body = split_response(answered(200, {"data": {"x": 1}}, Date=CLOCK, X_Oauth_Scopes="repo, project"))
+    assert status == 200
+    assert headers == {"date": CLOCK, "x-oauth-scopes": "repo, project"}
+    assert body == {"data": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", (None, {}, {})),
+        ("error connecting to api.github.com", (None, {}, {})),
+        ('{"data": 1}', (None, {}, {})),
+        ("HTTP/2.0 502 Bad Gateway\r\n\r\n<html>", (502, {}, {})),
+        ("HTTP/2.0 200 OK\r\nA: b: c\r\n\r\n[1]", (200, {"a": "b: c"}, {})),
+        ("HTTP/2.0 200 OK\r\nA: b\r\n\r\n", (200, {"a": "b"}, {})),
+        ("HTTP/2.0 204", (204, {}, {})),
+        ("HTTP/2.0", (None, {}, {})),
+        ("HTTP/2.0 soon", (None, {}, {})),
+    ],
+)
+def test_an_answer_that_is_not_whole_is_split_as_far_as_it_goes(text: str, expected: Any) -> None:
+    assert split_response(text) == expected
+
+
+@given(st.text() | st.text().map("HTTP/2.0 ".__add__) | st.text().map("HTTP/1.1 200 OK\n\n".__add__))
+def test_no_text_makes_the_splitter_raise(text: str) -> None:
+    status, headers, body = split_response(text)
+    assert status is None or isinstance(status, int)
+    assert isinstance(headers, dict)
+    assert isinstance(body, dict)
+
+
+@given(
+    body=st.dictionaries(st.text(), st.text() | st.integers() | st.none(), max_size=4),
+    headers=st.dictionaries(st.from_regex(r"[A-Za-z][A-Za-z-]{0,12}", fullmatch=True), st.from_regex(r"[!-~]{0,20}", fullmatch=True)),
+    end=st.sampled_from(["\n", "\r\n"]),
+)  # fmt: skip
+def test_any_answer_survives_the_round_trip(body: dict[str, Any], headers: dict[str, str], end: str) -> None:
+    text = end.join(["HTTP/2.0 200 OK", *(f"{k}: {v}" for k, v in headers.items())]) + end * 2 + json.dumps(body)
+    assert split_response(text) == (200, {k.lower(): v.strip() for k, v in headers.items()}, body)
+
+
+def test_githubs_time_is_read() -> None:
+    assert when("2026-11-22T03:41:07Z") == NOW
+
+
+# --- the board
+
+
+def test_the_board_is_found_by_its_number_once(wired: Wired) -> None:
+    github = wired(lambda name, variables: project())
+    assert github.board.options["in progress"] == "o-in progress"
+    assert github.board.id == "P"
+    assert github.shell.calls == ["project"]  # type: ignore[attr-defined]
+    assert github.shell.sent == [{"owner": "yieldthought", "number": 7}]  # type: ignore[attr-defined]
+
+
+def test_the_board_is_found_by_its_whole_title(wired: Wired) -> None:
+    nodes = [board(title="TTNN Models Bringup (old)", id="P0"), board(title="ttnn models bringup")]
+    github = wired(
+        lambda name, variables: {"repositoryOwner": {"id": "O", "projectsV2": {"nodes": nodes}}},
+        number=None,
+        title="TTNN Models Bringup",
+    )
+    assert github.board.id == "P"
+
+
+@pytest.mark.parametrize(
+    ("number", "title", "words"),
+    [
+        (7, None, "yieldthought has no Project with number 7, or this login may not see it"),
+        (None, "Nope", "yieldthought has no Project with title 'Nope'"),
+        (None, None, "no Project is named: set YT_PROJECT_NUMBER"),
+    ],
+)
+def test_a_board_that_is_not_there_is_a_failed_preflight(
+    wired: Wired, number: int | None, title: str | None, words: str
+) -> None:
+    answer = {"repositoryOwner": {"id": "O", "projectV2": None, "projectsV2": {"nodes": []}}}
+    github = wired(lambda name, variables: answer, number=number, title=title)
+    with pytest.raises(PreflightFailed) as caught:
+        _ = github.board
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 5
+
+
+def test_a_board_that_github_cannot_resolve_is_not_there(wired: Wired, answered: Http) -> None:
+    body = {**gone("projectV2"), "data": {"repositoryOwner": {"id": "O", "projectV2": None}}}
+    github = wired(lambda name, variables: (1, answered(200, body)))
+    with pytest.raises(PreflightFailed, match="has no Project with number 7"):
+        _ = github.board
+
+
+def test_a_missing_status_option_is_named(wired: Wired) -> None:
+    options = [{"id": "x", "name": name} for name in STATUSES if name not in ("setup error", "reference error")]
+    github = wired(lambda name, variables: project(field={"id": "F", "options": options}))
+    with pytest.raises(PreflightFailed, match="has no Status option 'setup error', 'reference error': run `ytfsm init-board`"):
+        _ = github.board
+
+
+def test_a_board_without_a_status_field_lacks_them_all(wired: Wired) -> None:
+    github = wired(lambda name, variables: project(field=None))
+    with pytest.raises(PreflightFailed, match="has no Status option 'assessing', 'ready'"):
+        _ = github.board
+
+
+def test_an_unknown_owner_is_named(wired: Wired) -> None:
+    github = wired(lambda name, variables: {"repositoryOwner": None})
+    with pytest.raises(PreflightFailed, match="no user or organization 'yieldthought': check YT_OWNER"):
+        _ = github.board
+
+
+# --- reading
+
+
+def answers(**by_name: Any) -> Callable[[str, dict[str, Any]], Any]:
+    """Each document's answer; the board is always there."""
+    return lambda name, variables: {"project": project(), **by_name}[name]
+
+
+def test_a_poll_is_one_page_of_issues_with_all_that_choosing_takes(wired: Wired) -> None:
+    page = {"pageInfo": {"hasNextPage": True, "endCursor": "next"}, "nodes": [issue(3), issue(4, body="x")]}
+    github = wired(answers(poll=repository(issues=page)))
+    found, more = github.candidates("n300")
+    assert more == "next"
+    assert [i.number for i in found] == [3, 4]
+    first = found[0]
+    assert (first.item, first.status, first.labels, first.open) == ("I1", "ready", ("n300",), True)
+    assert (first.comments[0].body, first.comments_total) == ("hello", 1)
+    assert github.shell.sent[0] == {  # type: ignore[attr-defined]
+        "owner": "yieldthought", "repo": "ttnn_models", "labels": ["n300"], "after": None,
+    }  # fmt: skip
+
+
+def test_the_last_page_has_no_next(wired: Wired) -> None:
+    page = {"pageInfo": {"hasNextPage": False, "endCursor": "x"}, "nodes": []}
+    assert wired(answers(poll=repository(issues=page))).candidates(None) == ([], None)
+
+
+def test_an_issue_that_is_not_on_our_board_has_no_card(wired: Wired) -> None:
+    found = wired(answers(issue=repository(issue=issue(**standing(mine="another"))))).issue(12)
+    assert (found.item, found.status) == (None, None)
+
+
+def test_a_card_without_a_status_has_none(wired: Wired) -> None:
+    found = wired(answers(issue=repository(issue=issue(**standing(status=None))))).issue(12)
+    assert (found.item, found.status) == ("I1", None)
+
+
+def test_an_unknown_issue_is_not_found(wired: Wired, answered: Http) -> None:
+    nothing = (1, answered(200, {**gone("issue"), "data": {"repository": {"issue": None}}}))
+    github = wired(answers(issue=nothing))
+    with pytest.raises(NotFound, match="yieldthought/ttnn_models has no issue 99"):
+        github.issue(99)
+
+
+def test_an_unknown_repository_is_named(wired: Wired) -> None:
+    github = wired(answers(poll={"repository": None}))
+    with pytest.raises(PreflightFailed, match="no repository yieldthought/ttnn_models"):
+        github.candidates("n300")
+
+
+def test_a_snapshot_has_githubs_clock_and_what_its_page_lacks(wired: Wired, answered: Http) -> None:
+    edited = comment(lastEditedAt="2026-11-22T03:42:07Z", author=None)
+    node = {
+        **standing(status="In progress"),
+        "comments": {
+            "totalCount": 101,
+            "pageInfo": {"hasPreviousPage": True, "startCursor": "back"},
+            "nodes": [edited],
+        },
+    }
+    github = wired(answers(snapshot=(0, answered(200, {"data": {"node": node}}, Date=CLOCK))))
+    found = github.snapshot("ISSUE12")
+    assert (found.now, found.more, found.total) == (NOW, "back", 101)
+    assert (found.open, found.item, found.status) == (True, "I1", "in progress")
+    (told,) = found.comments
+    assert (told.created, told.edited, told.author, told.association) == (NOW, NOW + 60, "ghost", "MEMBER")
+
+
+def test_an_issue_that_was_deleted_is_lost(wired: Wired, answered: Http) -> None:
+    with pytest.raises(Lost, match="the issue is gone"):
+        wired(answers(snapshot=(1, answered(200, gone())))).snapshot("ISSUE12")
+
+
+# --- writing
+
+
+def test_a_comment_comes_back_with_its_ids(wired: Wired) -> None:
+    node = {"id": "C9", "databaseId": 9, "createdAt": "2026-11-22T03:41:07Z"}
+    github = wired(answers(add_comment={"addComment": {"commentEdge": {"node": node}}}))
+    made = github.comment("ISSUE12", "123")
+    assert (made.id, made.number, made.created) == ("C9", 9, NOW)
+    assert github.shell.sent == [{"issue": "ISSUE12", "body": "123"}]  # type: ignore[attr-defined]
+
+
+def test_deleting_what_is_gone_is_as_good(wired: Wired, answered: Http) -> None:
+    wired(answers(delete_comment=(1, answered(200, gone("deleteIssueComment"))))).delete_comment("C1")
+
+
+def test_editing_what_is_gone_is_said(wired: Wired, answered: Http) -> None:
+    with pytest.raises(GitHubError) as caught:
+        wired(answers(edit_comment=(1, answered(200, gone("updateIssueComment"))))).edit_comment("C1", "x")
+    assert caught.value.kind == "NOT_FOUND"
+    assert caught.value.landed is False
+
+
+def test_a_card_is_moved_by_the_options_id(wired: Wired) -> None:
+    github = wired(answers(set_status={"updateProjectV2ItemFieldValue": {}}))
+    github.set_status("I1", "in review")
+    assert github.shell.sent[-1] == {  # type: ignore[attr-defined]
+        "project": "P", "item": "I1", "field": "F", "option": "o-in review",
+    }  # fmt: skip
+
+
+def test_stale_option_ids_are_read_again_once(wired: Wired, answered: Http) -> None:
+    stale = {"errors": [{"type": "VALIDATION", "message": f"{module._GONE}"}]}
+    fresh = [{"id": f"new-{status}", "name": status} for status in STATUSES]
+    seen: list[str] = []
+
+    def answer(name: str, variables: dict[str, Any]) -> Any:
+        seen.append(name)
+        if name == "project":
+            return project() if seen.count("project") == 1 else project(field={"id": "F", "options": fresh})
+        return (1, answered(200, stale)) if variables["option"].startswith("o-") else {"x": {}}
+
+    wired(answer).set_status("I1", "done")
+    assert seen == ["project", "set_status", "project", "set_status"]
+
+    seen.clear()
+    with pytest.raises(GitHubError, match="does not belong"):
+        wired(lambda name, variables: project() if name == "project" else (1, answered(200, stale))).set_status("I1", "done")
+
+
+# --- refusals, sorted
+
+
+def refusal(wired: Wired, answer: Any, write: bool = False) -> GitHubError:
+    github = wired(lambda name, variables: answer)
+    with pytest.raises(GitHubError) as caught:
+        github.mutate("edit_comment", comment="C", body="x") if write else github.query("labels", owner="o", repo="r")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "kind", "landed", "wait"),
+    [
+        (200, {"errors": [{"type": "FORBIDDEN", "message": "no"}]}, {}, "FORBIDDEN", False, 0),
+        (200, {"errors": [{"message": "no type"}]}, {}, "INVALID", False, 0),
+        (200, {"errors": [{"type": "RATE_LIMITED", "message": "m"}]}, {"Retry_After": "7"}, "RATE_LIMITED", False, 7),
+        (200, {"errors": [{"type": "RATE_LIMIT", "message": "m"}]},
+         {"Date": CLOCK, "X_RateLimit_Reset": str(NOW + 90)}, "RATE_LIMITED", False, 90),
+        (200, {"errors": [{"type": "RATE_LIMITED", "message": "m"}]}, {}, "RATE_LIMITED", False, 60),
+        (401, {"message": "Bad credentials"}, {}, "UNAUTHORIZED", False, 0),
+        (403, {"message": "You have exceeded a secondary rate limit"}, {"Retry_After": "30"}, "SECONDARY", False, 30),
+        (429, {"message": "Too many"}, {"Retry_After": "5"}, "SECONDARY", False, 5),
+        (403, {"message": "API rate limit exceeded"},
+         {"Date": CLOCK, "X_RateLimit_Remaining": "0", "X_RateLimit_Reset": str(NOW + 40)}, "SECONDARY", False, 40),
+        (403, {"message": "Resource not accessible"}, {}, "FORBIDDEN", False, 0),
+        (404, {"message": "Not Found"}, {}, "404", False, 0),
+        (422, {"message": "Validation Failed"}, {}, "422", False, 0),
+        (502, "<html>", {}, "5xx", None, 0),
+        (500, {"message": "boom"}, {}, "5xx", None, 0),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_its_kind_whether_it_landed_and_how_long_to_wait(
+    wired: Wired, answered: Http, status: int, body: Any, headers: dict[str, str], kind: str, landed: bool | None,
+    wait: float,
+) -> None:  # fmt: skip
+    answer = (1, answered(status, body, **headers))
+    for write in (False, True):
+        problem = refusal(wired, answer, write)
+        assert problem.kind == kind
+        assert problem.landed is (landed if write else False)
+        assert problem.retry_after == pytest.approx(wait)
+        assert "GitHub, asked by `gh api -i graphql`, says:" in str(problem)
+
+
+def test_a_lost_connection_may_have_landed_when_it_was_a_write(wired: Wired) -> None:
+    cut = (1, "")
+    assert refusal(wired, cut).landed is False
+    problem = refusal(wired, cut, write=True)
+    assert (problem.kind, problem.landed) == ("NETWORK", None)
+
+
+def test_a_login_that_is_missing_says_how_to_log_in(wired: Wired) -> None:
+    problem = refusal(wired, (4, "To get started with GitHub CLI, please run:  gh auth login"))
+    assert problem.kind == "UNAUTHORIZED"
+    assert "log in with `gh auth login`, or mend GH_TOKEN" in str(problem)
+
+
+def test_a_wrong_token_says_so(wired: Wired, answered: Http) -> None:
+    assert "Bad credentials" in str(refusal(wired, (1, answered(401, {"message": "Bad credentials"}))))
+
+
+# --- patience
+
+
+def test_a_read_is_tried_again_through_what_passes(
+    wired: Wired, answered: Http, no_waiting: list[float]
+) -> None:
+    left = [
+        (1, answered(502, "")),
+        (1, ""),
+        (1, answered(403, {"message": "secondary rate limit"}, Retry_After="9")),
+    ]
+    github = wired(lambda name, variables: left.pop(0) if left else repository(id="R", labels={"nodes": []}))
+    assert github.repository()["id"] == "R"
+    assert len(no_waiting) == 3
+    assert no_waiting[2] == 9
+    assert 0.5 <= no_waiting[0] <= 1 <= no_waiting[1] <= 2
+
+
+def test_patience_with_reads_ends(wired: Wired, answered: Http, no_waiting: list[float]) -> None:
+    problem = refusal(wired, (1, answered(502, "")))
+    assert problem.kind == "5xx"
+    assert len(no_waiting) == module.TRIES - 1
+
+
+def test_a_read_that_is_refused_for_good_is_asked_once(
+    wired: Wired, answered: Http, no_waiting: list[float]
+) -> None:
+    refusal(wired, (1, answered(401, {"message": "Bad credentials"})))
+    assert no_waiting == []
+
+
+def test_a_write_is_never_repeated_blindly(wired: Wired, answered: Http) -> None:
+    github = wired(lambda name, variables: (1, answered(502, "")))
+    with pytest.raises(GitHubError) as caught:
+        github.comment("ISSUE12", "x")
+    assert caught.value.landed is None
+    assert github.shell.calls == ["add_comment"]  # type: ignore[attr-defined]
+
+
+def test_a_write_that_surely_did_not_land_is_tried_again(
+    wired: Wired, answered: Http, no_waiting: list[float]
+) -> None:
+    left = [(1, answered(403, {"message": "You have exceeded a secondary rate limit"}, Retry_After="3"))]
+    node = {"id": "C9", "databaseId": 9, "createdAt": "2026-11-22T03:41:07Z"}
+    github = wired(
+        lambda name, variables: left.pop(0) if left else {"addComment": {"commentEdge": {"node": node}}}
+    )
+    assert github.comment("ISSUE12", "x").number == 9
+    assert no_waiting == [3]
+
+
+def test_an_answer_with_data_and_errors_is_an_error(wired: Wired, answered: Http) -> None:
+    body = {"data": {"repository": None}, "errors": [{"type": "FORBIDDEN", "message": "scope"}]}
+    assert refusal(wired, (1, answered(200, body))).kind == "FORBIDDEN"
+
+
+# --- pull requests
+
+
+def test_a_pull_request_is_made_by_gh_and_its_url_is_the_answer(wired: Wired) -> None:
+    seen: list[Any] = []
+
+    def answer(command: str, options: dict[str, Any]) -> Any:
+        seen.append(options["input"])
+        return 0, "Creating pull request…\nhttps://github.com/yieldthought/ttnn_models/pull/31\n"
+
+    github = wired(answer)
+    assert github.create_pull_request("b", "main", "T", "the body").endswith("/pull/31")
+    assert seen == ["the body"]
+    assert github.shell.calls == [  # type: ignore[attr-defined]
+        ["gh", "pr", "create", "-R", "yieldthought/ttnn_models", "--base", "main", "--head", "b", "--title", "T",
+         "--body-file", "-"]
+    ]  # fmt: skip
+
+
+def test_a_pull_request_whose_answer_is_lost_may_be_there(wired: Wired) -> None:
+    github = wired(lambda command, options: (1, "pull request create failed: HTTP 502"))
+    with pytest.raises(GitHubError) as caught:
+        github.create_pull_request("b", "main", "T", "x")
+    assert caught.value.landed is None
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "landed"),
+    [
+        ("pull request create failed: GraphQL: No commits between main and b (createPullRequest)", "INVALID", False),
+        ("pull request create failed: GraphQL: Resource not accessible (createPullRequest)", "INVALID", False),
+        ("pull request create failed: GraphQL: Head sha can't be blank, Head ref must be a branch", "PASSING", False),
+        ("pull request create failed: GraphQL: Something went wrong while executing your query", "PASSING", False),
+        ("pull request create failed: GraphQL: API rate limit exceeded for user", "RATE_LIMITED", False),
+        ("pull request create failed: HTTP 403: Forbidden (https://api.github.com/graphql)", "FORBIDDEN", False),
+        ("HTTP 401: Bad credentials (https://api.github.com/graphql)", "UNAUTHORIZED", False),
+        ("HTTP 502: Bad Gateway (https://api.github.com/graphql)", "5xx", None),
+        ("error connecting to api.github.com\ncheck your internet connection", "NETWORK", None),
+        ('a pull request for branch "b" into branch "main" already exists:\nhttps://x/31', "NETWORK", None),
+    ],
+)
+def test_what_gh_says_of_a_refused_pull_request_is_sorted_too(
+    wired: Wired, said: str, kind: str, landed: bool | None
+) -> None:
+    github = wired(lambda command, options: (1, said))
+    with pytest.raises(GitHubError) as caught:
+        github.create_pull_request("b", "main", "T", "x")
+    assert (caught.value.kind, caught.value.landed) == (kind, landed)
+
+
+def test_the_newest_pull_request_of_a_branch(wired: Wired) -> None:
+    found = {"number": 31, "url": "https://x/31", "state": "OPEN", "headRefOid": "abc"}
+    assert wired(answers(pull_requests=repository(pullRequests={"nodes": [found]}))).pull_request("b") == found
+    assert wired(answers(pull_requests=repository(pullRequests={"nodes": []}))).pull_request("b") is None
+
+
+def test_writes_keep_their_distance(monkeypatch: pytest.MonkeyPatch, wired: Wired) -> None:
+    """GitHub asks for a second between two of them."""
+    slept: list[float] = []
+    monkeypatch.setattr("yt_fsm.github.time.sleep", slept.append)
+    github = wired(lambda name, variables: {"x": {}})
+    github._gap = 1.0
+    for _ in range(2):
+        github.mutate("edit_comment", comment="C", body="x")
+    assert len(slept) == 1
+    assert 0.5 < slept[0] <= 1.0

@@ -1,0 +1,120 @@
+"""What a model's code may not reach: other files, other processes, Hugging Face's models, and the harness."""
+
+import builtins
+import os
+import re
+import sys
+import sysconfig
+import types
+
+from .errors import EvalError
+
+OURS = os.path.dirname(os.path.abspath(__file__))
+# A bringup has no use for these; each is a way around what follows.
+WORDS = re.compile(
+    r"torch\._C|DisableTorch\w*|__torch_\w+__|TorchFunctionMode|TorchDispatchMode|_getframe|settrace|setprofile|"
+    r"addaudithook|\bctypes\b|\bgc\.get_\w+|sys\.modules|(?:from|import) harness\b"
+)
+STARTS = (
+    "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.kill",
+    "socket.connect", "socket.bind", "ctypes.dlopen", "signal.pthread_kill",
+)  # fmt: skip
+READABLE = (".py", ".pyc", ".json")  # in the model's own folder
+
+
+def check_source(path):
+    """Refuse a model file that names something it has no use for."""
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            found = WORDS.search(line.partition("#")[0])
+            if found:
+                raise EvalError(f"model.py:{number} names {found[0]}, which a model has no use for")
+
+
+class Fence:
+    """From its making on, code that is not the interpreter's, a package's or ours is the model's, and is watched."""
+
+    def __init__(self, model_file, homes):
+        self.model = os.path.dirname(os.path.abspath(model_file))
+        libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+        self.homes = tuple(os.path.realpath(one) + os.sep for one in homes)
+        self.known = (OURS + os.sep, *(one + os.sep for one in libraries), *self.homes)
+        self.seal = _seal()
+        self.kept = {name: getattr(builtins, name) for name in ("open", "print", "len", "isinstance", "super", "type")}
+        sys.addaudithook(self._event)
+
+    def _model_on_stack(self):
+        frame = sys._getframe(2)
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if not name.startswith(self.known) and not name.startswith("<frozen"):
+                return True
+            frame = frame.f_back
+        return False
+
+    def _from_ttnn(self):
+        frame = sys._getframe(2)
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(self.homes):
+                return True
+            if frame.f_code.co_filename.startswith(self.model):
+                return False
+            frame = frame.f_back
+        return False
+
+    def _event(self, event, args):
+        if event == "import":
+            name = args[0]
+            forward = name.startswith("transformers.models.") and ".modeling_" in name and ".auto." not in name
+            if forward and self._model_on_stack():
+                raise EvalError(f"model.py loads {name}: the Hugging Face model is the reference, not the bringup")
+        elif event == "open":
+            if isinstance(args[0], (str, bytes, os.PathLike)) and self._model_on_stack() and not self._from_ttnn():
+                self._check_open(os.path.realpath(os.fsdecode(args[0])))
+        elif event in STARTS and self._model_on_stack() and not self._from_ttnn():
+            raise EvalError(f"model.py does {event}; it may use the device and nothing else")
+
+    def _check_open(self, path):
+        if path.startswith(self.known) or path.startswith(("/sys/", "/dev/")):
+            return
+        if path.startswith(self.model + os.sep) and path.endswith(READABLE):
+            return
+        raise EvalError(f"model.py opens {path}; weights come from source.state_dict()")
+
+    def check(self):
+        """EvalError when the model has replaced one of our functions or Python's."""
+        changed = [name for name, ours in self.kept.items() if getattr(builtins, name) is not ours]
+        changed += [f"__main__.{name}" for name in vars(sys.modules["__main__"]) if not name.startswith("__")]
+        now = _seal(self.seal)
+        changed += sorted(name for name in self.seal if now.get(name) != self.seal[name])
+        if changed:
+            raise EvalError(f"model.py changed the harness: {', '.join(changed)}")
+
+
+_modules = {}
+
+
+def hide():
+    """Take the harness out of sight of `import`, and put an empty __main__ where a model might look for us."""
+    for name in [name for name in sys.modules if name == "harness" or name.startswith("harness.")]:
+        _modules[name] = sys.modules.pop(name)
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.path.pop(0)
+
+
+def _seal(known=None):
+    """The code of every function and method of the harness, by name."""
+    if known is None:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("harness."):
+                _modules[name] = module
+    found = {}
+    for module_name, module in _modules.items():
+        for name, value in vars(module).items():
+            if isinstance(value, types.FunctionType) and value.__module__ == module_name:
+                found[f"{module_name}.{name}"] = (id(value), id(value.__code__))
+            elif isinstance(value, type) and value.__module__ == module_name:
+                for method, function in vars(value).items():
+                    if isinstance(function, types.FunctionType):
+                        found[f"{module_name}.{name}.{method}"] = (id(function), id(function.__code__))
+    return found
