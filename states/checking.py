@@ -2,11 +2,12 @@
 
 from yt_fsm import metrics, publishing
 from yt_fsm.errors import BringupError
-from yt_fsm.evaluation import model_folder, tests_folder
+from yt_fsm.evaluation import Report
 from yt_fsm.git import Repository
+from yt_fsm.journal import Record
 from yt_fsm.prompt import clip
 from yt_fsm.run import Run
-from yt_fsm.work import evaluation_of
+from yt_fsm.work import evaluation_of, keep_unfinished, tree_of_work
 
 
 def enter(run: Run) -> str:
@@ -15,12 +16,38 @@ def enter(run: Run) -> str:
     Leaves `accept` after a pass that is committed, `retry` after a failure with attempts left, else `give_up`.
     Raises Lost (`lose`) when the claim did not survive the work, SetupError (`abort`) for the world's faults.
     """
-    number = len(run.attempts()) + 1
     repository = Repository(run.shell, run.workspace.clean)
-    evaluation = evaluation_of(run)
-    if number > 1 and run.attempts()[-1].get("killed"):
+    attempt = judged(run) or judge(run, repository)
+    if attempt["passed"]:
+        run.fence()
+        if "commit" not in run.facts:
+            keep(run, repository, message(run, attempt["metrics"]))
+        return "accept"
+    if attempt["n"] >= run.settings.max_attempts:
+        run.problem = BringupError(attempt["error"])
+        return "give_up"
+    keep_unfinished(run)
+    return "retry"
+
+
+def judged(run: Run) -> Record | None:
+    """This turn's attempt, when it was judged and journalled before a crash; it is never judged twice."""
+    for record in reversed(run.journal.records):
+        if record["kind"] == "attempt":
+            run.report = Report(error=record["error"])
+            return record
+        if record["kind"] == "transition":
+            break
+    return None
+
+
+def judge(run: Run, repository: Repository) -> Record:
+    """Check the work, and if it passes evaluate it once more; returns the attempt's record."""
+    before = run.attempts()
+    number = len(before) + 1
+    if before and before[-1].get("killed"):
         run.board.reset()  # what hung may have left the board hanging
-    before = run.tokens() - sum(a["tokens"] or 0 for a in run.attempts())
+    evaluation = evaluation_of(run)
     report = evaluation.check(repository, run.facts["base"], f"{number:02d}")
     if report.error is None:
         try:
@@ -29,26 +56,18 @@ def enter(run: Run) -> str:
         except BringupError as problem:
             report.error = f"the checks passed, but the final evaluation did not: {problem}"
     run.report = report
-    run.journal.append(
+    return run.journal.append(
         "attempt",
         n=number,
         passed=report.error is None,
         failing=report.failing,
         metrics=report.metrics,
-        tokens=before,
+        tokens=run.tokens() - sum(attempt["tokens"] or 0 for attempt in before),
         seconds=round(report.seconds, 3),
         error=clip(report.error) if report.error else None,
         killed="was killed" in (report.error or ""),
         tampered=report.tampered,
     )
-    if report.error is None:
-        run.fence()
-        keep(run, repository, message(run, report.metrics))
-        return "accept"
-    if number >= run.settings.max_attempts:
-        run.problem = BringupError(report.error)
-        return "give_up"
-    return "retry"
 
 
 def message(run: Run, found: dict[str, metrics.Metrics]) -> str:
@@ -62,6 +81,4 @@ def message(run: Run, found: dict[str, metrics.Metrics]) -> str:
 
 def keep(run: Run, repository: Repository, text: str) -> str:
     """Commit the model's folder and codex's own tests; everything else that codex did stays behind."""
-    folders = [f(run.brief, run.settings.system) for f in (model_folder, tests_folder)]
-    tree = repository.tree_of(run.workspace.agent, run.facts["base"], folders)
-    return publishing.commit(run, tree, text)
+    return publishing.commit(run, tree_of_work(run, repository), text)

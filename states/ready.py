@@ -25,7 +25,6 @@ def enter(run: Run) -> str:
 
 def bid(run: Run) -> None:
     """BID: post the claim comment, once; its id is kept, or looked for when the answer was lost."""
-    run.lease.bid_at = run.lease.clock.now()
 
     def apply(_: Record) -> dict[str, Any]:
         return {"comment": run.lease.bid(run.claim_text())}

@@ -6,15 +6,19 @@ from yt_fsm import publishing
 from yt_fsm.journal import Record
 from yt_fsm.lease import CLAIM, stamp
 from yt_fsm.run import Run
+from yt_fsm.work import preserve
 
 
 def enter(run: Run) -> None:
-    """On entry by `release` the issue goes back to the queue; by `lose` it is left as it stands. Final.
+    """On entry by `release` the issue goes back to the queue, its work pushed for whoever goes on with it; by `lose`
+    it is left as it stands. Final.
 
     A bid that never marked the issue is withdrawn; the claim of a run that did is edited and never deleted, because
     an issue in progress without a claim would be stuck for ever.
     """
     if run.arrived_by == "release":
+        if preserve(run, f"Unfinished bringup of {run.facts.get('model')} ({run.settings.system})"):
+            publishing.push(run, run.definition.mark, run.definition.base)
         publishing.set_status(run, run.definition.base, run.definition.mark, run.definition.base)
     if not bid_was_made(run):
         return

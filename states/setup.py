@@ -3,6 +3,8 @@
 import tempfile
 
 from yt_fsm import preflight, publishing, work
+from yt_fsm.errors import BranchExists
+from yt_fsm.evaluation import model_folder
 from yt_fsm.git import Repository, branch_name
 from yt_fsm.run import Run
 
@@ -20,11 +22,33 @@ def enter(run: Run) -> str:
     run.fact("base", repository.clone(publishing.remote(run)))
     run.fact("into", repository.default_branch())
     branch = branch_name(run.issue.number, run.brief.hf_model_id)
-    repository.start_branch(branch)
+    earlier = earlier_work(run, repository, branch)
+    run.fact("tip", earlier)
+    repository.git("checkout", "--quiet", "-b", branch)
     run.fact("branch", branch)
     repository.copy_for_agent(run.workspace.agent)
+    if earlier:
+        folder = model_folder(run.brief, run.settings.system)
+        repository.export(earlier, run.workspace.agent, folder)
     preflight.require_harness(run.shell, run.workspace.clean / "scripts" / "run_eval.py", run.settings.repo)
     return "fetch"
+
+
+def earlier_work(run: Run, repository: Repository, branch: str) -> str | None:
+    """The tip of a dead run's branch of this issue, to go on from; None when there is no such branch.
+
+    Raises BranchExists for any other branch of that name (§8.4).
+    """
+    tip = repository.remote_head(branch)
+    if tip is None:
+        return None
+    author = repository.run_of(branch)
+    if author and run.is_dead(author):
+        return tip
+    raise BranchExists(
+        f"the branch `{branch}` exists on the remote already, and no dead run of this issue made it. When nobody needs "
+        f"it, delete it with `git push origin --delete {branch}` and set the issue to ready again"
+    )
 
 
 def make_workspace(run: Run) -> None:

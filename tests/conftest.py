@@ -1,21 +1,27 @@
 """What the tests of the core share: a bare environment, programs on PATH, a shell, settings, and gh's far end."""
 
+import dataclasses
 import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
-from yt_fsm.github import GitHub
+from machines.bringup import MACHINE
+from yt_fsm import run as runs
+from yt_fsm.github import GitHub, Issue
 from yt_fsm.journal import Journal
+from yt_fsm.machine import Definition
 from yt_fsm.redaction import Redactor
+from yt_fsm.run import Run
 from yt_fsm.settings import Settings
-from yt_fsm.shell import Result, Shell
+from yt_fsm.shell import Result, Shell, StopFlag
 
 # Two cores that others use too: a slow example is no error, and a run leaves no database behind.
 hypothesis.settings.register_profile(
@@ -75,7 +81,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 def shell(tmp_path: Path) -> Shell:
     """A shell with logs and no journal; `shell.noted` has what it would journal."""
     noted: list[dict[str, object]] = []
-    made = Shell("test-run", Redactor(), tmp_path / "logs", noted.append)
+    # Tests run side by side, and some end what carries their shell's marker.
+    made = Shell(f"test-{uuid.uuid4().hex}", Redactor(), tmp_path / "logs", noted.append)
     made.noted = noted  # type: ignore[attr-defined]
     return made
 
@@ -144,7 +151,7 @@ def wired() -> Callable[..., GitHub]:
 
 
 @pytest.fixture
-def journals(tmp_path: Path) -> Callable[..., Journal]:
+def journals(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
     """Starts journals, each in a run's folder of its own."""
     made: list[Journal] = []
 
@@ -154,6 +161,46 @@ def journals(tmp_path: Path) -> Callable[..., Journal]:
         made.append(journal)
         return journal
 
-    yield make  # type: ignore[misc]
+    yield make
     for journal in made:
         journal.close()
+
+
+ISSUE = Issue(
+    id="ISSUE12",
+    number=12,
+    title="Bring up org/name",
+    body="hf_model_id: org/name\n",
+    url="https://github.com/yieldthought/ttnn_models/issues/12",
+    labels=("n300",),
+    item="ITEM12",
+    status="ready",
+)
+
+
+def unreachable(name: str, variables: dict[str, Any]) -> Any:
+    """A far end that nothing may ask."""
+    raise AssertionError(f"nobody may ask GitHub for {name}")
+
+
+@pytest.fixture
+def new_run(settings: Callable[..., Settings], wired: Callable[..., GitHub]) -> Iterator[Callable[..., Run]]:
+    """Starts runs of issue 12 on real files; `answer` is gh's far end, `work` replaces the work of states."""
+    made: list[Run] = []
+
+    def make(
+        answer: Callable[[str, dict[str, Any]], Any] = unreachable,
+        work: dict[str, Callable[[Run], str | None]] | None = None,
+        machine: Definition = MACHINE,
+        issue: Issue = ISSUE,
+        **given: Any,
+    ) -> Run:
+        definition = dataclasses.replace(machine, states={**machine.states, **(work or {})})
+        run = runs.create(definition, settings(**given), issue, wired(answer), StopFlag(), {"ytfsm": "0"})
+        made.append(run)
+        return run
+
+    yield make
+    for run in made:
+        run.heartbeat.stop()
+        run.journal.close()

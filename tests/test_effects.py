@@ -78,14 +78,12 @@ def test_what_is_done_is_known_after_a_restart(journal: Journal, once: Callable[
     journal.close()
     again = Journal.open(journal.path)
     world = World()
-    assert Effects(again, StopFlag()).once("comment", "failed", world.apply, world.observe) == {"id": 1}
+    assert Effects(again, StopFlag(), settle=0.0).once("comment", "failed", world.apply, world.observe) == {"id": 1}
     assert world.applied == []
     again.close()
 
 
-def test_an_intent_without_done_is_looked_for_before_anything_else(
-    journal: Journal, once: Callable[..., Any]
-) -> None:
+def test_an_intent_without_done_is_looked_for_before_anything_else(journal: Journal, once: Callable[..., Any]) -> None:
     journal.append("effect.intent", effect="comment", key="failed")
     world = World()
     world.there = {"id": 9}
@@ -114,7 +112,7 @@ def test_absence_counts_only_after_reads_have_settled(journal: Journal, monkeypa
     monkeypatch.setattr(module, "age", lambda record: now[0])
     journal.append("effect.intent", effect="comment", key="failed")
     world = World()
-    assert Effects(journal, Patient()).once("comment", "failed", world.apply, world.observe) == {"id": 5}
+    assert Effects(journal, Patient(), settle=60.0).once("comment", "failed", world.apply, world.observe) == {"id": 5}
     assert world.applied == []
     assert world.looked > 5
 
@@ -127,9 +125,7 @@ def test_a_lost_answer_is_looked_for_and_not_repeated(journal: Journal, once: Ca
     assert "502" in journal.records[2]["error"]
 
 
-def test_a_lost_write_is_written_again_when_it_is_surely_not_there(
-    journal: Journal, once: Callable[..., Any]
-) -> None:
+def test_a_lost_write_is_written_again_when_it_is_surely_not_there(journal: Journal, once: Callable[..., Any]) -> None:
     world = World(UNKNOWN)
     assert once(world) == {"id": 1}
     assert len(world.applied) == 2
@@ -156,10 +152,21 @@ def test_two_keys_are_two_effects(journal: Journal) -> None:
 
 
 def test_what_was_begun_and_not_finished_is_pending(journal: Journal, once: Callable[..., Any]) -> None:
-    effects = Effects(journal, StopFlag())
+    effects = Effects(journal, StopFlag(), settle=0.0)
     once(World())
     journal.append("effect.intent", effect="push", key="branch")
     assert [(r["effect"], r["key"]) for r in effects.pending()] == [("push", "branch")]
+
+
+def test_an_effect_can_be_looked_for_without_being_done(journal: Journal) -> None:
+    effects = Effects(journal, StopFlag(), settle=0.0)
+    world = World()
+    world.there = {"id": 9}
+    assert effects.look("claim", "x", world.observe) is None, "it was never meant"
+    journal.append("effect.intent", effect="claim", key="x")
+    assert effects.look("claim", "x", world.observe) == {"id": 9}
+    assert world.applied == []
+    assert kinds(journal) == ["effect.intent"]
 
 
 def test_a_stop_ends_the_waiting(journal: Journal) -> None:
@@ -168,7 +175,7 @@ def test_a_stop_ends_the_waiting(journal: Journal) -> None:
     journal.append("effect.intent", effect="comment", key="failed")
     world = World()
     with pytest.raises(StopRequested):
-        Effects(journal, stop).once("comment", "failed", world.apply, world.observe)
+        Effects(journal, stop, settle=60.0).once("comment", "failed", world.apply, world.observe)
     assert world.applied == []
 
 

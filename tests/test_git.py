@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from yt_fsm.errors import BranchExists, CommandFailed, SetupError
+from yt_fsm.errors import CommandFailed, SetupError
 from yt_fsm.git import Change, Repository, branch_name, refused, sanitize
 from yt_fsm.shell import Shell
 
@@ -23,7 +23,9 @@ SANE = st.from_regex(r"[A-Za-z0-9][\w.-]{0,20}/[A-Za-z0-9][\w.-]{0,20}", fullmat
 
 def git(*argv: str, cwd: Path | None = None) -> str:
     """Plain git, as a person uses it."""
-    who = {f"GIT_{role}_{what}": "someone@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    who = {
+        f"GIT_{role}_{what}": "someone@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
     done = subprocess.run(
         ["git", *argv], cwd=cwd, env={**os.environ, **who}, capture_output=True, text=True, check=True
     )
@@ -112,7 +114,7 @@ def clean(shell: Shell, tmp_path: Path, remote: Path) -> Repository:
     (tmp_path / "work").mkdir()
     repository = Repository(shell, tmp_path / "work" / "clean")
     repository.clone(str(remote))
-    repository.start_branch("bringup/issue-12-org-name")
+    repository.git("checkout", "--quiet", "-b", "bringup/issue-12-org-name")
     repository.copy_for_agent(tmp_path / "work" / "agent")
     return repository
 
@@ -163,12 +165,18 @@ def test_a_branch_of_the_remote_is_found_by_its_whole_name(clean: Repository, re
     assert clean.remote_head("bringup/issue-1-ab") == clean.head()
 
 
-def test_a_branch_that_exists_is_a_setup_error_that_says_how_to_delete_it(clean: Repository, remote: Path) -> None:
-    """§8.4."""
-    git("branch", "bringup/issue-1-a", "main", cwd=remote)
-    with pytest.raises(BranchExists) as caught:
-        clean.start_branch("bringup/issue-1-a")
-    assert "git push origin --delete bringup/issue-1-a" in str(caught.value)
+@pytest.mark.parametrize(
+    ("message", "run_id"),
+    [
+        ("Bringup org/name\n\nYtfsm-Run: r-1\n", "r-1"),
+        ("Bringup org/name\n", None),
+        ("Bringup org/name\n\nYtfsm-Run: r-1 is what it says here\n\nThe end.\n", None),
+    ],
+)
+def test_a_branch_says_which_run_made_it(clean: Repository, remote: Path, message: str, run_id: str | None) -> None:
+    sha = git("commit-tree", "main^{tree}", "-p", "main", "-m", message, cwd=remote)
+    git("update-ref", "refs/heads/bringup/issue-1-a", sha, cwd=remote)
+    assert clean.run_of("bringup/issue-1-a") == run_id
     assert git("branch", "--show-current", cwd=clean.folder) == "bringup/issue-12-org-name"
 
 
@@ -178,9 +186,7 @@ def test_codexs_clone_has_the_branch_and_no_remote(clean: Repository, agent: Pat
     assert not (agent / ".git" / "objects" / "info" / "alternates").exists()
 
 
-def test_what_codex_changed_is_told_path_by_path(
-    clean: Repository, agent: Path, write: Callable[..., Path]
-) -> None:
+def test_what_codex_changed_is_told_path_by_path(clean: Repository, agent: Path, write: Callable[..., Path]) -> None:
     write(MODEL_PY)
     write("scripts/run_eval.py", "print('cheat')\n")
     write("models/org/name/n300/with space\nand ümlaut.txt")
@@ -234,9 +240,7 @@ def test_what_codex_deleted_in_an_allowed_folder_is_deleted(clean: Repository, a
     base = clean.head()
     (agent / "models/org/old/n300/functional/notes.md").unlink()
     tree = clean.tree_of(agent, base, ["models/org/old/n300"])
-    assert git("diff", "--name-status", base, tree, cwd=clean.folder) == (
-        "D\tmodels/org/old/n300/functional/notes.md"
-    )
+    assert git("diff", "--name-status", base, tree, cwd=clean.folder) == ("D\tmodels/org/old/n300/functional/notes.md")
 
 
 @pytest.mark.parametrize("content", ["nothing", "an empty folder", "ignored files only"])
@@ -272,6 +276,13 @@ def test_an_export_has_the_trees_files_and_no_repository(
     assert git("status", "--porcelain", cwd=clean.folder) == ""
 
 
+def test_an_export_can_be_of_one_folder_only(clean: Repository, tmp_path: Path) -> None:
+    clean.export(clean.head(), tmp_path / "part", "models/org/old/n300")
+    files = sorted(str(f.relative_to(tmp_path / "part")) for f in (tmp_path / "part").rglob("*") if f.is_file())
+    assert files == ["models/org/old/n300/functional/model.py", "models/org/old/n300/functional/notes.md"]
+    assert git("status", "--porcelain", cwd=clean.folder) == ""
+
+
 def test_git_never_runs_what_codex_configured(
     clean: Repository, agent: Path, write: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -281,7 +292,7 @@ def test_git_never_runs_what_codex_configured(
     evil.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
     evil.chmod(0o755)
     (agent / ".git" / "config").write_text(
-        f'[core]\n\trepositoryformatversion = 0\n\tfsmonitor = {evil}\n\thooksPath = {tmp_path}\n\tpager = {evil}\n'
+        f"[core]\n\trepositoryformatversion = 0\n\tfsmonitor = {evil}\n\thooksPath = {tmp_path}\n\tpager = {evil}\n"
         f'\tsshCommand = {evil}\n[filter "x"]\n\tclean = {evil}\n\tsmudge = {evil}\n\trequired = true\n'
         f'[diff "x"]\n\ttextconv = {evil}\n\tcommand = {evil}\n[diff]\n\texternal = {evil}\n'
     )
@@ -299,7 +310,7 @@ def test_git_never_runs_what_codex_configured(
     clean.export(tree, tmp_path / "check")
     clean.diff(base, tree)
     sha = clean.commit(tree, base, "bringup/issue-12-org-name", "x")
-    clean.push("bringup/issue-12-org-name", sha)
+    clean.push("bringup/issue-12-org-name", sha, None)
     assert not ran.exists()
 
 
@@ -321,7 +332,7 @@ def test_a_surrounding_repository_is_not_ours(
     monkeypatch.setenv("GIT_INDEX_FILE", str(clean.folder / ".git" / "index"))
     other = Repository(shell, tmp_path / "work" / "other")
     other.clone(str(remote))
-    other.start_branch("mine")
+    other.git("checkout", "--quiet", "-b", "mine")
     monkeypatch.undo()
     assert git("branch", "--show-current", cwd=other.folder) == "mine"
     assert git("branch", "--show-current", cwd=clean.folder) == "bringup/issue-12-org-name"
@@ -360,16 +371,28 @@ def committed(clean: Repository, agent: Path, write: Callable[..., Path]) -> str
 
 
 def test_a_push_creates_the_branch(clean: Repository, committed: str, remote: Path) -> None:
-    clean.push("bringup/issue-12-org-name", committed)
+    clean.push("bringup/issue-12-org-name", committed, None)
     assert git("rev-parse", "bringup/issue-12-org-name", cwd=remote) == committed
 
 
 def test_a_push_never_overwrites_a_branch(clean: Repository, committed: str, remote: Path) -> None:
     git("branch", "bringup/issue-12-org-name", "main", cwd=remote)
     with pytest.raises(CommandFailed) as caught:
-        clean.push("bringup/issue-12-org-name", committed)
+        clean.push("bringup/issue-12-org-name", committed, None)
     assert refused(caught.value)
     assert git("rev-parse", "bringup/issue-12-org-name", cwd=remote) == git("rev-parse", "main", cwd=remote)
+
+
+def test_a_push_goes_on_from_the_tip_it_knows_and_from_no_other(
+    clean: Repository, committed: str, remote: Path
+) -> None:
+    tip = git("commit-tree", "main^{tree}", "-p", "main", "-m", "an earlier run's", cwd=remote)
+    git("update-ref", "refs/heads/bringup/issue-12-org-name", tip, cwd=remote)
+    with pytest.raises(CommandFailed) as caught:
+        clean.push("bringup/issue-12-org-name", committed, "0" * 39 + "1")
+    assert refused(caught.value)
+    clean.push("bringup/issue-12-org-name", committed, tip)
+    assert git("rev-parse", "bringup/issue-12-org-name", cwd=remote) == committed
 
 
 def test_a_push_that_a_rule_of_the_remote_declines_is_refused_for_good(
@@ -380,7 +403,7 @@ def test_a_push_that_a_rule_of_the_remote_declines_is_refused_for_good(
     hook.write_text("#!/bin/sh\necho GH006: protected branch\nexit 1\n")
     hook.chmod(0o755)
     with pytest.raises(CommandFailed) as caught:
-        clean.push("bringup/issue-12-org-name", committed)
+        clean.push("bringup/issue-12-org-name", committed, None)
     assert refused(caught.value)
     assert "GH006" in str(caught.value)
 
@@ -388,7 +411,7 @@ def test_a_push_that_a_rule_of_the_remote_declines_is_refused_for_good(
 def test_a_remote_out_of_reach_is_no_refusal(clean: Repository, committed: str, remote: Path) -> None:
     remote.rename(remote.with_name("moved.git"))
     with pytest.raises(CommandFailed) as caught:
-        clean.push("bringup/issue-12-org-name", committed)
+        clean.push("bringup/issue-12-org-name", committed, None)
     assert not refused(caught.value)
 
 
@@ -400,11 +423,11 @@ def test_the_work_outlives_the_workspace_as_a_bundle(
     later = Repository(shell, tmp_path / "later")
     later.clone(str(remote))
     assert later.unbundle(tmp_path / "work.bundle", "bringup/issue-12-org-name") == committed
-    later.push("bringup/issue-12-org-name", committed)
+    later.push("bringup/issue-12-org-name", committed, None)
     assert git("rev-parse", "bringup/issue-12-org-name", cwd=remote) == committed
 
 
 def test_a_clone_that_is_not_clean_after_the_commit_is_said_to_be(clean: Repository, committed: str) -> None:
     (clean.folder / "stray").write_text("x")
-    with pytest.raises(SetupError, match="not clean after the commit: .* stray"):
+    with pytest.raises(SetupError, match=r"not clean after the commit: .* stray"):
         clean.commit(f"{committed}^{{tree}}", committed, "bringup/issue-12-org-name", "again")

@@ -54,7 +54,13 @@ def standing(status: str | None = "Ready", mine: str = "P", state: str = "OPEN")
 
 
 def issue(number: int = 12, **more: Any) -> dict[str, Any]:
-    node = {"id": f"ISSUE{number}", "number": number, "title": "Bring up", "body": "hf_model_id: a/b", "url": "https://x/12"}
+    node = {
+        "id": f"ISSUE{number}",
+        "number": number,
+        "title": "Bring up",
+        "body": "hf_model_id: a/b",
+        "url": "https://x/12",
+    }
     return {**node, **standing(), "comments": {"totalCount": 1, "nodes": [comment()]}, **more}
 
 
@@ -72,9 +78,7 @@ def gone(path: str = "node") -> dict[str, Any]:
 def test_the_documents_are_valid_against_githubs_schema() -> None:
     graphql = pytest.importorskip("graphql", reason="graphql-core comes with the lab")
     folder = Path(module.__file__).parent / "lab" / "github"
-    schema = graphql.build_schema(
-        (folder / "schema.graphql").read_text(), assume_valid=True, assume_valid_sdl=True
-    )
+    schema = graphql.build_schema((folder / "schema.graphql").read_text(), assume_valid=True, assume_valid_sdl=True)
     for name in NAMES:
         found = graphql.validate(schema, graphql.parse(document(name)))
         assert [str(error) for error in found] == [], name
@@ -101,7 +105,9 @@ def test_every_document_is_used_and_every_use_has_its_document() -> None:
 
 
 def test_an_answer_is_split_into_status_headers_and_body(answered: Http) -> None:
-    status, headers, body = split_response(answered(200, {"data": {"x": 1}}, Date=CLOCK, X_Oauth_Scopes="repo, project"))
+    status, headers, body = split_response(
+        answered(200, {"data": {"x": 1}}, Date=CLOCK, X_Oauth_Scopes="repo, project")
+    )
     assert status == 200
     assert headers == {"date": CLOCK, "x-oauth-scopes": "repo, project"}
     assert body == {"data": {"x": 1}}
@@ -135,7 +141,9 @@ def test_no_text_makes_the_splitter_raise(text: str) -> None:
 
 @given(
     body=st.dictionaries(st.text(), st.text() | st.integers() | st.none(), max_size=4),
-    headers=st.dictionaries(st.from_regex(r"[A-Za-z][A-Za-z-]{0,12}", fullmatch=True), st.from_regex(r"[!-~]{0,20}", fullmatch=True)),
+    headers=st.dictionaries(
+        st.from_regex(r"[A-Za-z][A-Za-z-]{0,12}", fullmatch=True), st.from_regex(r"[!-~]{0,20}", fullmatch=True)
+    ),
     end=st.sampled_from(["\n", "\r\n"]),
 )  # fmt: skip
 def test_any_answer_survives_the_round_trip(body: dict[str, Any], headers: dict[str, str], end: str) -> None:
@@ -197,7 +205,9 @@ def test_a_board_that_github_cannot_resolve_is_not_there(wired: Wired, answered:
 def test_a_missing_status_option_is_named(wired: Wired) -> None:
     options = [{"id": "x", "name": name} for name in STATUSES if name not in ("setup error", "reference error")]
     github = wired(lambda name, variables: project(field={"id": "F", "options": options}))
-    with pytest.raises(PreflightFailed, match="has no Status option 'setup error', 'reference error': run `ytfsm init-board`"):
+    with pytest.raises(
+        PreflightFailed, match="has no Status option 'setup error', 'reference error': run `ytfsm init-board`"
+    ):
         _ = github.board
 
 
@@ -332,7 +342,9 @@ def test_stale_option_ids_are_read_again_once(wired: Wired, answered: Http) -> N
 
     seen.clear()
     with pytest.raises(GitHubError, match="does not belong"):
-        wired(lambda name, variables: project() if name == "project" else (1, answered(200, stale))).set_status("I1", "done")
+        wired(lambda name, variables: project() if name == "project" else (1, answered(200, stale))).set_status(
+            "I1", "done"
+        )
 
 
 # --- refusals, sorted
@@ -399,9 +411,7 @@ def test_a_wrong_token_says_so(wired: Wired, answered: Http) -> None:
 # --- patience
 
 
-def test_a_read_is_tried_again_through_what_passes(
-    wired: Wired, answered: Http, no_waiting: list[float]
-) -> None:
+def test_a_read_is_tried_again_through_what_passes(wired: Wired, answered: Http, no_waiting: list[float]) -> None:
     left = [
         (1, answered(502, "")),
         (1, ""),
@@ -420,9 +430,7 @@ def test_patience_with_reads_ends(wired: Wired, answered: Http, no_waiting: list
     assert len(no_waiting) == module.TRIES - 1
 
 
-def test_a_read_that_is_refused_for_good_is_asked_once(
-    wired: Wired, answered: Http, no_waiting: list[float]
-) -> None:
+def test_a_read_that_is_refused_for_good_is_asked_once(wired: Wired, answered: Http, no_waiting: list[float]) -> None:
     refusal(wired, (1, answered(401, {"message": "Bad credentials"})))
     assert no_waiting == []
 
@@ -435,14 +443,10 @@ def test_a_write_is_never_repeated_blindly(wired: Wired, answered: Http) -> None
     assert github.shell.calls == ["add_comment"]  # type: ignore[attr-defined]
 
 
-def test_a_write_that_surely_did_not_land_is_tried_again(
-    wired: Wired, answered: Http, no_waiting: list[float]
-) -> None:
+def test_a_write_that_surely_did_not_land_is_tried_again(wired: Wired, answered: Http, no_waiting: list[float]) -> None:
     left = [(1, answered(403, {"message": "You have exceeded a secondary rate limit"}, Retry_After="3"))]
     node = {"id": "C9", "databaseId": 9, "createdAt": "2026-11-22T03:41:07Z"}
-    github = wired(
-        lambda name, variables: left.pop(0) if left else {"addComment": {"commentEdge": {"node": node}}}
-    )
+    github = wired(lambda name, variables: left.pop(0) if left else {"addComment": {"commentEdge": {"node": node}}})
     assert github.comment("ISSUE12", "x").number == 9
     assert no_waiting == [3]
 

@@ -267,10 +267,11 @@ class Forge:
     def comment(self, issue: str, body: str) -> Comment:
         raise AssertionError
 
-    def edit_comment(self, comment: str, body: str) -> None:
+    def edit_comment(self, comment: str, body: str) -> float:
         if self.fault:
             raise self.fault
         self.edits.append((comment, body))
+        return T0 + 50
 
     def delete_comment(self, comment: str) -> None:
         self.deleted.append(comment)
@@ -348,22 +349,23 @@ def test_there_is_nothing_to_withdraw_where_no_bid_arrived(held: Callable[..., L
         (snapshot(claim("me"), status="done"), "somebody moved the issue to 'done'"),
     ],
 )
-def test_the_fence_stops_who_no_longer_owns_the_issue(
-    held: Callable[..., Lease], given_: Snapshot, words: str
-) -> None:
+def test_the_fence_stops_who_no_longer_owns_the_issue(held: Callable[..., Lease], given_: Snapshot, words: str) -> None:
     with pytest.raises(Lost, match=words):
         held(given_).fence(["in progress"])
 
 
 def test_the_fence_lets_the_owner_through_and_ignores_later_bids(held: Callable[..., Lease]) -> None:
-    given_ = snapshot(claim("me"), claim("other"), status="in progress")
-    assert held(given_).fence(["ready", "in progress"]) is given_
+    lease_ = held(snapshot(claim("me"), claim("other"), status="in progress"))
+    lease_.fence(["ready", "in progress"])
+    assert lease_.clock.waits == []  # type: ignore[attr-defined]
 
 
 def test_the_fence_pages_back_to_a_claim_under_a_hundred_comments(held: Callable[..., Lease]) -> None:
     newest = snapshot(comment("x"), status="in progress", more="cursor")
     oldest = snapshot(claim("me"), status="in progress")
-    assert held(newest, oldest).fence(["in progress"]) is newest
+    lease_ = held(newest, oldest)
+    lease_.fence(["in progress"])
+    assert lease_.forge.reads == [oldest]  # type: ignore[attr-defined]
 
 
 def test_a_heartbeat_edits_the_own_claim(held: Callable[..., Lease]) -> None:
@@ -371,6 +373,76 @@ def test_a_heartbeat_edits_the_own_claim(held: Callable[..., Lease]) -> None:
     lease_.comment = "C-me"
     lease_.beat("body")
     assert lease_.forge.edits == [("C-me", "body")]  # type: ignore[attr-defined]
+
+
+def test_no_second_bid_is_sent(held: Callable[..., Lease]) -> None:
+    """The first may still land, and two claims of one run would never be alone."""
+    with pytest.raises(Lost, match="our bid did not arrive"):
+        held(snapshot()).bid("body")
+
+
+def test_a_claim_is_not_kept_alive_by_a_worker_that_slept(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("me")), ttl=100)
+    lease_.verify("ready", "in progress", "ready")
+    lease_.clock.time += 101  # type: ignore[attr-defined]
+    with pytest.raises(Lost, match="slept for longer than its claim lives"):
+        lease_.beat("body")
+    assert lease_.forge.edits == []  # type: ignore[attr-defined]
+
+
+# --- going on after a crash
+
+
+def resumed(held: Callable[..., Lease], *reads: Snapshot) -> Lease:
+    lease_ = held(*reads)
+    lease_.comment = "C-me"
+    lease_.resume("body", ["ready", "in progress"])
+    return lease_
+
+
+def test_a_run_goes_on_as_the_sole_live_claim_which_is_also_the_latest(held: Callable[..., Lease]) -> None:
+    old = claim("old", at=-9000)
+    mine = claim("me", edited=50)
+    assert resumed(held, snapshot(old, mine, status="in progress")).forge.edits == [("C-me", "body")]  # type: ignore[attr-defined]
+
+
+def test_a_read_that_does_not_show_the_heartbeat_is_asked_again(held: Callable[..., Lease]) -> None:
+    stale, fresh = (snapshot(claim("me", edited=at), status="in progress") for at in (0, 50))
+    assert len(resumed(held, stale, fresh).clock.waits) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("comments", "status", "words"),
+    [
+        ([claim("me", edited=50), claim("other")], "in progress", "worker w took the issue over .run other"),
+        ([claim("me", edited=50), claim("other", released="x")], "in progress", "held the issue meanwhile"),
+        ([claim("me", edited=50, released="x")], "in progress", "our claim was released"),
+        ([claim("me", edited=50), ended("me")], "in progress", "our claim was released"),
+        ([claim("me", edited=50)], "done", "somebody moved the issue to 'done'"),
+        ([], "in progress", "GitHub does not show our heartbeat"),
+    ],
+)
+def test_a_run_that_lost_its_issue_does_not_go_on(
+    held: Callable[..., Lease], comments: list[Comment], status: str, words: str
+) -> None:
+    with pytest.raises(Lost, match=words):
+        resumed(held, snapshot(*comments, status=status))
+
+
+def test_a_run_whose_claim_is_unknown_does_not_go_on(held: Callable[..., Lease]) -> None:
+    with pytest.raises(Lost, match="claim comment is unknown"):
+        held(snapshot()).resume("body", ["ready"])
+
+
+def test_releasing_edits_the_claim_and_never_deletes_it(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot())
+    lease_.release("body")
+    lease_.comment = "C-me"
+    lease_.release("body")
+    lease_.forge.fault = GitHubError("gone", "NOT_FOUND")  # type: ignore[attr-defined]
+    lease_.release("body")
+    assert lease_.forge.edits == [("C-me", "body")]  # type: ignore[attr-defined]
+    assert lease_.forge.deleted == []  # type: ignore[attr-defined]
 
 
 def test_a_deleted_claim_is_lost_and_any_other_trouble_is_githubs(held: Callable[..., Lease]) -> None:

@@ -126,8 +126,7 @@ def test_whatever_is_printed_is_sound_metrics_or_refused(change: dict[str, Any])
     """What passes can be journalled and compared with a threshold."""
     try:
         found = parse(line({**GOOD, **change}))
-    except BadMetrics as problem:
-        assert str(problem)
+    except BadMetrics:
         return
     json.dumps(found, allow_nan=False)
     assert 0 <= found["top1"] <= 1

@@ -20,9 +20,9 @@ from yt_fsm.shell import MARKER, TAIL_LINES, Shell, StopFlag, end_survivors, sur
 
 
 @pytest.fixture(autouse=True)
-def nothing_survives_a_test() -> Iterator[None]:
+def nothing_survives_a_test(shell: Shell) -> Iterator[None]:
     yield
-    end_survivors("test-run")
+    end_survivors(shell.marker)
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def test_standard_input_is_given_and_is_otherwise_empty(shell: Shell) -> None:
 def test_the_environment_is_what_is_given_and_the_marker(shell: Shell) -> None:
     assert shell.run(["/usr/bin/env"], timeout=20, env={"ONLY": "this"}).out.splitlines() == [
         "ONLY=this",
-        f"{MARKER}=test-run",
+        f"{MARKER}={shell.marker}",
     ]
 
 
@@ -182,7 +182,7 @@ def test_a_program_of_another_machine_cannot_be_started(shell: Shell, tmp_path: 
 
 
 def test_a_folder_that_is_gone_is_named(shell: Shell, tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="cannot be started: No such file or directory .*nowhere"):
+    with pytest.raises(SetupError, match=r"cannot be started: No such file or directory .*nowhere"):
         shell.run(["true"], timeout=20, cwd=tmp_path / "nowhere")
 
 
@@ -297,8 +297,8 @@ def test_a_child_that_holds_the_pipe_does_not_hold_us(shell: Shell) -> None:
     assert result.ok
     pid = int(result.out)
     assert alive(pid)
-    assert survivors("test-run") == [pid]
-    assert end_survivors("test-run") == [pid]
+    assert survivors(shell.marker) == [pid]
+    assert end_survivors(shell.marker) == [pid]
     assert gone(pid)
 
 
@@ -313,18 +313,18 @@ def test_what_leaves_the_session_is_found_by_its_marker(shell: Shell) -> None:
     pid = int(result.out)
     assert os.getsid(pid) != os.getsid(0)
     assert alive(pid), "killing the group does not reach it"
-    assert pid in survivors("test-run")
-    end_survivors("test-run")
+    assert pid in survivors(shell.marker)
+    end_survivors(shell.marker)
     assert gone(pid)
-    assert survivors("test-run") == []
+    assert survivors(shell.marker) == []
 
 
 def test_another_runs_processes_are_left_alone(shell: Shell) -> None:
-    other = Shell("other-run", Redactor())
+    other = Shell(f"{shell.marker}-other", Redactor())
     pid = int(other.run(["sh", "-c", "setsid sh -c 'echo $$; exec sleep 60' & sleep 0.3"], timeout=2).out)
-    end_survivors("test-run")
+    end_survivors(shell.marker)
     assert alive(pid)
-    assert end_survivors("other-run") == [pid]
+    assert end_survivors(other.marker) == [pid]
 
 
 def test_a_command_is_out_of_reach_of_our_terminals_signals(shell: Shell) -> None:

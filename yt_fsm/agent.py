@@ -108,6 +108,8 @@ class Codex:
             event: dict[str, Any] = json.loads(line)
         except ValueError:
             return
+        if not isinstance(event, dict):
+            return
         kind = event.get("type")
         item = event.get("item") or {}
         if kind == "thread.started" and event.get("thread_id") != self.thread_id:

@@ -291,10 +291,11 @@ def runs(
 @app.command(epilog="Example: ytfsm doctor --system n300")
 def doctor(
     system: Annotated[str | None, typer.Option(help="This machine's type [YT_SYSTEM].")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Clear away what dead runs left.")] = False,
     as_json: Json = False,
 ) -> None:
     """Every prerequisite: found, version, ok or what to do."""
-    from . import preflight
+    from . import preflight, recovery
     from . import settings as s
     from .shell import Shell
     from .worker import github_of
@@ -302,6 +303,8 @@ def doctor(
     logging.getLogger("ytfsm").setLevel(logging.WARNING)
     settings = s.load(system=system)
     shell = Shell(f"doctor-{os.getpid()}", settings.redactor())
+    for done in recovery.clean(settings) if clean else []:
+        typer.echo(f"cleared away: {done}", err=True)
     found = preflight.checks(shell, github_of(settings, shell), settings)
     if as_json:
         typer.echo(json.dumps([check.as_json() for check in found]))
@@ -374,7 +377,6 @@ def _machine(machines: Machines, name: str) -> Definition:
 
 
 def _runs() -> Path:
-    import platformdirs
+    from . import configuration
 
-    home = os.environ.get("YTFSM_HOME") or platformdirs.user_state_dir("ytfsm")
-    return Path(home).expanduser().absolute() / "runs"
+    return configuration.home() / "runs"

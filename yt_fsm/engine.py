@@ -43,6 +43,7 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
             step(run)
     except StopRequested as stop:
         run.stop.clear()
+        _keep_unfinished(run)
         run.journal.append("stopped", state=run.state, why=str(stop))
         raise
     except JournalBroken:
@@ -51,6 +52,7 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
         import traceback
 
         run.journal.append("crashed", state=run.state, error=repr(error), traceback=traceback.format_exc())
+        _keep_unfinished(run)
         raise Crashed(
             f"run {run.run_id} (issue {run.issue.number}) crashed in `{run.state}`: {error!r}. Its record is in "
             f"{run.folder}; `ytfsm replay {run.run_id}` shows it and `ytfsm resume {run.run_id}` goes on"
@@ -113,7 +115,7 @@ def settle(run: Run, problem: YtfsmError) -> None:
 
 def _keep_unfinished(run: Run) -> None:
     """Bundle the work of a run that will go on; a failure to do so must not keep the workspace alive."""
-    if run.final or run.shell.dry:
+    if run.final or run.shell.dry or "base" not in run.facts:
         return
     try:
         work.keep_unfinished(run)
@@ -137,7 +139,6 @@ def tear_down(run: Run) -> None:
     try:
         left = [] if run.shell.dry else end_survivors(run.run_id)
         if "workspace" in run.facts and run.workspace.folder.exists():
-            _keep_unfinished(run)
             run.workspace.delete()
             run.journal.append("cleanup", workspace=str(run.workspace.folder), killed=left)
         run.board.release()

@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import BranchExists, CommandFailed, SetupError
+from .errors import CommandFailed, SetupError
 from .shell import Result, Shell
 
 CLONE_SECS = 1800.0
@@ -121,14 +121,12 @@ class Repository:
         out = self.git("ls-remote", "--heads", "origin", f"refs/heads/{branch}", timeout=PUSH_SECS).out
         return out.split()[0] if out.strip() else None
 
-    def start_branch(self, branch: str) -> None:
-        """Create the run's branch. Raises BranchExists when the remote has it (§8.4)."""
-        if self.remote_head(branch):
-            raise BranchExists(
-                f"the branch `{branch}` exists on the remote already. When nobody needs it, delete it with "
-                f"`git push origin --delete {branch}` and set the issue to ready again"
-            )
-        self.git("checkout", "--quiet", "-b", branch)
+    def run_of(self, branch: str) -> str | None:
+        """The run whose trailer the remote branch's tip carries, or None."""
+        self.git("fetch", "--quiet", "origin", f"+refs/heads/{branch}:refs/remotes/origin/{branch}", timeout=CLONE_SECS)
+        form = f"--format=%(trailers:key={TRAILER},valueonly)"
+        said = self.git("log", "-1", form, f"refs/remotes/origin/{branch}").out.split()
+        return said[-1] if said else None
 
     def copy_for_agent(self, folder: Path) -> None:
         """A clone for codex, on the same branch, with no remote to talk to."""
@@ -159,11 +157,13 @@ class Repository:
             self.git("add", "-A", "--", *there, index=index, tree=agent)
         return self.git("write-tree", index=index, pretend="0" * 40).out.strip()
 
-    def export(self, tree: str, folder: Path) -> None:
-        """Write the files of a tree object into a new folder, without a `.git`."""
+    def export(self, tree: str, folder: Path, only: str = "") -> None:
+        """Write the files of a tree object (only those in one folder of it) into a folder, without a `.git`."""
         index = self.folder / ".git" / "ytfsm-export"
         index.unlink(missing_ok=True)
         self.git("read-tree", tree, index=index)
+        if only:
+            self.git("rm", "--cached", "--quiet", "-r", "--ignore-unmatch", "--", ".", f":(exclude){only}", index=index)
         folder.mkdir(parents=True, exist_ok=True)
         self.git("checkout-index", "--all", "--force", f"--prefix={folder}/", index=index)
 
@@ -215,12 +215,13 @@ class Repository:
         self.git("fetch", "--quiet", "--force", str(file), f"refs/heads/{branch}:refs/heads/{branch}")
         return self.git("rev-parse", f"refs/heads/{branch}").out.strip()
 
-    def push(self, branch: str, sha: str) -> None:
-        """Create the branch on the remote; never overwrites one. Raises CommandFailed."""
-        self.git(
-            "push", "--quiet", f"--force-with-lease=refs/heads/{branch}:", "origin", f"{sha}:refs/heads/{branch}",
-            timeout=PUSH_SECS,
-        )  # fmt: skip
+    def push(self, branch: str, sha: str, tip: str | None) -> None:
+        """Make `sha` the branch's tip on the remote, where it must be at `tip` now (None: not exist).
+
+        Raises CommandFailed.
+        """
+        lease = f"--force-with-lease=refs/heads/{branch}:{tip or ''}"
+        self.git("push", "--quiet", lease, "origin", f"{sha}:refs/heads/{branch}", timeout=PUSH_SECS)
 
 
 def _configured(env: dict[str, str], settings: dict[str, str]) -> dict[str, str]:

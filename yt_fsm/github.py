@@ -280,9 +280,14 @@ class GitHub:
         created = when(node["createdAt"])
         return Comment(node["id"], node["databaseId"], body, "", "", created, created)
 
-    def edit_comment(self, comment: str, body: str) -> None:
-        """Replace a comment's text. Raises GitHubError of kind NOT_FOUND when somebody deleted it."""
-        self.mutate("edit_comment", comment=comment, body=body)
+    def edit_comment(self, comment: str, body: str) -> float:
+        """Replace a comment's text; when, by GitHub's clock.
+
+        Raises GitHubError of kind NOT_FOUND when somebody deleted it.
+        """
+        answer = self.mutate("edit_comment", comment=comment, body=body)
+        node = answer.data.get("updateIssueComment", {}).get("issueComment") or {}
+        return when(node["lastEditedAt"]) if node.get("lastEditedAt") else answer.now
 
     def delete_comment(self, comment: str) -> None:
         """Delete a comment by its id; one that is gone already is as good."""

@@ -1,7 +1,6 @@
 """The heartbeat: one daemon thread a run that keeps its claim alive and never writes the journal."""
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from .errors import Lost, YtfsmError
@@ -25,13 +24,11 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         # Its own gh, which writes neither the journal nor the run's logs.
         self._forge = run.github.through(run.github.shell.quiet(f"{run.run_id}:heartbeat", StopFlag()))
-        self._last = _now()
 
     def start(self) -> None:
-        """Begin; the claim was posted or edited just now."""
+        """Begin; the bid has won, or the run was resumed."""
         if self._thread or self._run.shell.dry:
             return
-        self._last = _now()
         self._thread = threading.Thread(target=self._beat_on, name=f"heartbeat {self._run.run_id}", daemon=True)
         self._thread.start()
 
@@ -41,31 +38,19 @@ class Heartbeat:
         if self._thread:
             self._thread.join(timeout=90)
 
-    def check(self) -> None:
-        """Raise Lost when the claim was silent for longer than its TTL, even if it looks alive again."""
-        if self._thread and _now() - self._last > self._run.settings.claim_ttl_secs:
-            raise Lost("this worker slept for longer than its claim lives")
-
     def _beat_on(self) -> None:
-        run, ttl = self._run, self._run.settings.claim_ttl_secs
-        pause = ttl / 3
-        while not self._over.wait(pause):
+        run, lease, ttl = self._run, self._run.lease, self._run.settings.claim_ttl_secs
+        pause = ttl / 3 - lease.silence()  # the claim was posted a while ago when the bid had to wait
+        while not self._over.wait(max(0.0, pause)):
             try:
-                if _now() - self._last > ttl:
-                    raise Lost("this worker slept for longer than its claim lives")
-                run.lease.beat(run.claim_text(heartbeat=stamp()), self._forge)
-                self._last = _now()
+                lease.beat(run.claim_text(heartbeat=stamp()), self._forge)
                 (run.folder / "heartbeat").touch()
                 pause = ttl / 3
             except Lost as lost:
                 run.stop.set(lost)
                 return
             except YtfsmError as problem:
-                if _now() - self._last > ttl / 2:
-                    run.stop.set(Lost(f"no heartbeat for {_now() - self._last:.0f} s: {problem}"))
+                if lease.silence() > ttl / 2:
+                    run.stop.set(Lost(f"no heartbeat for {lease.silence():.0f} s: {problem}"))
                     return
                 pause = ttl / 30
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -5,18 +5,26 @@ listed the issue earlier, posts and verifies. So its condition is kept as necess
 sufficient: a bid wins only as the *sole live claim, which is also the latest*.
 
     LOOK      nobody bids where a live claim is visible
-    BID       post the claim, keep its id
+    BID       post the claim, once, and keep its id
     VERIFY    one consistent read decides: won, ask again, wait, or withdraw
     MARK      the Project Status says `in progress`
     HEARTBEAT edit the own claim every TTL/3; TTL/2 without one, or a lost claim, stops the run
     FENCE     before each outward step: the claim is still there, and never was silent for longer than its TTL
     WITHDRAW  delete the own bid, by its id
     END       terminal status first, then the `[yt-status]` comment, which kills the claim
+    RESUME    edit the own claim, then read: go on only as the sole live claim, which is also the latest
 
 Safe: let A and B both win, A's bid committed first. B's VERIFY read contains B's bid, so also A's, which A never
-deletes after winning and which is live; so B was not alone. Live: among live bids the earliest never withdraws and
-all others do at their next read. It rests on a read that shows my bid showing every comment before it (the list is
-compared with `totalCount`), and on a live owner's heartbeat within its TTL. All times are GitHub's, except in LOOK.
+deletes after winning and which is live; so B was not alone. RESUME is the same with an edit in the bid's place: of a
+bid and an edit, the later one's read shows the earlier. Live: among live bids the earliest never withdraws and all
+others do at their next read. It rests on three things. A read that shows one's own write shows every write before
+it: a list shorter than its `totalCount`, and a read that does not show the write, are asked for again. A live owner
+edits its claim within its TTL; that it did is checked, by GitHub's own timestamps, when it goes on after a silence,
+so it cannot be wrong about it. A request without an answer lands soon or never, where it moves a card.
+
+All times are GitHub's, except in LOOK and for patience. Every step here is one request; `verify`, `fence` and
+`resume` repeat theirs while the answer decides nothing. `tests/explorer` drives these steps through all that can
+happen between them.
 """
 
 from __future__ import annotations
@@ -24,47 +32,48 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .errors import GitHubError, Lost
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what the commands that only read need not pay for
+    from typing import Protocol
+
     from .github import Comment, Snapshot
+
+    class Forge(Protocol):
+        """What the lease needs of GitHub."""
+
+        def snapshot(self, issue: str, before: str | None = None) -> Snapshot:
+            """One consistent read."""
+
+        def comment(self, issue: str, body: str) -> Comment:
+            """Post."""
+
+        def edit_comment(self, comment: str, body: str) -> float:
+            """Edit by id; when, by GitHub's clock."""
+
+        def delete_comment(self, comment: str) -> None:
+            """Delete by id."""
+
+    class Clock(Protocol):
+        """What the lease needs of time: seconds that do not stop in suspend, and a sleep that a stop can end."""
+
+        def now(self) -> float:
+            """CLOCK_BOOTTIME."""
+
+        def wait(self, seconds: float) -> None:
+            """Sleep; raises what the stop flag carries."""
+
 
 CLAIM, STATUS = "[yt-claim]", "[yt-status]"
 TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")
 PATIENCE_SECS = 90.0  # for later bids to withdraw
-STALE_SECS = 60.0  # for a read to show our own bid
+SETTLE_SECS = 60.0  # for a read to show our own writes
 
 _FIELD = re.compile(r"^(worker|system|run_id|timestamp|ttl|heartbeat|released|status):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
-
-
-class Forge(Protocol):
-    """What the lease needs of GitHub."""
-
-    def snapshot(self, issue: str, before: str | None = None) -> Snapshot:
-        """One consistent read."""
-
-    def comment(self, issue: str, body: str) -> Comment:
-        """Post."""
-
-    def edit_comment(self, comment: str, body: str) -> None:
-        """Edit by id."""
-
-    def delete_comment(self, comment: str) -> None:
-        """Delete by id."""
-
-
-class Clock(Protocol):
-    """What the lease needs of time: seconds that do not stop in suspend, and a sleep that a stop can end."""
-
-    def now(self) -> float:
-        """CLOCK_BOOTTIME."""
-
-    def wait(self, seconds: float) -> None:
-        """Sleep; raises what the stop flag carries."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def eligible(
 
 def judge(snapshot: Snapshot, run_id: str, base: str, mark: str | None, seen: str, ttl: float) -> tuple[str, str]:
     """VERIFY: (`won` | `again` | `wait` | `withdraw`, why), from one read; `seen` is the status at LOOK."""
-    if snapshot.more is None and len(snapshot.comments) < snapshot.total:
+    if _short(snapshot):
         return "again", "the list of comments is shorter than its count"
     found = claims(snapshot.comments, ttl)
     places = [place for place, claim in enumerate(found) if claim.run_id == run_id]
@@ -171,48 +180,73 @@ def judge(snapshot: Snapshot, run_id: str, base: str, mark: str | None, seen: st
     return "won", ""
 
 
-class Lease:
-    """One run's claim on one issue."""
+def _short(snapshot: Snapshot) -> bool:
+    """Whether the list lacks comments that its count promises: a read that mixes old and new."""
+    return len(snapshot.comments) < snapshot.total
 
-    def __init__(self, forge: Forge, clock: Clock, issue: str, run_id: str, ttl: int) -> None:
-        self.forge, self.clock, self.issue, self.run_id, self.ttl = forge, clock, issue, run_id, ttl
+
+class Lease:
+    """One run's claim on one issue; `settle` is how many seconds reads may lag behind our writes."""
+
+    def __init__(
+        self, forge: Forge, clock: Clock, issue: str, run_id: str, ttl: int, settle: float = SETTLE_SECS
+    ) -> None:
+        self.forge, self.clock, self.issue, self.run_id = forge, clock, issue, run_id
+        self.ttl, self.settle = ttl, settle
         self.comment: str | None = None
-        self.bid_at: float | None = None
+        self.bid_at: float | None = None  # by our clock, before the bid was sent
+        self.sent: float | None = None  # by our clock, before the last write that GitHub has confirmed was sent
+        self.shown: float | None = None  # by GitHub's clock, when that write landed
+        self._just_won = False
+        self._accepted: set[str | None] = set()  # statuses of fences that we have passed
+
+    # --- BID, VERIFY, WITHDRAW
 
     def bid(self, body: str) -> str:
-        """BID: post the claim; returns the comment's id. Raises GitHubError; landed=None when it may be there."""
+        """BID: post the claim, once; returns the comment's id.
+
+        Raises GitHubError, landed=None when it may be there; Lost on a second call, as the first may still land.
+        """
+        if self.bid_at is not None:
+            raise Lost("our bid did not arrive")
+        self.bid_at = self.clock.now()
         self.comment = self.forge.comment(self.issue, body).id
         return self.comment
 
     def find_bid(self) -> str | None:
         """The id of this run's claim as GitHub shows it, for a bid whose answer was lost; None when it shows none."""
-        self._recover(self.forge.snapshot(self.issue))
+        mine = self._mine(self._read())
+        if mine:
+            self.comment = mine.comment
         return self.comment
 
     def verify(self, base: str, mark: str | None, seen: str) -> None:
         """VERIFY until the bid has won. Raises Lost (the caller withdraws)."""
-        assert self.bid_at is not None
-        while True:
-            snapshot = self.forge.snapshot(self.issue)
-            self._recover(snapshot)
-            verdict, why = judge(snapshot, self.run_id, base, mark, seen, self.ttl)
-            waited = self.clock.now() - self.bid_at
-            if waited > self.ttl / 2:
-                raise Lost(f"too long ago ({waited:.0f} s) to act on a bid")
-            if verdict == "won":
-                return
-            if verdict == "withdraw":
-                raise Lost(why)
-            if waited > (STALE_SECS if verdict == "again" else PATIENCE_SECS):
-                raise Lost(f"{why}, for {waited:.0f} s")
-            self.clock.wait(random.uniform(1, 3) if verdict == "wait" else random.uniform(0.3, 1))  # noqa: S311
+        while pause := self.look_at_bid(base, mark, seen):
+            self.clock.wait(pause)
 
-    def _recover(self, snapshot: Snapshot) -> None:
-        """Learn the id of a bid whose answer was lost."""
-        if self.comment is None:
-            for claim in claims(snapshot.comments, self.ttl):
-                if claim.run_id == self.run_id:
-                    self.comment = claim.comment
+    def look_at_bid(self, base: str, mark: str | None, seen: str) -> float:
+        """One VERIFY: 0 when the bid has won, else the seconds until the next look. Raises Lost."""
+        assert self.bid_at is not None
+        snapshot = self._read()
+        mine = self._mine(snapshot)
+        if mine:
+            self.comment = mine.comment
+        verdict, why = judge(snapshot, self.run_id, base, mark, seen, self.ttl)
+        waited = self.clock.now() - self.bid_at
+        if waited > self.ttl / 2:
+            raise Lost(f"too long ago ({waited:.0f} s) to act on a bid")
+        if verdict == "won":
+            assert mine
+            self.sent, self.shown = self.bid_at, mine.beat
+            self._just_won = True
+            self._accepted |= {base, mark}
+            return 0.0
+        if verdict == "withdraw":
+            raise Lost(why)
+        if waited > (self.settle if verdict == "again" else PATIENCE_SECS):
+            raise Lost(f"{why}, for {waited:.0f} s")
+        return random.uniform(1, 3) if verdict == "wait" else random.uniform(0.3, 1)  # noqa: S311 - jitter
 
     def withdraw(self) -> None:
         """Delete the own bid by its id; looks for it first when its answer was lost."""
@@ -221,53 +255,63 @@ class Lease:
             self.forge.delete_comment(self.comment)
             self.comment = None
 
-    def fence(self, allowed: Iterable[str | None] | None = None) -> Snapshot:
-        """FENCE: raises Lost unless the claim is there and alive, the issue open, and its status among `allowed`."""
-        snapshot = self.forge.snapshot(self.issue)
-        mine = next((c for c in claims(snapshot.comments, self.ttl) if c.run_id == self.run_id), None)
-        page = snapshot
-        while mine is None and page.more:  # more than a hundred comments since the claim
-            page = self.forge.snapshot(self.issue, page.more)
-            mine = next((c for c in claims(page.comments, self.ttl) if c.run_id == self.run_id), None)
+    # --- an owner's steps
+
+    def fence(self, allowed: Iterable[str | None] | None = None) -> None:
+        """FENCE: raises Lost unless the claim is ours and alive, the issue open, and its status among `allowed`.
+
+        Right after a win it costs nothing: the read that won is not TTL/2 old yet.
+        """
+        since = self.clock.now()
+        while pause := self.look_at_claim(since, allowed):
+            self.clock.wait(pause)
+
+    def look_at_claim(self, since: float, allowed: Iterable[str | None] | None = None) -> float:
+        """One FENCE: 0 when it is passed, else the seconds until the next look. Raises Lost.
+
+        What a read older than our own writes explains (no claim yet, a status that we have moved on from) is not
+        believed until it has stayed so for `settle` seconds since `since`.
+        """
+        if self._just_won:
+            self._just_won = False
+            if self.bid_at is not None and self.clock.now() - self.bid_at <= self.ttl / 2:
+                return 0.0
+        snapshot = self._read()
+        mine = self._mine(snapshot)
         if mine is None:
-            raise Lost("our claim comment is gone")
-        if mine.ended or mine.dead(snapshot.now):
+            return self._ask_again(since, "our claim comment is gone")
+        if mine.dead(snapshot.now):
             raise Lost("our claim is no longer alive")
+        self._never_silent(mine.beat)
         if not snapshot.open:
             raise Lost("somebody closed the issue")
-        if allowed is not None and snapshot.status not in allowed:
+        if allowed is not None and snapshot.status not in (known := set(allowed)):
+            if snapshot.status in self._accepted:
+                return self._ask_again(since, f"somebody moved the issue to {snapshot.status!r}")
             raise Lost(f"somebody moved the issue to {snapshot.status!r}")
-        return snapshot
+        self._accepted |= known if allowed is not None else set()
+        return 0.0
 
     def beat(self, body: str, forge: Forge | None = None) -> None:
-        """HEARTBEAT: edit the own claim. Raises Lost when it is gone, GitHubError when GitHub fails."""
+        """HEARTBEAT: edit the own claim. Raises Lost when it is gone or was silent for longer than its TTL.
+
+        Raises GitHubError when GitHub fails.
+        """
         assert self.comment
+        self._awake()  # a claim that may have been taken over is not to look alive again
+        sent = self.clock.now()
         try:
-            (forge or self.forge).edit_comment(self.comment, body)
+            shown = (forge or self.forge).edit_comment(self.comment, body)
         except GitHubError as problem:
             if problem.kind == "NOT_FOUND":
                 raise Lost("our claim comment was deleted") from None
             raise
+        self._never_silent(shown)
+        self.sent, self.shown = sent, shown
 
-    def resume(self, body: str, statuses: Iterable[str | None]) -> None:
-        """RESUME of a run that MARKed: first edit the own claim, *then* read. Raises Lost.
-
-        The claim must be there, alive and alone, the issue open, and its status one of `statuses`.
-        """
-        if self.comment is None:
-            raise Lost("the run's claim comment is unknown")
-        self.beat(body)
-        snapshot = self.forge.snapshot(self.issue)
-        found = claims(snapshot.comments, self.ttl)
-        others = [claim for claim in found if claim.run_id != self.run_id and not claim.dead(snapshot.now)]
-        if others:
-            raise Lost(f"worker {others[0].worker} took the issue over (run {others[0].run_id})")
-        if any(claim.ended for claim in found if claim.run_id == self.run_id):
-            raise Lost("our claim was released")
-        if not snapshot.open:
-            raise Lost("somebody closed the issue")
-        if snapshot.status not in statuses:
-            raise Lost(f"somebody moved the issue to {snapshot.status!r}")
+    def silence(self) -> float:
+        """Seconds since the newest write to the claim that GitHub has confirmed, at most."""
+        return 0.0 if self.sent is None else self.clock.now() - self.sent
 
     def release(self, body: str) -> None:
         """Edit the own claim with `released:`; one that somebody deleted has said the same.
@@ -280,3 +324,68 @@ class Lease:
         except GitHubError as problem:
             if problem.kind != "NOT_FOUND":
                 raise
+
+    def resume(self, body: str, statuses: Iterable[str | None]) -> None:
+        """RESUME of a run that MARKed: first edit the own claim, *then* read. Raises Lost (the caller releases).
+
+        The claim must be the sole live one and the latest, the issue open, and its status one of `statuses`.
+        """
+        if self.comment is None:
+            raise Lost("the run's claim comment is unknown")
+        known = set(statuses)
+        self.beat(body)
+        since = self.clock.now()
+        while pause := self.look_for_others(since, known):
+            self.clock.wait(pause)
+
+    def look_for_others(self, since: float, statuses: set[str | None]) -> float:
+        """One read of RESUME: 0 when the run may go on, else the seconds until the next look. Raises Lost."""
+        assert self.shown is not None
+        snapshot = self._read()
+        found = claims(snapshot.comments, self.ttl)
+        mine = self._mine(snapshot)
+        if mine is None or mine.beat < self.shown or _short(snapshot):
+            return self._ask_again(since, "GitHub does not show our heartbeat")
+        for claim in found:
+            if claim.run_id != self.run_id and not claim.dead(snapshot.now):
+                raise Lost(f"worker {claim.worker} took the issue over (run {claim.run_id})")
+        if mine.dead(snapshot.now):
+            raise Lost("our claim was released")
+        if found[-1].run_id != self.run_id:
+            raise Lost(f"worker {found[-1].worker} held the issue meanwhile (run {found[-1].run_id})")
+        self._never_silent(mine.beat)
+        if not snapshot.open:
+            raise Lost("somebody closed the issue")
+        if snapshot.status not in statuses:
+            raise Lost(f"somebody moved the issue to {snapshot.status!r}")
+        self._accepted |= statuses
+        return 0.0
+
+    # --- what the steps share
+
+    def _read(self) -> Snapshot:
+        """The issue with all its comments, which come a hundred a page."""
+        page = snapshot = self.forge.snapshot(self.issue)
+        while page.more:
+            page = self.forge.snapshot(self.issue, page.more)
+            snapshot = replace(snapshot, comments=page.comments + snapshot.comments, more=page.more)
+        return snapshot
+
+    def _mine(self, snapshot: Snapshot) -> Claim | None:
+        return next((c for c in claims(snapshot.comments, self.ttl) if c.run_id == self.run_id), None)
+
+    def _ask_again(self, since: float, why: str) -> float:
+        if self.clock.now() - since > self.settle:
+            raise Lost(why)
+        return random.uniform(0.3, 1)  # noqa: S311 - jitter
+
+    def _never_silent(self, beat: float) -> None:
+        """Raise Lost if the claim, last edited at `beat`, was silent for longer than its TTL before or since."""
+        if self.shown is not None and beat - self.shown > self.ttl:
+            raise Lost(f"our claim was silent for {beat - self.shown:.0f} s, so the issue may have been taken over")
+        self._awake()
+
+    def _awake(self) -> None:
+        """Raise Lost if this machine slept for longer than its claim lives."""
+        if self.silence() > self.ttl:
+            raise Lost("this worker slept for longer than its claim lives")

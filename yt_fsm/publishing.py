@@ -103,7 +103,7 @@ def push(run: "Run", *statuses: str | None) -> None:
     def apply(_: Record) -> dict[str, Any]:
         run.fence(*statuses)
         try:
-            repository().push(branch, sha)
+            repository().push(branch, sha, run.facts.get("tip"))
         except CommandFailed as problem:
             if observe({}) is not None:  # it landed and only its answer was lost
                 return {"sha": sha}
@@ -188,9 +188,10 @@ def named_record(github: "GitHub", issue: str, run_id: str) -> tuple[int, str] |
     snapshot = github.snapshot(issue)
     while True:
         for found in snapshot.comments:
-            words = re.search(r"journal: `(\d+):([0-9a-f]{16})`", found.body)
+            # The last one is the run's own; above it the comment quotes what programs printed.
+            words = re.findall(r"journal: `(\d+):([0-9a-f]{16})`", found.body)
             if words and marker(run_id, "").removesuffix(" -->") in found.body and found.association in TRUSTED:
-                return int(words[1]), words[2]
+                return int(words[-1][0]), words[-1][1]
         if not snapshot.more:
             return None
         snapshot = github.snapshot(issue, snapshot.more)

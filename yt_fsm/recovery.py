@@ -73,10 +73,11 @@ def resume(run: Run) -> None:
     engine.walk(run, lambda: _take_up(run, going_on=True))
 
 
-def abandon(run: Run, reason: str) -> None:
-    """End a run properly: `give_up` from bringup and checking (work preserved), else `release`; a bid is withdrawn.
+def abandon(run: Run, reason: str, *events: str) -> None:
+    """End a run properly, by the first of `events` that leads on, a bid by `lose`.
 
-    A run whose verdict stands and only is not published ends unpublished.
+    The default is `give_up` from bringup and checking (the work is preserved), else `release`. A run whose verdict
+    stands and only is not published ends unpublished.
     """
     run.journal.append("resumed", state=run.state, abandon=reason, **runs.owner())
     if run.final:
@@ -88,7 +89,8 @@ def abandon(run: Run, reason: str) -> None:
     def give_back() -> None:
         _take_up(run, going_on=False)
         if run.next_event is None:
-            event = next(e for e in ("give_up", "release", "lose") if run.definition.allows(e, run.state))
+            wanted = (*events, "give_up", "release", "lose")
+            event = next(e for e in wanted if run.definition.allows(e, run.state))
             run.journal.append("verdict", state=run.state, event=event, error="Abandoned", text=f"abandoned: {reason}")
             run.next_event = event
 
@@ -100,6 +102,8 @@ def _take_up(run: Run, going_on: bool) -> None:
     try:
         if run.state == run.definition.initial:
             raise Lost("the run had not won its claim when it ended")
+        if run.arrived_by == "lose":
+            return  # the issue is no longer this run's: its claim must not look alive again before it is ended
         _reclaim(run)
         if not run.final:
             run.definition.restore(run, going_on)
@@ -111,12 +115,20 @@ def _take_up(run: Run, going_on: bool) -> None:
 
 
 def _reclaim(run: Run) -> None:
-    """First edit the own claim, then read: it must be alive and alone, and the card where this run left it."""
+    """First edit the own claim, then read: it must be alive and alone, and the card where this run left it.
+
+    Raises Lost; a run in a final state then has ended its claim, the others do it on their way out.
+    """
     terminal = [r["status"] for r in run.journal.records if r["kind"] == "transition" and r["status"]]
     if run.effects.done("comment", terminal[-1] if terminal else ""):
         return  # the issue was told: the claim is dead by that, and rightly so
     statuses = (run.definition.base, run.definition.mark, *terminal)
-    run.lease.resume(run.claim_text(heartbeat=stamp()), statuses)
+    try:
+        run.lease.resume(run.claim_text(heartbeat=stamp()), statuses)
+    except Lost:
+        if run.final:
+            run.lease.release(run.claim_text(released=stamp()))
+        raise
     run.heartbeat.start()
 
 

@@ -76,7 +76,8 @@ class Run:
         self.waiting: str | None = None  # why its outbox is not empty yet
         self.refused: str | None = None  # why it will never be published
         self.effects = Effects(journal, stop, settings.settle_secs)
-        self.lease = leases.Lease(github, BootClock(stop), issue.id, self.run_id, settings.claim_ttl_secs)
+        clock, ttl, settle = BootClock(stop), settings.claim_ttl_secs, settings.settle_secs
+        self.lease = leases.Lease(github, clock, issue.id, self.run_id, ttl, settle)
         bid = self.effects.done("claim", leases.CLAIM)
         self.lease.comment = bid["comment"] if bid else None
         self.heartbeat = Heartbeat(self)
@@ -169,9 +170,18 @@ class Run:
         comment = self.lease.find_bid()
         return {"comment": comment} if comment else None
 
+    def is_dead(self, run_id: str) -> bool:
+        """Whether another run of this issue has ended, or its claim has died."""
+        page = self.github.snapshot(self.issue.id)
+        comments, now = page.comments, page.now
+        while page.more:
+            page = self.github.snapshot(self.issue.id, page.more)
+            comments = page.comments + comments
+        found = [claim for claim in leases.claims(comments, self.settings.claim_ttl_secs) if claim.run_id == run_id]
+        return bool(found) and all(claim.dead(now) for claim in found)
+
     def fence(self, *statuses: str | None) -> None:
         """Before an outward step: raises Lost unless the claim is ours, alive, and the card is where we left it."""
-        self.heartbeat.check()
         self.lease.fence(statuses or (self.definition.base, self.definition.mark))
 
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from . import configuration
 from .errors import Usage
 from .redaction import Redactor, secrets_in
 
@@ -136,7 +136,7 @@ class Settings(BaseModel):
 
 def load(**flags: Any) -> Settings:
     """The settings; `flags` that are None count as not given. Raises Usage naming the field and the value."""
-    values = _file()
+    values = configuration.read()
     for field, variable in ENVIRONMENT.items():
         if os.environ.get(variable, "") != "":
             values[field] = os.environ[variable]
@@ -156,19 +156,3 @@ def _words(error: Any) -> str:
         return f"ytfsm.toml: `{field}` is not a setting"
     shown = "[redacted]" if field == "hf_token" else repr(error["input"])
     return f"{variable} = {shown}: {error['msg'].removeprefix('Value error, ')}"
-
-
-def _file() -> dict[str, Any]:
-    """`ytfsm.toml` from the current folder, else from the user's configuration folder; {} when there is none."""
-    places = [Path("ytfsm.toml"), Path(platformdirs.user_config_dir("ytfsm")) / "ytfsm.toml"]
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        return {}
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise Usage(f"{path}: {problem}") from None

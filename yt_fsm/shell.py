@@ -104,7 +104,7 @@ class Shell:
         self.marker = marker
         self.redact = redact
         self.logs = logs
-        self.stop = stop or StopFlag()
+        self.stop = StopFlag() if stop is None else stop  # an unset flag is false
         self._record = record
 
     def logged(self, marker: str, logs: Path, record: Recorder, redact: Redactor, stop: StopFlag) -> "Shell":

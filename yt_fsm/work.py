@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import publishing
 from .git import Repository
 from .isolation import environment, hub_environment
 from .run import Run
@@ -46,6 +47,28 @@ def download(run: Run) -> None:
         )
     run.fact("revision", found.sha)
     run.fact("bytes", found.bytes)
+
+
+def tree_of_work(run: Run, repository: Repository) -> str:
+    """A tree object: the base with the model's folder and codex's own tests; what else codex did stays behind."""
+    from .evaluation import model_folder, tests_folder
+
+    folders = [folder(run.brief, run.settings.system) for folder in (model_folder, tests_folder)]
+    return repository.tree_of(run.workspace.agent, run.facts["base"], folders)
+
+
+def preserve(run: Run, message: str) -> bool:
+    """Commit what codex wrote, once; False when it wrote nothing (§12.3)."""
+    if "commit" in run.facts:
+        return True
+    if "base" not in run.facts or not ((run.workspace.agent / ".git").exists() or run.shell.dry):
+        return False
+    repository = Repository(run.shell, run.workspace.clean)
+    tree = tree_of_work(run, repository)
+    if not repository.diff(run.facts["base"], tree).strip():
+        return False
+    publishing.commit(run, tree, message)
+    return True
 
 
 def wip(run: Run) -> Path:

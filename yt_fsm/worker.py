@@ -55,8 +55,8 @@ class Outcome:
 
 def outcome_of(run: Run) -> Outcome:
     """How a run ended; `unpublished` and every bad end is exit code 1."""
-    statuses = {e.dest: e.status for e in run.definition.edges if e.dest in run.definition.final}
-    status = statuses.get(run.state) if run.arrived_by != "lose" else None
+    moves = [r for r in run.journal.records if r["kind"] == "transition"]
+    status = moves[-1]["status"] if moves and run.final else None
     pull = run.effects.done("pull request", run.facts.get("branch", ""))
     good = run.state in ("review", "released") and run.refused is None
     return Outcome(
@@ -85,6 +85,7 @@ class Worker:
         self.outbox: list[Run] = []
         self.last: Outcome | None = None
         self._current: Run | None = None
+        self._give_back = ""  # why, when a second signal asked for it
         self._versions: dict[str, str] = {}
         self._setup_errors: list[str] = []
         self._swept = float("-inf")
@@ -98,9 +99,14 @@ class Worker:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        error = StopRequested(f"stopped by {signal.Signals(number).name}", 130 if number == signal.SIGINT else 0)
+        name = signal.Signals(number).name
+        error = StopRequested(f"stopped by {name}", 130 if number == signal.SIGINT else 0)
+        if self.stop:
+            self._give_back = f"given back by a second {name}"
+            return
         self.stop.set(error)
         if self._current:
+            log.warning("%s: stopping; the run can be resumed. Once more gives its issue back", name)
             self._current.stop.set(error)
 
     # --- the loop
@@ -110,6 +116,15 @@ class Worker:
 
         Raises PreflightFailed before anything is claimed, StopRequested when a signal asked.
         """
+        try:
+            return self._work(once, issue)
+        finally:
+            for run in self.outbox:  # the next start delivers them
+                run.heartbeat.stop()
+                run.journal.append("stopped", state=run.state, why=f"not published yet: {run.waiting}")
+                run.journal.close()
+
+    def _work(self, once: bool, issue: int | None) -> Outcome:
         self._versions = preflight.versions(preflight.run(self.shell, self.github, self.settings))
         self._recover()
         idle = 0
@@ -165,6 +180,11 @@ class Worker:
         try:
             self.stop.check()
             walk(run)
+        except StopRequested:
+            if not self._give_back:
+                raise
+            run = recovery.open_run(run.folder, self.definition, self.settings, self.github, StopFlag())
+            recovery.abandon(run, self._give_back, "release")
         finally:
             self._current = None
         self.last = outcome_of(run)

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,16 +59,21 @@ class Turn:
         argv = [CODEX, "exec", "--json", "--skip-git-repo-check", "--sandbox", "danger-full-access"]
         argv += ["resume", thread, "-"] if thread else ["-"]
         environment = {"PATH": os.environ["PATH"], "HOME": str(repo.parent), "CODEX_HOME": str(home)}
-        settings: dict[str, Any] = {"cwd": repo, "env": environment, "text": True}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen(argv, **settings, **pipes) as process:
-            try:
-                out, _ = process.communicate(prompt, timeout=patience)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, _ = process.communicate()
-        self.code = process.returncode
-        self.events = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        # A group of its own: codex from npm is a launcher, whose death alone would leave the native one. Files, not
+        # pipes: a tool of codex's that outlives it would hold a pipe open.
+        asked, told = repo.parent / "prompt.md", repo.parent / "events.jsonl"
+        asked.write_text(prompt)
+        with asked.open() as stdin, told.open("w") as stdout:
+            process = subprocess.Popen(
+                argv, cwd=repo, env=environment, stdin=stdin, stdout=stdout, stderr=stdout, start_new_session=True
+            )
+        try:
+            self.code = process.wait(patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            self.code = process.wait()
+        lines = told.read_text().splitlines()
+        self.events = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]
@@ -187,7 +194,11 @@ def test_endless_work_goes_on_and_on(server: CodexServer, repo: Path) -> None:
 def test_a_fork_outlives_codex(server: CodexServer, repo: Path) -> None:
     server.script = "forks"
     assert Turn(server, repo, PROMPT).code == 0
-    left = [p for p in psutil.process_iter(["name", "cwd"]) if p.info["name"] == "sleep" and p.info["cwd"] == str(repo)]
+    deadline = time.monotonic() + 10
+    left: list[psutil.Process] = []
+    while not left and time.monotonic() < deadline:
+        everybody = psutil.process_iter(["cmdline", "cwd"])
+        left = [p for p in everybody if p.info["cmdline"] == ["sleep", "300"] and p.info["cwd"] == str(repo)]
     for process in left:
         process.kill()
     assert len(left) == 1

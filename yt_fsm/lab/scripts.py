@@ -58,7 +58,7 @@ SCRIPTS: dict[str, tuple[Turn, ...]] = {
             "git add -A && git -c user.name=agent -c user.email=agent@lab commit -qm 'my own' && git log -1",
         ),
     ),
-    "forks": (_writes(RIGHT, "setsid nohup sleep 300 >/dev/null 2>&1 & echo started"),),
+    "forks": (_writes(RIGHT, "setsid nohup sleep 300 >/dev/null 2>&1 & sleep 0.3; echo started"),),
     "spy": (
         _writes(RIGHT, "env | sort", 'gh auth token; cat ~/.config/gh/hosts.yml; cat .git/config; ls -la "$HOME"'),
     ),

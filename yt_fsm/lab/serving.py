@@ -77,7 +77,8 @@ class Running:
     def fault(self, target: str, kind: str, **detail: Any) -> None:
         """Make a part misbehave: github, hub, codex, tt-smi or evaluation.
 
-        `machine` names another machine than the lab's own. The kinds and their details: yt_fsm.lab.github.faults, HubServer, CodexServer, bin/tt-smi, bin/faulty-python.
+        `machine` names another machine than the lab's own. The kinds and their details: yt_fsm.lab.github.faults,
+        HubServer, CodexServer, bin/tt-smi and bin/faulty-python.
         """
         self.ask("POST", f"/faults/{target}", {"kind": kind, **detail})
 

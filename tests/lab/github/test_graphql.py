@@ -233,9 +233,9 @@ def test_a_stranger_may_comment_but_not_label_merge_or_plan(lab: Any) -> None:
 
 def test_author_associations_tell_members_collaborators_and_strangers_apart(lab: Any) -> None:
     number = lab.seed()
-    lab.act("add_user", login="helper", role="triage")
+    lab.act("add_user", login="colleague", role="triage")
     lab.act("add_user", login="passer-by")
-    for login in ("yt-bot", "yt-operator", "helper", "passer-by"):
+    for login in ("yt-bot", "yt-operator", "colleague", "passer-by"):
         lab.act("comment", issue=number, body="hi", by=login)
     nodes = lab.data(
         f"{{repository({HOME}) {{issue(number: {number}) {{comments(first: 9) {{nodes {{authorAssociation}}}}}}}}}}"

@@ -22,21 +22,7 @@ def run(asked, file, found, folder):
 
     What the process prints goes to our stderr. EvalError with its last words when it fails.
     """
-    task = {
-        "model_file": str(file),
-        "snapshot": str(found.snapshot.folder),
-        "config": found.meta["config"],
-        "weights": found.meta["weights"],
-        "parameters": found.meta["parameters"],
-        "vocab": found.logits.shape[2],
-        "tokens": found.tokens[:, :-1].tolist(),
-        "prefill": asked.prefill_len,
-        "decode": asked.decode_len,
-        "trace": asked.trace,
-        "mesh": list(options.SYSTEMS[asked.system]),
-        "max_seq_len": max_seq_len(asked),
-    }
-    (folder / "task.json").write_text(json.dumps(task))
+    (folder / "task.json").write_text(json.dumps(task(asked, file, found)))
     environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
     environment.update(HF_HUB_OFFLINE="1", PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -65,6 +51,24 @@ def run(asked, file, found, folder):
         reason = report.get("error") or _death(code)
         raise EvalError(reason)
     return report
+
+
+def task(asked, file, found):
+    """What the process is told. The last token is left out: nothing is predicted from it."""
+    return {
+        "model_file": str(file),
+        "snapshot": str(found.snapshot.folder),
+        "config": found.meta["config"],
+        "weights": found.meta["weights"],
+        "parameters": found.meta["parameters"],
+        "vocab": found.logits.shape[2],
+        "tokens": found.tokens[:, :-1].tolist(),
+        "prefill": asked.prefill_len,
+        "decode": asked.decode_len,
+        "trace": asked.trace,
+        "mesh": list(options.SYSTEMS[asked.system]),
+        "max_seq_len": max_seq_len(asked),
+    }
 
 
 def max_seq_len(asked):

@@ -65,30 +65,42 @@ def _run(task):
     fenced = fence.Fence(task["model_file"], [guard.home])
     fence.hide()
     module = _import(task["model_file"])
+    try:
+        logits, facts, more = play(torch, ttnn, module, weights, task, guard)
+    finally:
+        # Also after an error, which may be a consequence: this one is then the reason given.
+        fenced.check()
+        guard.check_calls()
+    timing["load"] = time.perf_counter() - started - more.pop("ran")
+    timing.update(more)
+    return logits, {"facts": facts, "timing": {name: round(value, 3) for name, value in timing.items()}}
+
+
+def play(torch, ttnn, module, weights, task, guard):
+    """Build the model on an open device and feed it the window; (logits, facts, seconds)."""
+    timing = {}
     source = Source(_config(task), weights, len(task["tokens"]))
     mesh = tuple(getattr(module, "MESH_SHAPE", None) or task["mesh"])
+    if not hasattr(module, "build_model"):
+        raise EvalError("model.py has no build_model(source, tt_device, max_seq_len)")
     with Device(ttnn, mesh) as device, torch.no_grad():
-        if not hasattr(module, "build_model"):
-            raise EvalError("model.py has no build_model(source, tt_device, max_seq_len)")
         with guard.building():
             model = module.build_model(source, device, task["max_seq_len"])
         if hasattr(model, "eval"):
             model.eval()
-        timing["load"] = time.perf_counter() - started
-        runner = _runner(model, task["trace"])(torch, ttnn, model, guard, task, timing)
-        logits = runner.run()
-        guard.finish()
-        fenced.check()
-        facts = {
-            "device": _name(ttnn, mesh),
-            "captures": guard.captures,
-            "executes": guard.executes,
-            "host_share": round(guard.host_share(), 4),
-        }
-    decoded = task["decode"] - 1
-    if decoded and timing.get("decode"):
-        timing["tokens_per_second"] = round(decoded * len(task["tokens"]) / timing["decode"], 3)
-    return logits, {"facts": facts, "timing": {name: round(value, 3) for name, value in timing.items()}}
+        started = time.perf_counter()
+        logits = _runner(model, task["trace"])(torch, ttnn, model, guard, task, timing).run()
+        timing["ran"] = time.perf_counter() - started
+        guard.check_counts()
+    if timing.get("decode"):
+        timing["tokens_per_second"] = (task["decode"] - 1) * len(task["tokens"]) / timing["decode"]
+    facts = {
+        "device": _name(ttnn, mesh),
+        "captures": guard.captures,
+        "executes": guard.executes,
+        "host_share": round(guard.host_share(), 4),
+    }
+    return logits, facts, timing
 
 
 def _import(path):

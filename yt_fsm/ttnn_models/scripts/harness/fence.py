@@ -19,6 +19,7 @@ STARTS = (
     "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.kill",
     "socket.connect", "socket.bind", "ctypes.dlopen", "signal.pthread_kill",
 )  # fmt: skip
+FORWARD = re.compile(r"transformers/models/(?!auto/)[^/]+/(?:__pycache__/)?modeling_")
 READABLE = (".py", ".pyc", ".json")  # in the model's own folder
 
 
@@ -52,26 +53,28 @@ class Fence:
             frame = frame.f_back
         return False
 
-    def _from_ttnn(self):
+    def _by_model(self):
+        """Whether the model asked for it, and not ttnn or a package that is being imported."""
         frame = sys._getframe(2)
         while frame is not None:
-            if frame.f_code.co_filename.startswith(self.homes):
-                return True
-            if frame.f_code.co_filename.startswith(self.model):
+            name = frame.f_code.co_filename
+            if name.startswith(self.homes) or name.startswith("<frozen importlib"):
                 return False
+            if not name.startswith(self.known) and not name.startswith("<frozen"):
+                return True
             frame = frame.f_back
         return False
 
     def _event(self, event, args):
-        if event == "import":
-            name = args[0]
-            forward = name.startswith("transformers.models.") and ".modeling_" in name and ".auto." not in name
-            if forward and self._model_on_stack():
-                raise EvalError(f"model.py loads {name}: the Hugging Face model is the reference, not the bringup")
-        elif event == "open":
-            if isinstance(args[0], (str, bytes, os.PathLike)) and self._model_on_stack() and not self._from_ttnn():
-                self._check_open(os.path.realpath(os.fsdecode(args[0])))
-        elif event in STARTS and self._model_on_stack() and not self._from_ttnn():
+        if event == "open":
+            if not isinstance(args[0], (str, bytes, os.PathLike)):
+                return
+            path = os.fsdecode(args[0])
+            if FORWARD.search(path) and self._model_on_stack():
+                raise EvalError(f"model.py loads {path}: the Hugging Face model is the reference, not the bringup")
+            if self._by_model():
+                self._check_open(os.path.realpath(path))
+        elif event in STARTS and self._by_model():
             raise EvalError(f"model.py does {event}; it may use the device and nothing else")
 
     def _check_open(self, path):

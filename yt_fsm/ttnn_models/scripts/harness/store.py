@@ -65,7 +65,7 @@ class Store:
                 return None
         try:
             return (pathlib.Path(self.place) / name).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def _put(self, name, raw):

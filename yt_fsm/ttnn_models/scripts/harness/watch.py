@@ -151,11 +151,14 @@ class Guard:
                 "on the device"
             )
 
-    def finish(self):
-        """ttnn's watched calls must still be in place; a trace must have been captured and replayed."""
+    def check_calls(self):
+        """EvalError when the model has replaced one of the calls that are watched."""
         changed = [f"ttnn.{name}" for name, ours in self.ours.items() if getattr(self.ttnn, name, None) is not ours]
         if changed:
             raise EvalError(f"model.py changed the harness: {', '.join(changed)}")
+
+    def check_counts(self):
+        """EvalError when a trace was asked for and was not captured and replayed for every step."""
         if self.task["trace"] and (self.captures < 1 or self.executes < self.task["decode"] - 1):
             raise EvalError(
                 f"--trace 1 made {self.captures} captures and {self.executes} replays; "

@@ -105,10 +105,10 @@ class Attention:
         self.qkv_bias = self.out_bias = None
         if name + "q_proj.bias" in weights:
             biases = [weights[f"{name}{part}_proj.bias"][:, None] for part in "qkv"]
-            bias = interleave(biases, self.parts).reshape(1, 1, 1, -1)
-            self.qkv_bias = mesh.put(bias, ttnn.bfloat16, split=3 if self.parts > 1 else None)
+            bias = interleave(biases, self.parts)
+            self.qkv_bias = mesh.put_row(bias, split=3 if self.parts > 1 else None)
         if name + "o_proj.bias" in weights:
-            self.out_bias = mesh.put(weights[name + "o_proj.bias"].reshape(1, 1, 1, -1), ttnn.bfloat16)
+            self.out_bias = mesh.put_row(weights[name + "o_proj.bias"])
         self.q_norm = self.k_norm = None
         if name + "q_norm.weight" in weights:
             self.q_norm = Norm(weights[name + "q_norm.weight"], config.rms_norm_eps, mesh)
@@ -199,7 +199,7 @@ class Norm:
     """RMS norm over the last dimension."""
 
     def __init__(self, weight, epsilon, mesh):
-        self.weight = mesh.put(weight.reshape(1, 1, 1, -1), ttnn.bfloat16, layout=ttnn.TILE_LAYOUT)
+        self.weight = mesh.put_row(weight)
         self.epsilon = epsilon
 
     def __call__(self, x):
@@ -261,6 +261,10 @@ class Mesh:
     def put_transposed(self, weight, split=None):
         """A torch weight [out, in] as a BFP8 matrix [1, 1, in, out]."""
         return self.put(weight.T[None, None], WEIGHTS, split, ttnn.TILE_LAYOUT)
+
+    def put_row(self, vector, split=None):
+        """A norm's weight or a bias as one row in bfloat16."""
+        return self.put(vector.reshape(1, 1, 1, -1), ttnn.bfloat16, split, ttnn.TILE_LAYOUT)
 
     def write(self, tensor, dtype, target):
         """Overwrite a small device tensor from the host."""

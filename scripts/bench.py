@@ -1,0 +1,155 @@
+"""What `scripts/bench` runs: one function a benchmark, one line a measurement (median, spread, and its limit).
+
+Commands that are compared run in turns, so that a busy machine slows both. Exit code 1 when a limit was missed.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORDS = 400
+
+
+@dataclass
+class Line:
+    """One measurement: `values` of the same thing in `unit`; at most or at least `limit`, where there is one."""
+
+    name: str
+    unit: str
+    values: list[float]
+    most: float | None = None
+    least: float | None = None
+
+    @property
+    def median(self) -> float:
+        """What counts; a single slow run does not."""
+        return statistics.median(self.values)
+
+    @property
+    def missed(self) -> bool:
+        """Whether the median is on the wrong side of the limit."""
+        over = self.most is not None and self.median > self.most
+        return over or (self.least is not None and self.median < self.least)
+
+    def text(self) -> str:
+        """The line as it is printed."""
+        spread = f"{_number(min(self.values))} to {_number(max(self.values))}"
+        line = f"  {self.name:<40}{_number(self.median):>9} {self.unit:<10}{spread:<20}{len(self.values):>4}"
+        for word, limit in (("at most", self.most), ("at least", self.least)):
+            if limit is not None:
+                line += f"   {word} {_number(limit)}: {'MISSED' if self.missed else 'ok'}"
+        return line
+
+    def as_json(self) -> dict[str, object]:
+        """The same for a program."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "median": self.median,
+            "values": self.values,
+            "ok": not self.missed,
+        }
+
+
+def _number(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def graph(times: int) -> list[Line]:
+    """`ytfsm graph` against importing the two libraries that it is made of."""
+    ytfsm = shutil.which("ytfsm", path=sysconfig.get_path("scripts"))
+    if ytfsm is None:
+        sys.exit("bench: ytfsm is not installed in this environment; scripts/install does that")
+    drawing = [ytfsm, "graph"]
+    imports = [sys.executable, "-c", "import typer, transitions"]
+    # Without compiled files each start would compile; that is a setting of some machines, and no part of the answer.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+    def milliseconds(command: list[str]) -> float:
+        started = time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, check=True)
+        return (time.perf_counter() - started) * 1000
+
+    for command in (drawing, imports):
+        milliseconds(command)
+    pairs = [(milliseconds(drawing), milliseconds(imports)) for _ in range(5 * times)]
+    return [
+        Line("ytfsm graph", "ms", [ours for ours, _ in pairs]),
+        Line('python -c "import typer, transitions"', "ms", [theirs for _, theirs in pairs]),
+        Line("ratio of the two, run by run", "", [ours / theirs for ours, theirs in pairs], most=1.5),
+    ]
+
+
+def journal(times: int) -> list[Line]:
+    """Records appended, each on disk before the next, and records read back and verified."""
+    from yt_fsm.journal import Journal, parse
+
+    written, read = [], []
+    detail = {"argv": ["git", "status", "--porcelain"], "cwd": "clean", "code": 0, "seconds": 0.012, "log": "001.log"}
+    with tempfile.TemporaryDirectory(dir=ROOT / ".venv") as folder:  # /tmp may be memory, which syncs nothing
+        for number in range(times):
+            path = Path(folder) / str(number) / "journal.jsonl"
+            book = Journal.create(path, run_id="bench")
+            started = time.perf_counter()
+            for _ in range(RECORDS):
+                book.append("command", **detail)
+            written.append(RECORDS / (time.perf_counter() - started))
+            book.close()
+            data = path.read_bytes()
+            started = time.perf_counter()
+            reading = parse(data)
+            read.append(len(reading.records) / (time.perf_counter() - started))
+            if reading.verdict != "ok":
+                sys.exit(f"bench: the journal did not verify: {reading.detail}")
+    return [
+        Line("durable append", "records/s", written),
+        Line("read and verify", "records/s", read),
+    ]
+
+
+def lab(times: int) -> list[Line]:
+    """How soon a lab is ready, and how fast it answers a poll over 300 issues."""
+    from yt_fsm.lab import bench
+
+    limits = {"a lab is ready, warm": 1000.0, "a poll is answered": 10.0}
+    rounds = [bench.measure() for _ in range(times)]
+    return [Line(name, "ms", [found[name] for found in rounds], most=limits.get(name)) for name in rounds[0]]
+
+
+BENCHES: dict[str, Callable[[int], list[Line]]] = {"graph": graph, "journal": journal, "lab": lab}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Medians and spread of what must stay fast.")
+    parser.add_argument("bench", choices=[*BENCHES, "all"])
+    parser.add_argument("--times", type=int, default=5, help="how often each is measured (graph: five times that)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    asked = parser.parse_args()
+    chosen = BENCHES if asked.bench == "all" else {asked.bench: BENCHES[asked.bench]}
+    results = {}
+    for name, bench in chosen.items():
+        results[name] = bench(max(1, asked.times))
+        if not asked.json:
+            print(f"{name:<42}{'median':>9} {'':<10}{'spread':<20}{'runs':>4}", flush=True)
+            print("\n".join(line.text() for line in results[name]), flush=True)
+    if asked.json:
+        print(json.dumps({name: [line.as_json() for line in lines] for name, lines in results.items()}))
+    sys.exit(any(line.missed for lines in results.values() for line in lines))
+
+
+if __name__ == "__main__":
+    main()

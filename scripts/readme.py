@@ -1,0 +1,85 @@
+"""Writes the parts of README.md that the code knows best: the diagram and the environment table.
+
+    .venv/bin/python scripts/readme.py            # rewrites them in place
+    .venv/bin/python scripts/readme.py --check    # only looks; exit code 1 when they are out of date
+
+A part stands between `<!-- NAME: … -->` and `<!-- end -->`; what is between them is replaced.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+# What a default is called when it depends on the machine.
+ELSEWHERE = {
+    "tmp_root": "the system's temp folder",
+    "home": "`ytfsm` in the user's state folder (`~/.local/state`)",
+}
+_TOLD = re.compile(r" \(default: (.*)\)$")
+
+
+def diagram() -> str:
+    """The bringup machine, as `ytfsm graph` prints it."""
+    from machines import MACHINES
+    from yt_fsm.machine import mermaid
+
+    return f"```mermaid\n{mermaid(MACHINES['bringup'].table())}```"
+
+
+def environment() -> str:
+    """Every setting with its environment variable, its default and what it means, from yt_fsm.settings."""
+    from yt_fsm.settings import ENVIRONMENT, Settings
+
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        meaning = field.description or ""
+        told = _TOLD.search(meaning)
+        if field.is_required():
+            default = "required"
+        elif name in ELSEWHERE:
+            default = ELSEWHERE[name]
+        elif told:
+            default = told[1]
+        elif field.default is None:
+            default = "–"
+        else:
+            default = f"`{_plain(field.get_default(call_default_factory=True))}`"
+        lines.append(f"| `{ENVIRONMENT[name]}` | {default} | {_TOLD.sub('', meaning)} |")
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+PARTS = {"diagram": diagram, "environment": environment}
+
+
+def fresh(text: str) -> str:
+    """`text` with each part as the code has it now. Exits when a part's marks are not there once."""
+    for name, part in PARTS.items():
+        pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
+        if len(pattern.findall(text)) != 1:
+            sys.exit(f"README.md must have one part between `<!-- {name}: … -->` and `<!-- end -->`")
+        text = pattern.sub(lambda found, part=part: f"{found[1]}{part()}\n{found[2]}", text)
+    return text
+
+
+def main() -> None:
+    """Rewrite README.md, or with --check say whether it would change."""
+    text = README.read_text()
+    wanted = fresh(text)
+    if sys.argv[1:] == ["--check"]:
+        if text != wanted:
+            sys.exit("README.md is out of date: run .venv/bin/python scripts/readme.py")
+    elif sys.argv[1:]:
+        sys.exit(__doc__)
+    else:
+        README.write_text(wanted)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(README.parent))
+    main()

@@ -1,0 +1,248 @@
+"""Stopping, crashing and going on: the record is readable, the run continues, nothing is done twice."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .conftest import YTFSM, Finished, World
+
+
+class Live:
+    """A worker in the background."""
+
+    def __init__(self, world: World, *argv: str, **env: str) -> None:
+        self.world = world
+        self.process = subprocess.Popen(
+            [YTFSM, "run", "--system", "n300", "--once", "--json", *argv],
+            env={**world.env, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def journal(self) -> Path | None:
+        found = sorted((Path(self.world.env["YTFSM_HOME"]) / "runs").glob("*/journal.jsonl"))
+        return found[-1] if found else None
+
+    def until(self, words: str, timeout: float = 90) -> Path:
+        """Wait until the newest run's journal says `words`."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            path = self.journal()
+            if path and words in path.read_text():
+                return path
+            assert self.process.poll() is None, self.process.stderr.read() if self.process.stderr else ""
+            time.sleep(0.05)
+        raise AssertionError(f"{words!r} never came")
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> Finished:
+        out, err = self.process.communicate(timeout=180)
+        return Finished(self.process.returncode, out, err)
+
+
+BRINGUP = '"dest":"bringup"'
+THREAD = '"name":"thread"'
+
+
+def test_a_stopped_run_goes_on_with_its_thread_and_its_work(enter: Callable[..., World]) -> None:
+    world = enter()
+    first = [{"exec": "mkdir -p models/lab && echo half > models/lab/half.txt"}, {"exec": "sleep 300"}, {"say": "x"}]
+    world.lab.script([first])
+    number = world.seed()
+    live = Live(world)
+    path = live.until(THREAD)
+    deadline = time.monotonic() + 30
+    while not list(Path(world.env["YT_TMP_ROOT"]).glob("ytfsm-*/agent/models/lab/half.txt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    live.signal(signal.SIGINT)
+    done = live.wait()
+    assert done.code == 130, done.err
+    run_id = path.parent.name
+    world.nothing_is_left(run_id)
+    assert world.issue(number)["status"] == "in progress"
+    told = world.replay(run_id)
+    assert (told["state"], told["complete"]) == ("bringup", False)
+    # It goes on in the same codex thread, and finds what it wrote.
+    world.lab.script([[{"exec": "cat models/lab/half.txt && rm -r models/lab/half.txt"}, {"say": "seen"}]])
+    again = world.ytfsm("resume", run_id, "--json", YT_MAX_ATTEMPTS="1")
+    assert again.json["state"] == "failed", again.err
+    logs = "".join(p.read_text() for p in (path.parent / "logs").glob("*codex.log"))
+    assert '"aggregated_output":"half' in logs
+    assert "resume" in again.err
+    assert len(world.comments(number, "[yt-claim]")) == 1
+    assert len(world.comments(number, "[yt-status]")) == 1
+    world.nothing_is_left(run_id)
+
+
+def test_sigterm_is_a_stop_with_exit_code_0(world: World) -> None:
+    world.seed()
+    live = Live(world)
+    live.until('"dest":"setup"')
+    live.signal(signal.SIGTERM)
+    assert live.wait().code == 0
+
+
+def test_a_second_signal_gives_the_issue_back_with_its_work(enter: Callable[..., World]) -> None:
+    world = enter()
+    folder = f"models/{world.lab.model}/n300"
+    world.lab.script([[{"exec": f"mkdir -p {folder} && echo half > {folder}/half.py && sleep 300"}, {"say": "x"}]])
+    number = world.seed()
+    live = Live(world)
+    path = live.until(THREAD)
+    deadline = time.monotonic() + 30
+    while not list(Path(world.env["YT_TMP_ROOT"]).glob(f"ytfsm-*/agent/{folder}/half.py")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    live.signal(signal.SIGINT)
+    time.sleep(0.3)  # the kernel makes one of two that come at once
+    live.signal(signal.SIGINT)
+    done = live.wait()
+    run_id = path.parent.name
+    assert world.replay(run_id)["state"] == "released", done.err
+    assert world.issue(number)["status"] == "ready"
+    assert "released:" in world.comments(number, "[yt-claim]")[0]
+    (branch,) = world.branches()
+    assert str(number) in branch
+    world.nothing_is_left(run_id)
+    # Whoever takes it next goes on from that work instead of stumbling over the branch.
+    world.lab.script("right")
+    after = world.work()
+    assert after.json["state"] == "review", after.err
+    assert after.json["run_id"] != run_id
+    assert world.branches() == [branch]
+
+
+def test_a_killed_worker_is_recovered_by_the_next_start(world: World) -> None:
+    number = world.seed()
+    live = Live(world)
+    path = live.until('"kind":"attempt"')
+    live.signal(signal.SIGKILL)
+    live.wait()
+    run_id = path.parent.name
+    told = world.replay(run_id)
+    assert told["complete"] is False
+    assert world.workspaces(), "only a kill leaves a workspace behind"
+    done = world.work()
+    assert done.code == 0, done.err
+    assert done.json == {"run_id": None, "reason": "no work"}, "a recovered run does not count with --once"
+    told = world.replay(run_id)
+    assert (told["state"], told["complete"]) == ("review", True)
+    assert [a["n"] for a in told["attempts"]] == [1, 2]
+    assert world.issue(number)["status"] == "in review"
+    assert len(world.lab.state()["pull_requests"]) == 1
+    assert len(world.comments(number, "[yt-claim]")) == 1
+    assert len(world.comments(number, "[yt-status]")) == 1
+    world.nothing_is_left(run_id)
+
+
+def test_a_live_run_cannot_be_taken_over(enter: Callable[..., World]) -> None:
+    world = enter(script="silent")
+    world.seed()
+    live = Live(world)
+    run_id = live.until(BRINGUP).parent.name
+    taken = world.ytfsm("resume", run_id)
+    assert taken.code == 4
+    assert "a live process writes" in taken.err
+    live.signal(signal.SIGTERM)
+    assert live.wait().code == 0
+
+
+def test_abandon_ends_a_run_properly(enter: Callable[..., World]) -> None:
+    world = enter(script="silent")
+    number = world.seed()
+    live = Live(world)
+    run_id = live.until(THREAD).parent.name
+    live.signal(signal.SIGKILL)
+    live.wait()
+    done = world.ytfsm("abandon", run_id, "--reason", "wrong revision", "--json")
+    assert done.code == 1
+    assert done.json["state"] == "failed", done.err
+    assert world.issue(number)["status"] == "failed"
+    assert "abandoned: wrong revision" in world.comments(number, "[yt-status]")[0]
+    world.nothing_is_left(run_id)
+
+
+def test_a_person_who_moves_the_card_stops_the_run_and_keeps_the_card(enter: Callable[..., World]) -> None:
+    world = enter(script="silent")
+    number = world.seed()
+    live = Live(world, YT_CLAIM_TTL_SECS="6")
+    run_id = live.until(THREAD).parent.name
+    world.act("delete_comment", issue=number, containing="[yt-claim]")
+    done = live.wait()
+    assert done.json["state"] == "released", done.err
+    assert done.code == 0
+    assert world.issue(number)["status"] == "in progress", "the card is a person's affair now"
+    assert world.comments(number, "[yt-status]") == []
+    world.nothing_is_left(run_id)
+
+
+def test_a_resumed_run_whose_claim_was_taken_over_leaves_the_issue_alone(enter: Callable[..., World]) -> None:
+    world = enter(script="silent")
+    number = world.seed()
+    live = Live(world, YT_CLAIM_TTL_SECS="3600")
+    run_id = live.until(THREAD).parent.name
+    live.signal(signal.SIGKILL)
+    live.wait()
+    other = (
+        "[yt-claim]\nworker: other\nsystem: n300\nrun_id: 20260101T000000Z-n300-i2-0000\n"
+        "timestamp: 2026-01-01T00:00:00Z\nttl: 3600\n"
+    )
+    world.act("comment", issue=number, body=other, by="yt-bot")
+    done = world.ytfsm("resume", run_id, "--json")
+    assert done.json["state"] == "released", done.err
+    assert world.issue(number)["status"] == "in progress"
+    assert world.comments(number, "[yt-status]") == []
+
+
+def test_publishing_survives_a_github_that_is_away(enter: Callable[..., World]) -> None:
+    world = enter(script="right")
+    number = world.seed()
+    world.lab.fault("github", "bad-gateway", match="add_comment", skip=1, count=3)
+    done = world.work()
+    assert done.json["state"] == "review", done.err
+    assert world.issue(number)["status"] == "in review"
+    assert len(world.comments(number, "[yt-status]")) == 1
+
+
+def test_a_run_that_cannot_be_published_ends_unpublished(enter: Callable[..., World]) -> None:
+    world = enter(script="right")
+    world.seed()
+    world.act("refuse_pushes", count=99)
+    done = world.work()
+    assert done.code == 1
+    assert (done.json["state"], done.json["status"]) == ("review", "unpublished")
+    told = world.replay(done.json["run_id"])
+    assert told["complete"] is True
+    assert (world.run_folder(done.json["run_id"]) / "artifacts" / "work.bundle").exists()
+
+
+def test_the_janitor_clears_what_a_finished_run_left_and_touches_no_live_one(world: World) -> None:
+    root = Path(world.env["YT_TMP_ROOT"])
+    folder = world.run_folder("20260101T000000Z-n300-i9-dead")
+    finished_workspace = root / "ytfsm-20260101T000000Z-n300-i9-dead-abc"
+    strangers = root / "ytfsm-20260101T000000Z-n300-i9-ffff-abc"
+    for path in (folder, finished_workspace / "deep", strangers):
+        path.mkdir(parents=True)
+    from yt_fsm.journal import Journal
+
+    journal = Journal.create(folder / "journal.jsonl", run_id=folder.name, machine="bringup", machine_table={})
+    marked = subprocess.Popen(["sleep", "60"], env={**os.environ, "YTFSM_RUN_ID": folder.name})
+    world.work()
+    assert finished_workspace.exists(), "a live process writes that run's journal"
+    assert marked.poll() is None
+    journal.append("end")
+    journal.close()
+    done = world.ytfsm("doctor", "--clean", "--json")
+    assert done.code == 0, done.err
+    assert not finished_workspace.exists()
+    assert strangers.exists(), "another YTFSM_HOME's run is not ours to judge"
+    assert marked.wait(10) == -signal.SIGKILL
+    assert json.loads(done.out)

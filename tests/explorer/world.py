@@ -1,0 +1,347 @@
+"""What can happen next: every step of every worker, time, and the faults that a configuration allows; and what must hold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .issue import FINAL, MARKED, NOBODY, PARKED, READY, TICK, TTL, Claim, Issue, seen_by
+from .worker import NO_COMMENT, OWNING, UNKNOWN, Held, Outcome, Program, Worker, aged
+
+CLOCKED = ("verify", "fence mark", "fence end", "fence tell", "others", "revive", "bid")  # they look at the clock
+ISSUED = ("bid", "revive")  # they look at it before they send, too
+
+
+class Left(NamedTuple):
+    """How many of each fault may still happen."""
+
+    crashes: int = 0
+    sleeps: int = 0
+    hangs: int = 0  # a write without an answer: it landed, lands later, or never
+    lags: int = 0  # a worker's replica stays behind at this version
+    requeues: int = 0  # a person sets a finished issue to ready again
+    persons: int = 0  # a person does one of the configuration's `deeds`
+
+
+class State(NamedTuple):
+    """The issue, the workers, and the faults that are left."""
+
+    issue: Issue
+    workers: tuple[Worker, ...]
+    left: Left
+
+
+class Move(NamedTuple):
+    """One thing that happens: who does what; `fair` ones go on happening without faults. `broken` says what broke."""
+
+    who: int  # NOBODY: time, a person, a late request
+    what: str
+    fair: bool
+    to: State
+    broken: str = ""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is explored."""
+
+    name: str
+    workers: int
+    left: Left = Left()
+    abandoned: bool = False  # the issue is in progress, its claim long dead
+    shared_login: bool = True
+    holes: bool = False  # lists may lack a comment that their count promises
+    deeds: tuple[str, ...] = ()
+    skews: tuple[int, ...] = ()
+    alike: bool = field(default=True)  # workers that only differ in their number are one
+
+    def start(self) -> State:
+        """Before anything happened."""
+        issue = Issue(MARKED, claims=(Claim(NOBODY, 5, 5),)) if self.abandoned else Issue()
+        return State(issue.canonical(()), (Worker(),) * self.workers, self.left)
+
+
+class World:
+    """The moves of one configuration; `programs` are the workers' ways, the real lease's by default."""
+
+    def __init__(self, configuration: Configuration, program: type[Program] = Program) -> None:
+        self.given = configuration
+        made = {skew: program(skew) for skew in {0, *configuration.skews}}
+        skews = configuration.skews + (0,) * (configuration.workers - len(configuration.skews))
+        self.programs = [made[skew] for skew in skews]
+        self._alike = configuration.alike and len(made) == 1
+        self._numbers: dict[Worker, int] = {}
+        self._now = configuration.start()
+
+    # --- moves
+
+    def moves(self, state: State) -> Iterator[Move]:
+        """Everything that can happen next."""
+        self._now = state
+        for who, worker in enumerate(state.workers):
+            if worker.power == "on":
+                yield from self._steps(state, who, worker)
+                yield from self._troubles(state, who, worker)
+            elif worker.power == "asleep":
+                yield self._to(state, who, worker._replace(power="on"), "wakes", fair=False)
+            else:
+                yield self._to(state, who, worker._replace(power="on"), "is started again", fair=False)
+        yield from self._late(state)
+        yield from self._persons(state)
+        if all(_waits(worker) for worker in state.workers):
+            yield self._tick(state)
+
+    def _steps(self, state: State, who: int, worker: Worker) -> Iterator[Move]:
+        if worker.held is not None:
+            yield from self._main(state, who, worker, worker.held)
+        elif worker.at == "work":
+            yield self._to(state, who, worker._replace(at="fence end", since=0), "has finished its work")
+        else:
+            if not worker.rested:
+                yield from self._main(state, who, worker, None)
+            yield from self._stale(state, who, worker)
+        if worker.held_beat is not None:
+            yield from self._main(state, who, worker, worker.held_beat, beating=True)
+        elif worker.at in OWNING and worker.at != "fence mark" and not worker.beaten:
+            yield from self._main(state, who, worker, None, beating=True)
+
+    def _main(self, state: State, who: int, worker: Worker, held: Held | None, beating: bool = False) -> Iterator[Move]:
+        """Carry out a worker's next request and let it go on; or only the second, when the answer is there."""
+        program = self.programs[who]
+        if held is not None and held.answer is not None:
+            then = program.next(worker, held.age, held.answer, beating)
+            yield self._after(state, who, then, "goes on", answer=held.answer)
+            return
+        asked = program.next(worker, beating=beating)
+        if asked.worker is not None:
+            yield self._after(state, who, asked, "goes on")
+            return
+        sent = held.age if held else 0
+        issue, answer, broken = self._served(state, who, asked.asks)
+        then = program.next(worker, sent, answer, beating)
+        yield self._after(state._replace(issue=issue), who, then, asked.asks, broken=broken, answer=answer)
+        write = asked.asks != "read"
+        left = state.left
+        if left.sleeps and (beating or worker.at in CLOCKED):
+            waiting = Held(sent, answer)
+            fallen = worker._replace(power="asleep", **{"held_beat" if beating else "held": waiting})
+            less = state._replace(issue=issue, left=left._replace(sleeps=left.sleeps - 1))
+            yield self._to(less, who, fallen, f"{asked.asks}, and falls asleep before the answer", fair=False)
+        if write and left.hangs:
+            less = left._replace(hangs=left.hangs - 1)
+            unanswered = program.next(worker, sent, UNKNOWN, beating)
+            lost = state._replace(issue=issue, left=less)
+            yield self._after(lost, who, unanswered, f"{asked.asks}, and gets no answer", fair=False, broken=broken)
+            late = self._hung(state, who, asked.asks)
+            if late is not None:
+                late = late._replace(left=less)
+                yield self._after(late, who, unanswered, f"{asked.asks} hangs", fair=False)
+        if write and left.crashes:
+            dead = program.crashed(worker)
+            less = state._replace(issue=issue, left=left._replace(crashes=left.crashes - 1))
+            yield self._to(less, who, dead, f"{asked.asks}, and dies before the answer", fair=False)
+
+    def _stale(self, state: State, who: int, worker: Worker) -> Iterator[Move]:
+        """Answers that a lagging replica gives."""
+        program = self.programs[who]
+        if worker.at == "work":
+            return
+        asked = program.next(worker)
+        if asked.asks != "read":
+            return
+        now = seen_by(state.issue, who)
+        if worker.stale is not None and worker.stale != now:
+            then = program.next(worker, 0, worker.stale)
+            yield self._after(state, who, then, "read of old", fair=False, answer=worker.stale)
+        if self.given.holes and any(not mine for mine, *_ in now.claims):
+            hole = now._replace(hole=True)
+            then = program.next(worker, 0, hole)
+            yield self._after(state, who, then, "read with a hole", fair=False, answer=hole)
+
+    def _served(self, state: State, who: int, what: str) -> tuple[Issue, Any, str]:
+        """GitHub carries a request out: the issue after it, the answer, and what that breaks."""
+        issue = state.issue
+        if what == "read":
+            return issue, seen_by(issue, who), ""
+        if "another's" in what:
+            return issue, 0, f"a worker did `{what}` to another's claim"
+        after, found = issue.carried_out(what.removesuffix(" mine"), who)
+        return after, 0 if found else NO_COMMENT, ""
+
+    def _hung(self, state: State, who: int, what: str) -> State | None:
+        """A write that is under way and may land later; None where that is as good as never."""
+        issue = state.issue
+        kind, _, detail = what.partition(" ")
+        if kind in ("post", "move"):
+            item = ("post", who) if kind == "post" else ("move", detail)
+            return state._replace(issue=issue._replace(late=(*issue.late, item)))
+        mine = issue.mine(who)
+        if mine is None or "another's" in what:
+            return None
+        return state._replace(issue=issue.changed(who, late=(*mine.late, kind)))
+
+    def _late(self, state: State) -> Iterator[Move]:
+        issue = state.issue
+        for place, (kind, what) in enumerate(issue.late):
+            rest = issue._replace(late=issue.late[:place] + issue.late[place + 1 :])
+            if kind == "post":
+                landed = rest._replace(claims=(*rest.claims, Claim(int(what), 0, 0)))
+            else:
+                landed = rest._replace(status=str(what))
+            yield self._by_nobody(state._replace(issue=landed), f"a {kind} that hung lands")
+        for place, claim in enumerate(issue.claims):
+            for kind in claim.late:
+                late = list(claim.late)
+                late.remove(kind)
+                alone = issue._replace(claims=(claim._replace(owner=99, late=tuple(late)),))
+                after, _ = alone.carried_out(kind, 99)
+                claims = tuple(c._replace(owner=claim.owner) for c in after.claims)
+                claims = issue.claims[:place] + claims + issue.claims[place + 1 :]
+                yield self._by_nobody(state._replace(issue=issue._replace(claims=claims)), f"a {kind} that hung lands")
+
+    # --- faults
+
+    def _troubles(self, state: State, who: int, worker: Worker) -> Iterator[Move]:
+        left = state.left
+        if left.crashes and worker.at != "look":
+            less = state._replace(left=left._replace(crashes=left.crashes - 1))
+            yield self._to(less, who, self.programs[who].crashed(worker), "dies", fair=False)
+        if left.sleeps and worker.at != "look" and not worker.rested:
+            less = state._replace(left=left._replace(sleeps=left.sleeps - 1))
+            yield self._to(less, who, worker._replace(power="asleep"), "falls asleep", fair=False)
+            if worker.at in ISSUED and worker.held is None:
+                sent = worker._replace(power="asleep", held=Held(0))
+                yield self._to(less, who, sent, "falls asleep while it sends", fair=False)
+            if worker.at in OWNING and worker.at != "fence mark" and not worker.beaten and worker.held_beat is None:
+                sent = worker._replace(power="asleep", held_beat=Held(0))
+                yield self._to(less, who, sent, "falls asleep while it sends its heartbeat", fair=False)
+        if left.lags and worker.stale is None:
+            less = state._replace(left=left._replace(lags=left.lags - 1))
+            behind = worker._replace(stale=seen_by(state.issue, who))
+            yield self._to(less, who, behind, "is shown old versions from here on", fair=False)
+
+    def _persons(self, state: State) -> Iterator[Move]:
+        issue, left = state.issue, state.left
+        if left.requeues and issue.status == FINAL:
+            less = state._replace(left=left._replace(requeues=left.requeues - 1))
+            yield self._by_nobody(less._replace(issue=issue._replace(status=READY)), "a person sets it to ready again")
+        if not left.persons:
+            return
+        less = state._replace(left=left._replace(persons=left.persons - 1))
+        for deed in self.given.deeds:
+            done: Issue | None = None
+            if deed == "close" and issue.open:
+                done = issue._replace(open=False)
+            elif deed == "park" and issue.status in (READY, MARKED):
+                done = issue._replace(status=PARKED)
+            elif deed == "end a bid":
+                bids = [c for c in issue.claims if c.owner >= 0 and not c.end and not state.workers[c.owner].won]
+                done = issue.changed(bids[0].owner, end="released") if bids else None
+            elif deed == "delete the owner's claim" and issue.status == MARKED:
+                owned = [c for c in issue.claims if c.owner >= 0 and state.workers[c.owner].won]
+                done = issue._replace(claims=tuple(c for c in issue.claims if c not in owned)) if owned else None
+            if done is not None:
+                yield self._by_nobody(less._replace(issue=done), f"a person decides to {deed}")
+
+    def _tick(self, state: State) -> Move:
+        issue = state.issue.aged()
+        workers = []
+        for who, worker in enumerate(state.workers):
+            after = aged(worker)
+            mine = issue.mine(who)
+            if after.won and mine is not None and mine.beat * TICK > TTL:
+                after = after._replace(silent=True)
+            workers.append(after)
+        return Move(NOBODY, "time passes", True, self.canonical(State(issue, tuple(workers), state.left)))
+
+    # --- what a move leads to, and what must hold
+
+    def _after(
+        self,
+        state: State,
+        who: int,
+        outcome: Outcome,
+        what: str,
+        fair: bool = True,
+        broken: str = "",
+        answer: Any = None,
+    ) -> Move:
+        worker = outcome.worker
+        assert worker is not None, what
+        was = state.workers[who]
+        if outcome.note in ("won", "passed"):
+            broken = broken or self._acts(state, who, was, outcome.note, answer)
+            if was.at == "others":
+                worker = worker._replace(silent=False)  # an owner again, after a look at all that happened
+        workers = state.workers
+        if outcome.note == "won":
+            workers = tuple(w._replace(superseded=True) if w.won else w for w in workers)
+        issue = state.issue.abandoned(who) if outcome.note == "over" else state.issue
+        label = f"{was.at}: {what}" + (f" -> {worker.at}" if worker.at != was.at else "")
+        return self._to(state._replace(issue=issue, workers=workers), who, worker, label, fair, broken)
+
+    def _acts(self, state: State, who: int, was: Worker, note: str, answer: Any) -> str:
+        """What is wrong with a worker's winning, or passing a fence, now."""
+        others = [n for n, w in enumerate(state.workers) if n != who and w.won and not w.silent]
+        others = [n for n in others if not (mine := state.issue.mine(n)) or not mine.end]
+        if note == "won":
+            if others:
+                return "two owners at a time"
+            return self._rightly_won(answer)
+        if was.superseded:
+            return "a worker acts on an issue that another has won since"
+        return "two owners at a time" if others else ""
+
+    def _rightly_won(self, read: Any) -> str:
+        if not read.claims[-1][0]:
+            return "a win without the latest [yt-claim] (§6.2)"
+        if not read.open or read.status not in (READY, MARKED):
+            return "a win of an issue that a person took out of the queue"
+        mine = read.claims[-1]
+        if mine[3]:
+            return "a win with a bid that somebody ended"
+        return ""
+
+    def _to(self, state: State, who: int, worker: Worker, what: str, fair: bool = True, broken: str = "") -> Move:
+        workers = (*state.workers[:who], worker, *state.workers[who + 1 :])
+        return Move(who, what, fair, self.canonical(self._noticed(state._replace(workers=workers))), broken)
+
+    def _by_nobody(self, state: State, what: str) -> Move:
+        return Move(NOBODY, what, False, self.canonical(self._noticed(state)))
+
+    def _noticed(self, state: State) -> State:
+        """When the issue has changed, everybody looks again before long."""
+        was, now = self._now.issue, state.issue
+        if now is was or (now.status, now.open, now.claims) == (was.status, was.open, was.claims):
+            return state
+        return state._replace(workers=tuple(w._replace(rested=False) if w.rested else w for w in state.workers))
+
+    def canonical(self, state: State) -> State:
+        """One of all states that differ only in what cannot matter."""
+        bidding = tuple(w.at in ("bid", "seek bid", "verify") for w in state.workers)
+        issue = state.issue.canonical(bidding)
+        workers = state.workers
+        if not self._alike or len(workers) == 1:
+            return State(issue, workers, state.left)
+        numbers = self._numbers
+        places = {claim.owner: place for place, claim in enumerate(issue.claims)}
+        posts = [who for kind, who in issue.late if kind == "post"]
+        keys = [
+            (numbers.setdefault(worker, len(numbers)), places.get(who, -1), posts.count(who))
+            for who, worker in enumerate(workers)
+        ]
+        order = sorted(range(len(workers)), key=keys.__getitem__)
+        if order == list(range(len(workers))):
+            return State(issue, workers, state.left)
+        new = {old: place for place, old in enumerate(order)}
+        claims = tuple(c._replace(owner=new[c.owner]) if c.owner >= 0 else c for c in issue.claims)
+        late = tuple(sorted(((k, new.get(who, who) if k == "post" else who) for k, who in issue.late), key=repr))
+        return State(issue._replace(claims=claims, late=late), tuple(workers[old] for old in order), state.left)
+
+
+def _waits(worker: Worker) -> bool:
+    """Whether time may pass for this worker: it is off, or has nothing to do before the next tick."""
+    if worker.power != "on":
+        return True
+    if worker.at == "work":
+        return worker.beaten and worker.held_beat is None
+    return worker.rested and worker.held is None

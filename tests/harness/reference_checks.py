@@ -1,0 +1,248 @@
+"""Checks of the reference and its store, run by the evaluation's Python (it needs torch and transformers)."""
+
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.environ["TEMPLATE"], "scripts"))
+
+from harness import hf_mode, hf_model, options, reference, snapshot, store  # noqa: E402
+from harness.errors import EvalError, ReferenceUnfit  # noqa: E402
+
+TINY = pathlib.Path(os.environ["TINY"])
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """How often the reference was computed."""
+    calls = []
+    real = hf_model.compute
+    monkeypatch.setattr(hf_model, "compute", lambda *given: calls.append(given) or real(*given))
+    return calls
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Gets a reference: ask("--seed", 1)."""
+
+    def run(*more, model=TINY):
+        command = ["--mode", "hf", "--hf-model", model, "--prefill-len", 8, "--decode-len", 4]
+        if "--reference-cache" not in more:
+            command += ["--reference-cache", tmp_path / "references"]
+        return reference.get(options.parse([str(one) for one in (*command, *more)]))
+
+    return run
+
+
+def entries(folder):
+    return sorted(folder.glob("*.ytref"))
+
+
+@pytest.mark.parametrize(
+    "other", [("--prefill-len", 9), ("--decode-len", 5), ("--batch", 2), ("--seed", 1), ("--corpus", __file__)]
+)
+def test_each_setting_has_a_reference_of_its_own(ask, computed, other):
+    ask()
+    assert ask().cached
+    assert not ask(*other).cached
+    assert ask(*other).cached
+    assert len(computed) == 2
+
+
+@pytest.mark.parametrize("name", ["torch", "transformers", "tokenizers"])
+def test_another_library_version_is_another_reference(ask, monkeypatch, name):
+    ask()
+    real = reference._version
+    monkeypatch.setattr(reference, "_version", lambda one: "9.9" if one == name else real(one))
+    assert not ask().cached
+
+
+def test_another_method_is_another_reference(ask, monkeypatch):
+    ask()
+    monkeypatch.setattr(reference, "METHOD", reference.METHOD + 1)
+    assert not ask().cached
+
+
+def test_the_same_weights_elsewhere_share_a_reference_and_changed_ones_do_not(ask, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(TINY, copy)
+    ask(model=TINY)
+    assert ask(model=copy).cached
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-100] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    assert not ask(model=copy).cached
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_changed_config_or_tokenizer_is_another_reference(ask, tmp_path, name):
+    copy = tmp_path / "copy"
+    shutil.copytree(TINY, copy)
+    ask(model=copy)
+    (copy / name).write_text((copy / name).read_text() + "\n")
+    assert not ask(model=copy).cached
+
+
+def test_a_change_anywhere_in_a_large_file_that_is_sampled_changes_the_fingerprint(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    size = snapshot.SAMPLES * snapshot.SAMPLE * 5
+    raw = bytearray(size)
+    (tmp_path / "model.safetensors").write_bytes(raw)
+    seen = {snapshot.Snapshot(tmp_path, "x").fingerprint()}
+    for at in (0, size // 2 // snapshot.SAMPLE * snapshot.SAMPLE, size - 1):
+        # A new checkpoint changes every block of a file; one in 64 blocks is enough to see it.
+        raw[at : at + size // snapshot.SAMPLES] = b"\1" * min(size - at, size // snapshot.SAMPLES)
+        (tmp_path / "model.safetensors").write_bytes(raw)
+        seen.add(snapshot.Snapshot(tmp_path, "x").fingerprint())
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "renamed", "text"])
+def test_a_damaged_entry_is_computed_again_with_a_word(ask, computed, tmp_path, capfd, damage):
+    good = ask()
+    (entry,) = entries(tmp_path / "references")
+    raw = bytearray(entry.read_bytes())
+    if damage == "flip":
+        raw[len(raw) // 2] ^= 4
+    elif damage == "cut":
+        del raw[len(raw) // 2 :]
+    elif damage == "empty":
+        raw.clear()
+    elif damage == "renamed":
+        raw = bytearray(raw.replace(entry.stem.encode(), b"0" * len(entry.stem)))
+    else:
+        raw = bytearray(b"not an entry\nat all")
+    entry.write_bytes(raw)
+    again = ask()
+    said = capfd.readouterr().err
+    assert "is damaged" in said
+    assert "computing it again" in said
+    assert not again.cached
+    assert (again.logits == good.logits).all()
+    assert ask().cached
+    assert len(computed) == 2
+
+
+def test_no_entry_is_believed_at_any_cut_or_flipped_byte(ask, tmp_path):
+    ask()
+    (entry,) = entries(tmp_path / "references")
+    raw = entry.read_bytes()
+    place = store.Store(str(tmp_path / "references"))
+    assert place.read(entry.stem) is not None
+    for at in range(0, len(raw), max(1, len(raw) // 97)):
+        entry.write_bytes(raw[:at])
+        assert place.read(entry.stem) is None, at
+        changed = bytearray(raw)
+        changed[at] ^= 0x10
+        entry.write_bytes(changed)
+        found = place.read(entry.stem)
+        # The first line has words that the checksum does not cover; what is used of it stays the same.
+        assert found is None or at < raw.index(b"\n"), at
+
+
+def test_the_least_recently_used_entry_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "LIMIT", 5000)
+    place = store.Store(str(tmp_path))
+    arrays = {"tokens": __import__("numpy").zeros(200)}
+    for number, key in enumerate(("aa", "bb")):
+        place.write(key, {}, arrays)
+        os.utime(tmp_path / (key + store.SUFFIX), (number, number))
+    assert place.read("aa") is not None  # used: now bb is the oldest
+    place.write("cc", {}, arrays)
+    assert [path.stem for path in entries(tmp_path)] == ["aa", "cc"]
+
+
+def test_nothing_but_entries_is_ever_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "LIMIT", 1)
+    (tmp_path / "mine.txt").write_text("keep me")
+    store.Store(str(tmp_path)).write("aa", {}, {})
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_the_store_may_be_behind_a_url(ask, tmp_path, computed):
+    (tmp_path / "remote").mkdir()
+    place = ("--reference-cache", f"simplecache::file://{tmp_path / 'remote'}")
+    ask(*place)
+    assert len(entries(tmp_path / "remote")) == 1
+    assert ask(*place).cached
+    assert len(computed) == 1
+
+
+def test_a_store_that_cannot_be_written_costs_time_only(ask, tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    assert not ask("--reference-cache", tmp_path / "file" / "references").cached
+    assert "the reference could not be stored" in capfd.readouterr().err
+
+
+def test_an_entry_is_a_json_line_and_npz(ask, tmp_path):
+    ask()
+    (entry,) = entries(tmp_path / "references")
+    head, _, payload = entry.read_bytes().partition(b"\n")
+    assert json.loads(head)["key"] == entry.stem
+    assert payload.startswith(b"PK")
+    assert [path.name for path in (tmp_path / "references").iterdir()] == [entry.name]
+
+
+def test_memory_chooses_the_dtype(ask, monkeypatch, tmp_path):
+    wide = ask()
+    needed = 4 * 1.15 * wide.meta["parameters"] + 2**29
+    assert wide.meta["dtype"] == "float32"
+    monkeypatch.setattr(hf_model, "_free_memory", lambda: needed * 0.999)
+    assert ask().cached  # a wider one that is there already is as good
+    narrow = ask("--seed", 5)
+    assert narrow.meta["dtype"] == "bfloat16"
+    assert narrow.meta["check"]["noise_floor"] is None
+    monkeypatch.setattr(hf_model, "_free_memory", lambda: 2**29)
+    with pytest.raises(EvalError, match="reference too big: .* GiB of memory are free"):
+        ask("--seed", 6)
+
+
+def test_windows_are_taken_from_the_corpus_in_order(ask):
+    found = ask("--batch", 3)
+    text = "".join(chr(byte) for byte in range(256))
+    assert found.tokens.shape == (3, 12)
+    assert len({tuple(row) for row in found.tokens.tolist()}) == 3
+    assert text  # the tokenizer has one token a byte
+    assert (found.tokens < 256).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"top1": 0.9}, "agrees with one full pass in only 0.900 of the steps"),
+        ({"max_difference": 5.0}, "differ from those of one full pass by up to 5"),
+        ({"finite": False}, "not finite"),
+    ],
+)
+def test_an_unfit_reference_is_said_to_be_one_and_its_metrics_are_kept(ask, monkeypatch, change, says):
+    asked = options.parse(["--mode", "hf", "--hf-model", str(TINY)])
+    found = ask()
+    found.meta["check"].update(change)
+    monkeypatch.setattr(reference, "get", lambda _: found)
+    with pytest.raises(ReferenceUnfit, match=says) as caught:
+        hf_mode.evaluate(asked)
+    assert caught.value.metrics["tokens"] == 4
+
+
+def test_a_checkpoint_without_positions_in_its_cache_is_caught(ask, monkeypatch):
+    """Cached decoding at the wrong positions, as broken model code has it."""
+    real = hf_model._steps
+
+    def broken(model, tokens, prefill):
+        logits = real(model, tokens, prefill)
+        logits[:, 1:] = real(model, tokens.roll(1, 1), prefill)[:, 1:]
+        return logits
+
+    monkeypatch.setattr(hf_model, "_steps", broken)
+    check = ask().meta["check"]
+    assert check["top1"] < hf_mode.AGREEMENT
+
+
+def test_the_state_dict_is_read_straight_from_the_files_with_tied_names(ask):
+    weights = ask().meta["weights"]
+    assert weights["tied"] == {"lm_head.weight": "model.embed_tokens.weight"}
+    assert set(weights["direct"].values()) == {"model.safetensors"}

@@ -1,0 +1,417 @@
+"""The engine: what is on disk when, which error becomes which event, and what is cleaned up."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from machines.bringup import WORKING
+from yt_fsm import engine, store
+from yt_fsm.engine import Crashed
+from yt_fsm.errors import (
+    BadReference,
+    BranchExists,
+    BringupError,
+    CommandFailed,
+    GitHubError,
+    JournalBroken,
+    Lost,
+    Refused,
+    SetupError,
+    StopRequested,
+    YtfsmError,
+)
+from yt_fsm.journal import Journal, read
+from yt_fsm.run import Run
+from yt_fsm.shell import MARKER
+
+NewRun = Callable[..., Run]
+NEXT = {
+    "ready": "claim", "claimed": "prepare", "setup": "fetch", "download": "clear", "reset": "begin",
+    "bringup": "submit", "checking": "accept",
+}  # fmt: skip
+FINAL = ("review", "failed", "setup_error", "reference_error", "released")
+
+
+def straight(**other: Callable[[Run], str | None]) -> dict[str, Callable[[Run], str | None]]:
+    """States that do nothing but leave the next event of the good path; `other` replaces some."""
+
+    def passing(event: str | None) -> Callable[[Run], str | None]:
+        return lambda run: event
+
+    work: dict[str, Callable[[Run], str | None]] = {state: passing(event) for state, event in NEXT.items()}
+    return {**work, **{state: passing(None) for state in FINAL}, **other}
+
+
+def raising(error: BaseException) -> Callable[[Run], str | None]:
+    def work(run: Run) -> str | None:
+        raise error
+
+    return work
+
+
+def on_disk(run: Run) -> list[dict[str, Any]]:
+    reading = read(run.journal.path)
+    assert reading.verdict == "ok"
+    return reading.records
+
+
+def path_taken(run: Run) -> list[str]:
+    return [r["dest"] for r in on_disk(run) if r["kind"] == "transition"]
+
+
+def kinds(run: Run) -> list[str]:
+    return [r["kind"] for r in on_disk(run)]
+
+
+# --- the good path
+
+
+def test_the_transition_is_on_disk_before_the_new_states_work_begins(new_run: NewRun) -> None:
+    seen: dict[str, Any] = {}
+
+    def look(run: Run) -> str | None:
+        last = on_disk(run)[-1]
+        seen[run.state] = (last["kind"], last.get("dest"))
+        return NEXT.get(run.state)
+
+    run = new_run(work=dict.fromkeys([*NEXT, *FINAL], look))
+    engine.walk(run)
+    assert seen.pop("ready") == ("header", None)
+    assert seen == {state: ("transition", state) for state in (*WORKING, "review")}
+
+
+def test_a_run_walks_to_its_end_and_leaves_its_record(new_run: NewRun) -> None:
+    run = new_run(work=straight())
+    engine.walk(run)
+    assert path_taken(run) == [*WORKING, "review"]
+    assert kinds(run)[-1] == "end"
+    assert on_disk(run)[-1]["published"] is True
+    assert run.state == "review"
+    record = json.loads((run.folder / "run_record.json").read_text())
+    assert record["state"] == "review"
+    assert record["complete"] is True
+    assert [stage["state"] for stage in record["stages"]] == [*WORKING, "review"]
+    assert record["journal"]["last"] == read(run.journal.path).last
+    assert not (run.folder / "ballast").exists()
+    Journal.open(run.journal.path).close()  # its lock is free
+
+
+def test_each_transition_carries_the_status_that_it_sets(new_run: NewRun) -> None:
+    run = new_run(work=straight())
+    engine.walk(run)
+    statuses = [r["status"] for r in on_disk(run) if r["kind"] == "transition"]
+    assert statuses == ["in progress", None, None, None, None, None, "in review"]
+
+
+def test_the_artifact_index_names_every_file_of_the_run(new_run: NewRun) -> None:
+    def write(run: Run) -> str:
+        run.artifacts.mkdir()
+        (run.artifacts / "metrics.json").write_text("{}")
+        return "accept"
+
+    run = new_run(work=straight(checking=write))
+    engine.walk(run)
+    index = json.loads((run.folder / "run_record.json").read_text())["artifact_index"]
+    assert sorted(entry["path"] for entry in index) == ["artifacts/metrics.json", "config.json", "journal.jsonl"]
+    entry = index[0]
+    assert entry["bytes"] == 2
+    assert entry["sha256"] == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    assert entry["created_utc"].endswith("Z")
+
+
+def test_the_configuration_is_kept_with_its_hash_and_without_its_secrets(new_run: NewRun) -> None:
+    import hashlib
+
+    run = new_run(work=straight(), hf_token="token-of-mine")
+    text = (run.folder / "config.json").read_text()
+    assert "token-of-mine" not in text
+    config = json.loads(text)
+    assert config["settings"]["system"] == "n300"
+    whole = json.dumps(config["settings"], sort_keys=True)
+    assert config["sha256"] == hashlib.sha256(whole.encode()).hexdigest()
+
+
+def test_the_header_has_all_that_replay_and_resume_need(new_run: NewRun) -> None:
+    run = new_run(work=straight())
+    header = on_disk(run)[0]
+    wanted = {
+        "run_id", "machine", "machine_table", "machine_hash", "system", "worker", "issue", "settings", "versions",
+        "host", "pid", "started", "boot",
+    }  # fmt: skip
+    assert wanted <= set(header)
+    assert header["pid"] == os.getpid()
+    assert header["issue"]["body"] == "hf_model_id: org/name\n"
+    assert header["run_id"] == run.folder.name
+    assert "-n300-i12-" in run.run_id
+
+
+# --- whose fault it is (§9.1 H)
+
+COMMAND = CommandFailed(["tt-smi", "-r"], 1, "no board", None)
+SETUP_FAULTS = [
+    SetupError("no disk"),
+    COMMAND,
+    GitHubError("502", "5xx"),
+    BranchExists("it exists"),
+]
+
+
+@pytest.mark.parametrize("state", WORKING)
+@pytest.mark.parametrize("error", SETUP_FAULTS, ids=lambda e: type(e).__name__)
+def test_the_worlds_faults_end_in_setup_error_from_every_state(new_run: NewRun, state: str, error: YtfsmError) -> None:
+    run = new_run(work=straight(**{state: raising(error)}))
+    engine.walk(run)
+    assert path_taken(run)[-1] == "setup_error"
+    verdict = next(r for r in on_disk(run) if r["kind"] == "verdict")
+    assert (verdict["state"], verdict["event"], verdict["error"]) == (state, "abort", type(error).__name__)
+    assert verdict["text"] == str(error)
+    last = [r for r in on_disk(run) if r["kind"] == "transition"][-1]
+    assert last["status"] == "setup error"
+
+
+@pytest.mark.parametrize("state", ["bringup", "checking"])
+def test_the_models_faults_end_in_failed(new_run: NewRun, state: str) -> None:
+    run = new_run(work=straight(**{state: raising(BringupError("top1 is low"))}))
+    engine.walk(run)
+    assert path_taken(run)[-1] == "failed"
+
+
+@pytest.mark.parametrize("state", ["claimed", "setup", "download", "reset"])
+def test_a_models_fault_before_codex_ran_is_our_bug_and_never_failed(new_run: NewRun, state: str) -> None:
+    run = new_run(work=straight(**{state: raising(BringupError("how could it?"))}))
+    with pytest.raises(Crashed, match=f"crashed in `{state}`"):
+        engine.walk(run)
+    assert path_taken(run)[-1] == state
+    assert "failed" not in path_taken(run)
+    assert "crashed" in kinds(run)
+
+
+def test_a_bad_reference_ends_in_reference_error(new_run: NewRun) -> None:
+    run = new_run(work=straight(download=raising(BadReference("it disagrees with itself"))))
+    engine.walk(run)
+    assert path_taken(run)[-1] == "reference_error"
+
+
+@pytest.mark.parametrize("state", WORKING)
+def test_a_lost_claim_is_released_and_sets_no_status(new_run: NewRun, state: str) -> None:
+    run = new_run(work=straight(**{state: raising(Lost("somebody closed the issue"))}))
+    engine.walk(run)
+    last = [r for r in on_disk(run) if r["kind"] == "transition"][-1]
+    assert (last["event"], last["dest"], last["status"]) == ("lose", "released", None)
+
+
+@pytest.mark.parametrize(
+    "error", [*SETUP_FAULTS, BringupError("x"), BadReference("x"), Lost("x")], ids=lambda e: type(e).__name__
+)
+def test_from_ready_every_error_withdraws(new_run: NewRun, error: YtfsmError) -> None:
+    run = new_run(work=straight(ready=raising(error)))
+    engine.walk(run)
+    assert path_taken(run) == ["released"]
+
+
+def test_an_error_in_the_work_of_a_later_state_is_that_states(new_run: NewRun) -> None:
+    """on_enter runs inside the trigger of the event before; its error belongs to the new state all the same."""
+    run = new_run(work=straight(reset=raising(COMMAND)))
+    engine.walk(run)
+    verdict = next(r for r in on_disk(run) if r["kind"] == "verdict")
+    assert verdict["state"] == "reset"
+
+
+# --- ends that are none
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("oops"), KeyError("x"), RuntimeError("x")])
+def test_our_own_bug_moves_nothing_and_can_be_resumed(new_run: NewRun, error: Exception) -> None:
+    run = new_run(work=straight(setup=raising(error)))
+    with pytest.raises(Crashed) as caught:
+        engine.walk(run)
+    assert f"ytfsm resume {run.run_id}" in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert path_taken(run)[-1] == "setup"
+    crashed = next(r for r in on_disk(run) if r["kind"] == "crashed")
+    assert type(error).__name__ in crashed["error"]
+    assert "Traceback" in crashed["traceback"]
+    assert "end" not in kinds(run)
+    Journal.open(run.journal.path).close()
+
+
+def test_a_stop_between_two_states_fires_nothing(new_run: NewRun) -> None:
+    def stopping(run: Run) -> str:
+        run.stop.set(StopRequested("stopped by SIGTERM", 0))
+        return "fetch"
+
+    run = new_run(work=straight(setup=stopping))
+    with pytest.raises(StopRequested) as caught:
+        engine.walk(run)
+    assert caught.value.exit_code == 0
+    assert path_taken(run)[-1] == "setup"
+    assert next(r for r in on_disk(run) if r["kind"] == "stopped")["why"] == "stopped by SIGTERM"
+    assert "end" not in kinds(run)
+    assert json.loads((run.folder / "run_record.json").read_text())["complete"] is False
+
+
+def test_a_claim_lost_meanwhile_is_fired_as_lose(new_run: NewRun) -> None:
+    def losing(run: Run) -> str:
+        run.stop.set(Lost("no heartbeat for 1900 s"))
+        return "fetch"
+
+    run = new_run(work=straight(setup=losing))
+    engine.walk(run)
+    assert path_taken(run)[-1] == "released"
+    assert not run.stop, "the request was taken; what follows may start programs"
+
+
+# --- disks
+
+
+def test_a_full_disk_ends_the_run_as_a_setup_error(new_run: NewRun) -> None:
+    def filling(run: Run) -> str:
+        run.journal.full = True
+        return "fetch"
+
+    run = new_run(work=straight(setup=filling))
+    engine.walk(run)
+    assert path_taken(run)[-1] == "setup_error"
+    assert "is full" in next(r for r in on_disk(run) if r["kind"] == "verdict")["text"]
+
+
+def test_after_a_failed_sync_nothing_more_is_written_and_all_is_cleaned_up(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def break_disk(run: Run) -> str:
+        run.fact("workspace", str(tmp_path / "work"))
+        run.workspace.make()
+        monkeypatch.setattr(os, "fdatasync", raising(OSError(5, "I/O error")))
+        return "fetch"
+
+    run = new_run(work=straight(setup=break_disk))
+    with pytest.raises(JournalBroken):
+        engine.walk(run)
+    monkeypatch.undo()
+    assert not (tmp_path / "work").exists()
+    assert read(run.journal.path).verdict in ("ok", "torn")
+
+
+# --- publishing
+
+
+def test_what_fails_for_now_waits_and_is_delivered_later(new_run: NewRun) -> None:
+    tries: list[str] = []
+
+    def publish(run: Run) -> None:
+        tries.append("x")
+        if len(tries) < 3:
+            raise GitHubError("502", "5xx", landed=None)
+
+    run = new_run(work=straight(review=publish))
+    engine.walk(run)
+    assert run.waiting == "502"
+    assert "end" not in kinds(run)
+    engine.deliver(run)
+    assert run.waiting == "502"
+    engine.deliver(run)
+    assert run.waiting is None
+    assert kinds(run)[-1] == "end"
+    assert path_taken(run)[-1] == "review", "a late failure never turns a success into a failure"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Refused("a protected branch"), Lost("somebody closed the issue"), GitHubError("no", "FORBIDDEN")],
+    ids=lambda e: type(e).__name__,
+)
+def test_what_is_refused_for_good_ends_unpublished(new_run: NewRun, error: YtfsmError) -> None:
+    run = new_run(work=straight(review=raising(error)))
+    engine.walk(run)
+    assert run.refused == str(error)
+    assert run.waiting is None
+    assert kinds(run)[-2:] == ["refused", "end"]
+    assert on_disk(run)[-1]["published"] is False
+    assert run.state == "review"
+
+
+# --- cleaning up (§9.1 I)
+
+
+@pytest.mark.parametrize("error", [None, SetupError("x"), ZeroDivisionError(), StopRequested("x")])
+def test_the_workspace_is_gone_no_matter_what(new_run: NewRun, tmp_path: Path, error: Exception | None) -> None:
+    def work(run: Run) -> str:
+        run.fact("workspace", str(tmp_path / "work"))
+        run.workspace.make()
+        locked = run.workspace.folder / "locked"
+        locked.mkdir()
+        (locked / "file").write_text("x")
+        locked.chmod(0o500)
+        if error:
+            raise error
+        return "fetch"
+
+    run = new_run(work=straight(setup=work))
+    try:
+        engine.walk(run)
+    except YtfsmError:
+        assert error is not None
+    assert not (tmp_path / "work").exists()
+    assert "cleanup" in kinds(run)
+
+
+def test_what_the_run_left_running_is_ended(new_run: NewRun, tmp_path: Path) -> None:
+    children: list[subprocess.Popen[bytes]] = []
+
+    def work(run: Run) -> str:
+        run.fact("workspace", str(tmp_path / "work"))
+        run.workspace.make()
+        environment = {**os.environ, MARKER: run.run_id}
+        children.append(subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True))
+        return "fetch"
+
+    run = new_run(work=straight(setup=work))
+    engine.walk(run)
+    assert children[0].wait(5) == -signal.SIGKILL
+    cleanup = next(r for r in on_disk(run) if r["kind"] == "cleanup")
+    assert cleanup["killed"] == [children[0].pid]
+
+
+def test_the_board_is_let_go(new_run: NewRun) -> None:
+    run = new_run(work=straight(reset=lambda run: run.board.acquire() or "begin"))
+    engine.walk(run)
+    again = new_run(work=straight(reset=lambda run: run.board.acquire() or "begin"))
+    engine.walk(again)
+    assert again.state == "review"
+
+
+# --- a run's own things
+
+
+def test_a_fact_is_remembered_once_and_over_a_restart(new_run: NewRun) -> None:
+    run = new_run(work=straight())
+    run.fact("model", "org/name")
+    run.fact("model", "org/name")
+    run.fact("nothing", None)
+    run.fact("nothing", None)
+    run.fact("model", "org/other")
+    told = [(r["name"], r["value"]) for r in on_disk(run) if r["kind"] == "fact"]
+    assert told == [("model", "org/name"), ("nothing", None), ("model", "org/other")]
+
+
+def test_a_run_is_never_started_over_another(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = new_run(work=straight())
+    monkeypatch.setattr("yt_fsm.run.new_id", lambda system, issue: run.run_id)
+    before = run.journal.path.read_bytes()
+    with pytest.raises(FileExistsError):
+        new_run(work=straight())
+    assert run.journal.path.read_bytes() == before
+
+
+def test_a_run_is_listed_with_the_others(new_run: NewRun) -> None:
+    run = new_run(work=straight())
+    engine.walk(run)
+    (folder,) = store.everyone(run.settings.runs)
+    row = store.row(folder)
+    assert (row["run_id"], row["state"], row["complete"], row["issue"]) == (run.run_id, "review", True, 12)

@@ -1,0 +1,249 @@
+"""The board: told by a real tt-smi process, reset and verified, and held by one worker at a time."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from yt_fsm import hardware
+from yt_fsm.errors import CommandFailed, SetupError
+from yt_fsm.hardware import Board
+from yt_fsm.redaction import Redactor
+from yt_fsm.shell import Shell
+
+SMI = """
+import json, os, sys
+folder = os.path.dirname(os.path.abspath(__file__)) + "/.."
+plan = json.load(open(folder + "/smi.json"))
+with open(folder + "/smi.calls", "a") as calls:
+    calls.write(" ".join(sys.argv[1:]) + "\\n")
+code = 0
+if sys.argv[1] == "-r":
+    code = plan["resets"].pop(0) if plan["resets"] else 0
+else:
+    boards = plan["boards"] if plan["away"] <= 0 else []
+    plan["away"] -= 1
+    print(plan["noise"], end="")
+    print(json.dumps({"device_info": [{"board_info": {"board_type": kind}} for kind in boards]}))
+with open(folder + "/smi.json", "w") as file:
+    json.dump(plan, file)
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def plan(program: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., None]:
+    """Says what tt-smi sees: chips, exit codes of the next resets, snapshots with the boards away, words before."""
+    program("tt-smi", SMI)
+
+    def make(*boards: str, resets: tuple[int, ...] = (), away: int = 0, noise: str = "") -> None:
+        told = {"boards": boards, "resets": resets, "away": away, "noise": noise}
+        (tmp_path / "smi.json").write_text(json.dumps(told))
+
+    make("n300 L", "n300 R")
+    return make
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yt_fsm.shell.StopFlag.wait", lambda self, seconds: None)
+
+
+@pytest.fixture
+def board(shell: Shell, plan: object, tmp_path: Path) -> Callable[..., Board]:
+    def make(system: str = "n300", device: int | None = None) -> Board:
+        return Board(shell, system, device, tmp_path / "locks")
+
+    return make
+
+
+def calls(tmp_path: Path) -> list[str]:
+    return (tmp_path / "smi.calls").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("chips", "boards"),
+    [
+        (["n150 L"], ["n150"]),
+        (["n300 L", "n300 R"], ["n300"]),
+        (["n300 L"] * 4 + ["n300 R"] * 4, ["n300"] * 4),
+        (["N150"], ["n150"]),
+    ],
+)
+def test_boards_are_counted_by_their_first_chips(
+    board: Callable[..., Board], plan: Callable[..., None], chips: list[str], boards: list[str]
+) -> None:
+    plan(*chips)
+    assert board().boards() == boards
+
+
+def test_words_before_the_snapshot_do_not_matter(board: Callable[..., Board], plan: Callable[..., None]) -> None:
+    plan("n300 L", noise="Detected 1 device(s)\n")
+    assert board().boards() == ["n300"]
+
+
+@pytest.mark.parametrize(
+    ("system", "chips"),
+    [("n150", ["n150 L"]), ("n300", ["n300 L", "n300 R"]), ("lb", ["n300 L", "n300 R"] * 4)],
+)
+def test_each_system_knows_its_boards(
+    board: Callable[..., Board], plan: Callable[..., None], system: str, chips: list[str]
+) -> None:
+    plan(*chips)
+    board(system).verify()
+
+
+@pytest.mark.parametrize(
+    ("system", "chips"),
+    [("n150", ["n300 L", "n300 R"]), ("n300", ["n150 L"]), ("lb", ["n300 L"] * 3), ("n300", ["n300 L"] * 4)],
+)
+def test_another_system_is_named(
+    board: Callable[..., Board], plan: Callable[..., None], system: str, chips: list[str]
+) -> None:
+    plan(*chips)
+    with pytest.raises(SetupError, match=f"this is no {system}: tt-smi lists .* Set YT_SYSTEM to what the machine is"):
+        board(system).verify()
+
+
+def test_no_board_is_a_setup_error(board: Callable[..., Board], plan: Callable[..., None]) -> None:
+    plan()
+    with pytest.raises(SetupError, match="tt-smi sees no board"):
+        board().verify()
+
+
+def test_a_tt_smi_that_prints_no_snapshot_is_quoted(
+    board: Callable[..., Board], program: Callable[[str, str], Path]
+) -> None:
+    program("tt-smi", "print('No Tenstorrent driver detected')")
+    with pytest.raises(SetupError, match="printed no snapshot:\nNo Tenstorrent driver"):
+        board().boards()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"device_info": 3}', '{"device_info": [{}]}', "{}"])
+def test_a_snapshot_of_another_shape_is_none(
+    board: Callable[..., Board], program: Callable[[str, str], Path], text: str
+) -> None:
+    program("tt-smi", f"print({text!r})")
+    with pytest.raises(SetupError, match="printed no snapshot"):
+        board().boards()
+
+
+def test_a_machine_without_tt_smi_says_so(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupError, match="`tt-smi` cannot be started"):
+        Board(shell, "n300", None, tmp_path / "locks").verify()
+
+
+# --- reset (§9.1 D)
+
+
+def test_a_reset_is_looked_at_afterwards(board: Callable[..., Board], tmp_path: Path) -> None:
+    board().reset()
+    assert calls(tmp_path) == ["-r", "-s"]
+
+
+def test_only_the_own_board_is_reset(board: Callable[..., Board], tmp_path: Path) -> None:
+    mine = board(device=0)
+    mine.reset()
+    assert calls(tmp_path) == ["-r 0", "-s"]
+    assert mine.environment == {"TT_VISIBLE_DEVICES": "0"}
+    assert board().environment == {}
+
+
+def test_a_reset_that_says_0_and_failed_is_found_and_tried_again(
+    board: Callable[..., Board], plan: Callable[..., None], tmp_path: Path
+) -> None:
+    plan("n300 L", away=1)
+    board().reset()
+    assert calls(tmp_path) == ["-r", "-s", "-r", "-s"]
+
+
+def test_a_reset_that_fails_now_and_then_is_tried_again(
+    board: Callable[..., Board], plan: Callable[..., None], tmp_path: Path
+) -> None:
+    plan("n300 L", resets=(1, 1))
+    board().reset()
+    assert calls(tmp_path).count("-r") == 3
+
+
+def test_a_reset_that_keeps_failing_is_the_worlds_fault(
+    board: Callable[..., Board], plan: Callable[..., None], tmp_path: Path
+) -> None:
+    plan("n300 L", resets=(1, 1, 1, 1))
+    with pytest.raises(CommandFailed, match="`tt-smi -r` exited 1"):
+        board().reset()
+    assert calls(tmp_path).count("-r") == hardware.RESETS
+
+
+def test_a_board_that_stays_away_is_the_worlds_fault(board: Callable[..., Board], plan: Callable[..., None]) -> None:
+    plan("n300 L", away=9)
+    with pytest.raises(SetupError, match="did not bring the board back in 3 tries: tt-smi sees no board"):
+        board().reset()
+
+
+def test_a_reset_that_hangs_is_ended(
+    board: Callable[..., Board], program: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("tt-smi", "import time; time.sleep(60)")
+    monkeypatch.setattr(hardware, "RESET_SECS", 0.3)
+    monkeypatch.setattr(hardware, "RESETS", 1)
+    with pytest.raises(CommandFailed, match="was killed after its"):
+        board().reset()
+
+
+# --- one owner
+
+
+def holder(tmp_path: Path, device: int | None) -> "subprocess.Popen[str]":
+    """Another worker that holds a board until its input ends."""
+    script = textwrap.dedent(f"""
+        from pathlib import Path
+        from yt_fsm.hardware import Board
+        from yt_fsm.redaction import Redactor
+        from yt_fsm.shell import Shell
+        Board(Shell("other", Redactor()), "n300", {device!r}, Path({str(tmp_path / "locks")!r})).acquire()
+        print("held", flush=True)
+        input()
+    """)
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True,
+    )  # fmt: skip
+    assert child.stdout
+    assert child.stdout.readline() == "held\n"
+    return child
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "free"),
+    [(None, None, False), (None, 0, False), (0, None, False), (0, 0, False), (0, 1, True), (1, 0, True)],
+)
+def test_a_board_has_one_owner_and_neighbours_do_not_mind(
+    board: Callable[..., Board], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: int | None,
+    ours: int | None, free: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(hardware, "LOCK_SECS", -1)
+    mine = board(device=ours)
+    with holder(tmp_path, theirs) as other:
+        if free:
+            mine.acquire()
+        else:
+            with pytest.raises(SetupError, match=f"the board is held by pid {other.pid}"):
+                mine.acquire()
+        other.communicate("\n")
+    mine.release()
+    mine.acquire()  # the other is gone, and its lock with it
+    mine.acquire()
+    mine.release()
+    mine.release()
+
+
+def test_a_dry_run_takes_no_lock(tmp_path: Path) -> None:
+    from yt_fsm.dry import DryShell
+
+    Board(DryShell("dry", Redactor()), "n300", None, tmp_path / "locks").acquire()
+    assert not (tmp_path / "locks").exists()

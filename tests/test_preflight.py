@@ -1,0 +1,217 @@
+"""The preflight: what a machine lacks is listed at once, with how to mend it, before anything is claimed."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yt_fsm import preflight
+from yt_fsm.errors import GitHubError, PreflightFailed, SetupError
+from yt_fsm.github import STATUSES, GitHub
+from yt_fsm.preflight import Check
+from yt_fsm.settings import Settings
+from yt_fsm.shell import Shell
+
+GH = """
+import json, os, sys
+answers = json.load(open(os.environ["FAKE_GH"]))
+if sys.argv[1] == "--version":
+    print("gh version 2.103.3 (2026-11-01)")
+    sys.exit(0)
+key = "user" if sys.argv[-1] == "user" else "graphql"
+if key == "graphql":
+    json.load(sys.stdin)
+code, out, err = answers[key]
+print(out)
+print(err, file=sys.stderr)
+sys.exit(code)
+"""
+PYTHON = """
+import sys
+assert sys.argv[1] == "-c"
+print("ttnn 0.81.1")
+"""
+
+
+def ok(body: Any, scopes: str | None = "gist, project, repo", status: int = 200) -> list[Any]:
+    head = f"HTTP/2.0 {status} X\n" + (f"X-Oauth-Scopes: {scopes}\n" if scopes is not None else "")
+    return [0 if status == 200 else 1, f"{head}\n{json.dumps(body)}", ""]
+
+
+def board(*statuses: str) -> list[Any]:
+    options = [{"id": s, "name": s} for s in statuses]
+    node = {"id": "P", "number": 7, "title": "T", "url": "https://x/7", "items": {"totalCount": 0}}
+    return ok(
+        {"data": {"repositoryOwner": {"id": "O", "projectV2": {**node, "field": {"id": "F", "options": options}}}}}
+    )
+
+
+class Machine:
+    """A machine with every prerequisite, each of which a test can break."""
+
+    def __init__(self, folder: Path, program: Callable[[str, str], Path]) -> None:
+        self.answers = {"user": ok({"login": "bot"}), "graphql": board(*STATUSES)}
+        self.file = folder / "gh.json"
+        self.program = program
+        self.python = str(program("evaluation-python", PYTHON))
+        program("gh", GH)
+        program("codex", "print('codex-cli 0.169.0')")
+        self.boards("n300 L", "n300 R")
+
+    def boards(self, *chips: str) -> None:
+        text = json.dumps({"device_info": [{"board_info": {"board_type": kind}} for kind in chips]})
+        self.program("tt-smi", f"print({text!r})")
+
+    def write(self) -> str:
+        self.file.write_text(json.dumps(self.answers))
+        return str(self.file)
+
+
+@pytest.fixture
+def machine(bare: Path, tmp_path: Path, program: Callable[[str, str], Path]) -> Machine:
+    return Machine(tmp_path, program)
+
+
+@pytest.fixture
+def checked(
+    machine: Machine, shell: Shell, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Check]]:
+    monkeypatch.setattr("yt_fsm.shell.StopFlag.wait", lambda self, seconds: None)
+
+    def look(run: bool = False, **given: Any) -> dict[str, Check]:
+        monkeypatch.setenv("FAKE_GH", machine.write())
+        made = settings(**{"python": machine.python, "project_number": 7, **given})
+        github = GitHub(shell, made.owner, made.repo_models, made.project_number, made.project_title, 0.0)
+        found = (preflight.run if run else preflight.checks)(shell, github, made)
+        return {check.check: check for check in found}
+
+    return look
+
+
+def test_a_machine_that_has_everything_passes(checked: Callable[..., dict[str, Check]], machine: Machine) -> None:
+    found = checked(run=True)
+    assert all(check.ok for check in found.values())
+    assert found["gh"].found == "gh version 2.103.3 (2026-11-01)"
+    assert found["codex"].found == "codex-cli 0.169.0"
+    assert found["tt-smi and board"].found == "n300"
+    assert found["evaluation python"].found == f"{machine.python}: ttnn 0.81.1"
+    assert found["GitHub login"].found == "bot (gist, project, repo)"
+    assert found["Project board"].found == "https://x/7"
+    versions = preflight.versions(list(found.values()))
+    assert versions["codex"] == "codex-cli 0.169.0"
+    assert versions["ytfsm"]
+    assert versions["python"] == sys.version.split()[0]
+
+
+def test_all_that_is_missing_is_listed_at_once_with_how_to_mend_it(
+    checked: Callable[..., dict[str, Check]], machine: Machine
+) -> None:
+    machine.answers["user"] = ok({"message": "Bad credentials"}, status=401)
+    machine.boards()
+    with pytest.raises(PreflightFailed) as caught:
+        checked(run=True, codex_bin="no-such-codex")
+    text = str(caught.value)
+    assert text.startswith("this machine is not ready, so nothing was claimed:\n")
+    assert "no-such-codex: not on PATH\n    install codex" in text
+    assert "GitHub login: gh is not logged in: Bad credentials\n    `gh auth login -s project`" in text
+    assert "tt-smi and board: tt-smi sees no board" in text
+    assert "gh:" not in text.replace("`gh", "")
+    assert caught.value.exit_code == 5
+
+
+def test_a_check_is_json_as_doctor_prints_it() -> None:
+    assert Check("gh", False, "not on PATH", "install it").as_json() == {
+        "check": "gh", "ok": False, "found": "not on PATH", "fix": "install it",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ([4, "", "To get started with GitHub CLI, please run:  gh auth login"], "gh is not logged in: .*gh auth login"),
+        (ok({"message": "Bad credentials"}, status=401), "gh is not logged in: Bad credentials"),
+        (ok({"login": "bot"}, "gist, repo"), "gh's login lacks the scope `project` .it has gist, repo"),
+        (ok({"login": "bot"}, "project, read:org"), "gh's login lacks the scope `repo`"),
+    ],
+)
+def test_a_login_that_will_not_do_says_why(
+    checked: Callable[..., dict[str, Check]], machine: Machine, user: list[Any], words: str
+) -> None:
+    import re
+
+    machine.answers["user"] = user
+    found = checked()["GitHub login"]
+    assert not found.ok
+    assert re.search(words, found.found)
+
+
+def test_a_fine_grained_token_has_no_scopes_to_look_at(
+    checked: Callable[..., dict[str, Check]], machine: Machine
+) -> None:
+    machine.answers["user"] = ok({"login": "bot"}, None)
+    assert checked()["GitHub login"].found == "bot (fine-grained token)"
+
+
+def test_a_rate_limit_is_no_bad_login(checked: Callable[..., dict[str, Check]], machine: Machine) -> None:
+    """`gh auth status` calls the token invalid then."""
+    machine.answers["user"] = ok({"message": "API rate limit exceeded"}, status=403)
+    found = checked()["GitHub login"]
+    assert (found.ok, found.found) == (True, "rate limited for now")
+
+
+def test_a_board_that_lacks_an_option_is_named(checked: Callable[..., dict[str, Check]], machine: Machine) -> None:
+    machine.answers["graphql"] = board(*[s for s in STATUSES if s != "setup error"])
+    found = checked()["Project board"]
+    assert not found.ok
+    assert "has no Status option 'setup error'" in found.found
+
+
+def test_a_python_without_ttnn_is_named(
+    checked: Callable[..., dict[str, Check]], program: Callable[[str, str], Path]
+) -> None:
+    bad = str(program("bad-python", "import sys; sys.exit(\"ModuleNotFoundError: No module named 'ttnn'\")"))
+    found = checked(python=bad)["evaluation python"]
+    assert not found.ok
+    assert found.found == f"{bad} cannot `import ttnn`: ModuleNotFoundError: No module named 'ttnn'"
+    assert "YT_PYTHON" in found.fix
+
+
+def test_the_import_is_tried_for_real(checked: Callable[..., dict[str, Check]]) -> None:
+    """ytfsm's own Python has no torch and needs none."""
+    found = checked(python=sys.executable)["evaluation python"]
+    assert not found.ok
+    assert "no module named torch" in found.found
+
+
+def test_a_full_disk_is_named(checked: Callable[..., dict[str, Check]], tmp_path: Path) -> None:
+    found = checked(min_free_gb=1e9)["disk"]
+    assert not found.ok
+    assert f"{tmp_path / 'tmp'} has " in found.found
+
+
+def test_another_system_is_named(checked: Callable[..., dict[str, Check]]) -> None:
+    found = checked(system="n150")["tt-smi and board"]
+    assert not found.ok
+    assert "this is no n150" in found.found
+
+
+def test_inside_a_run_the_first_that_broke_is_raised(
+    machine: Machine, shell: Shell, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """§9.1 B: things break in between, and it is the world's fault."""
+    monkeypatch.setenv("FAKE_GH", machine.write())
+    preflight.require(shell, settings(python=machine.python))
+    machine.answers["user"] = ok({"message": "Bad credentials"}, status=401)
+    machine.write()
+    with pytest.raises(GitHubError, match="gh is not logged in"):
+        preflight.require(shell, settings(python=machine.python))
+    with pytest.raises(SetupError, match="cannot be started"):
+        preflight.require(shell, settings(python="no-such-python"))
+
+
+def test_a_models_repo_without_its_harness_is_named(shell: Shell, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"owner/models has no scripts/run_eval.py: `ytfsm init-models DIR`"):
+        preflight.require_harness(shell, tmp_path / "scripts" / "run_eval.py", "owner/models")

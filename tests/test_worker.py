@@ -1,0 +1,330 @@
+"""The worker: which issue it takes, what it says when there is none, and when it stops claiming."""
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from machines.bringup import MACHINE
+from yt_fsm import preflight
+from yt_fsm import worker as module
+from yt_fsm.errors import BranchExists, GitHubError, NotFound, SetupError, Usage
+from yt_fsm.github import STATUSES
+from yt_fsm.lease import text
+from yt_fsm.run import Run
+from yt_fsm.settings import Settings
+from yt_fsm.worker import Outcome, Worker, outcome_of
+
+
+def ago(seconds: float) -> str:
+    at = datetime.fromtimestamp(datetime.now(timezone.utc).timestamp() - seconds, timezone.utc)
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def claim(run_id: str, seconds: float) -> dict[str, Any]:
+    """A claim that was posted so many seconds ago."""
+    return {
+        "id": f"C-{run_id}", "databaseId": 1, "createdAt": ago(seconds), "lastEditedAt": None,
+        "authorAssociation": "MEMBER", "body": text("other", "n300", run_id, "now", 3600), "author": {"login": "bot"},
+    }  # fmt: skip
+
+
+def words(body: str = "hello") -> dict[str, Any]:
+    return {**claim("x", 10), "body": body}
+
+
+class Repo:
+    """A models repo with issues, oldest first, of which a poll gets `page` at a time."""
+
+    def __init__(self) -> None:
+        self.issues: list[dict[str, Any]] = []
+        self.page = 49
+        self.polls: list[Any] = []
+
+    def add(
+        self, number: int, status: str | None = "Ready", labels: tuple[str, ...] = ("n300",), on_board: bool = True,
+        state: str = "OPEN", body: str = "hf_model_id: a/b", comments: list[dict[str, Any]] | None = None,
+        total: int | None = None,
+    ) -> None:  # fmt: skip
+        value = {"name": status} if status else None
+        card = {"id": f"I{number}", "project": {"id": "P"}, "fieldValueByName": value}
+        found = comments or []
+        self.issues.append(
+            {
+                "id": f"ISSUE{number}", "number": number, "title": f"Issue {number}", "body": body,
+                "url": f"https://x/{number}", "state": state, "labels": {"nodes": [{"name": n} for n in labels]},
+                "projectItems": {"nodes": [card] if on_board else []},
+                "comments": {"totalCount": len(found) if total is None else total, "nodes": found},
+            }
+        )  # fmt: skip
+
+    def __call__(self, name: str, variables: dict[str, Any]) -> Any:
+        if name == "project":
+            options = [{"id": status, "name": status} for status in STATUSES]
+            node = {"id": "P", "number": 7, "title": "T", "url": "https://x/7", "items": {"totalCount": 1}}
+            return {"repositoryOwner": {"id": "O", "projectV2": {**node, "field": {"id": "F", "options": options}}}}
+        if name == "poll":
+            self.polls.append(variables["labels"])
+            wanted = [
+                issue for issue in self.issues
+                if not variables["labels"] or variables["labels"][0] in [n["name"] for n in issue["labels"]["nodes"]]
+            ]  # fmt: skip
+            start = int(variables["after"] or 0)
+            shown, end = wanted[start : start + self.page], start + self.page
+            more = {"hasNextPage": end < len(wanted), "endCursor": str(end)}
+            return {"repository": {"issues": {"pageInfo": more, "nodes": shown}}}
+        if name == "issue":
+            found = [issue for issue in self.issues if issue["number"] == variables["number"]]
+            return {"repository": {"issue": found[0] if found else None}}
+        if name == "snapshot":
+            (issue,) = [issue for issue in self.issues if issue["id"] == variables["issue"]]
+            everything = issue["older"] + issue["comments"]["nodes"]
+            page = {"hasPreviousPage": False, "startCursor": None}
+            return {"node": {**issue, "comments": {"totalCount": 11, "pageInfo": page, "nodes": everything}}}
+        raise AssertionError(name)
+
+
+@pytest.fixture
+def repo() -> Repo:
+    return Repo()
+
+
+@pytest.fixture
+def worker(
+    repo: Repo, wired: Callable[..., Any], settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> Worker:
+    monkeypatch.setattr(preflight, "run", lambda shell, github, settings: [])
+    return Worker(MACHINE, settings(project_number=7), wired(repo).shell)
+
+
+def chosen(worker: Worker) -> int | None:
+    found = worker._choose()
+    return found.number if found else None
+
+
+# --- choosing (§9.1 A)
+
+
+def test_the_oldest_ready_issue_is_taken(worker: Worker, repo: Repo) -> None:
+    repo.add(3, status="In progress")
+    repo.add(5)
+    repo.add(8)
+    assert chosen(worker) == 5
+    assert repo.polls == [["n300"]]
+
+
+@pytest.mark.parametrize("status", ["Assessing", "Setup error", "Failed", "In review", "Done", "Reference error", None])
+def test_an_issue_of_another_status_is_left_alone(worker: Worker, repo: Repo, status: str | None) -> None:
+    repo.add(3, status=status)
+    assert chosen(worker) is None
+
+
+def test_an_issue_off_the_board_ends_nothing(worker: Worker, repo: Repo) -> None:
+    repo.add(3, on_board=False)
+    repo.add(5)
+    assert chosen(worker) == 5
+
+
+def test_a_live_claim_is_respected_and_a_dead_one_is_not(worker: Worker, repo: Repo) -> None:
+    repo.add(3, comments=[claim("a", 60)])
+    repo.add(4, status="In progress", comments=[claim("b", 60)])
+    repo.add(5, status="In progress", comments=[claim("c", 4000)])
+    assert chosen(worker) == 5
+
+
+def test_an_issue_in_progress_without_a_claim_is_a_persons(worker: Worker, repo: Repo) -> None:
+    repo.add(3, status="In progress", comments=[words()])
+    assert chosen(worker) is None
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(60, None), (4000, 3)])
+def test_a_claim_under_many_comments_is_looked_for(
+    worker: Worker, repo: Repo, seconds: float, expected: int | None
+) -> None:
+    repo.add(3, status="In progress", comments=[words() for _ in range(10)], total=11)
+    repo.issues[0]["older"] = [claim("a", seconds)]
+    assert chosen(worker) == expected
+
+
+def test_pages_are_turned_until_there_is_a_candidate(worker: Worker, repo: Repo) -> None:
+    repo.page = 2
+    for number in range(1, 6):
+        repo.add(number, status="Failed")
+    repo.add(6)
+    assert chosen(worker) == 6
+    assert len(repo.polls) == 3
+
+
+@pytest.mark.parametrize("body", ["hf_model_id: a/b\nsystem: n300", "### HF model id\n\na/b\n\n### System\n\nn300\n"])
+def test_an_issue_without_a_label_is_found_by_its_field(worker: Worker, repo: Repo, body: str) -> None:
+    repo.add(3, labels=(), body=body)
+    assert chosen(worker) == 3
+    assert repo.polls == [["n300"], None]
+
+
+def test_the_whole_list_is_not_swept_at_every_poll(worker: Worker, repo: Repo) -> None:
+    for _ in range(3):
+        assert chosen(worker) is None
+    assert repo.polls == [["n300"], None, ["n300"], ["n300"]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "body"),
+    [(("n150",), "system: n300"), ((), "system: n150"), ((), "hf_model_id: a/b"), (("t3000",), "")],
+)
+def test_another_systems_issue_is_not_ours(worker: Worker, repo: Repo, labels: tuple[str, ...], body: str) -> None:
+    repo.add(3, labels=labels, body=body)
+    assert chosen(worker) is None
+
+
+# --- one issue by its number
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        ({"state": "CLOSED"}, NotFound, "yieldthought/ttnn_models#3 is closed"),
+        ({"on_board": False}, NotFound, "is not on the board https://x/7: add it there and set it to ready"),
+        ({"labels": ("n150",)}, Usage, "is not for n300: it needs the label 'n300'"),
+        ({"status": "Failed"}, NotFound, "cannot be claimed: its status is 'failed'; it must be 'ready' and unclaimed"),
+        ({"comments": [claim("a", 60)]}, NotFound, "cannot be claimed: worker other holds it"),
+    ],
+)
+def test_an_issue_that_cannot_be_taken_says_why(
+    worker: Worker, repo: Repo, given: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    repo.add(3, **given)
+    with pytest.raises(error, match=told):
+        worker.work(issue=3)
+
+
+def test_an_issue_that_can_be_taken_is(worker: Worker, repo: Repo) -> None:
+    repo.add(3)
+    assert worker._asked_for(3).number == 3
+
+
+# --- no work, and no answer
+
+
+def test_no_work_is_said_to_be_no_work(worker: Worker) -> None:
+    outcome = worker.work(once=True)
+    assert outcome.as_json() == {"run_id": None, "reason": "no work"}
+    assert outcome.code == 0
+
+
+def test_a_poll_that_failed_is_not_no_work(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> Any:
+        raise GitHubError("the network is down", "NETWORK")
+
+    monkeypatch.setattr(worker.github, "candidates", failing)
+    with pytest.raises(GitHubError, match="the network is down"):
+        worker.work(once=True)
+
+
+# --- the end of a run
+
+
+def test_the_last_line_has_the_keys_of_the_contract() -> None:
+    """cli.md."""
+    outcome = Outcome("r-1", 12, "review", "in review", "https://x/31")
+    assert outcome.as_json() == {
+        "run_id": "r-1", "issue": 12, "state": "review", "status": "in review", "url": "https://x/31",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "status"),
+    [
+        (("claim", "prepare", "fetch", "clear", "begin", "submit", "accept"), 0, "in review"),
+        (("claim", "prepare", "fetch", "clear", "begin", "submit", "give_up"), 1, "failed"),
+        (("claim", "abort"), 1, "setup error"),
+        (("claim", "prepare", "fetch", "reject"), 1, "reference error"),
+        (("claim", "release"), 0, "ready"),
+        (("claim", "lose"), 0, None),
+        (("lose",), 0, None),
+    ],
+)
+def test_exit_codes_say_how_a_run_ended(
+    new_run: Callable[..., Run], path: tuple[str, ...], code: int, status: str | None
+) -> None:
+    run = new_run(work=dict.fromkeys(MACHINE.states, lambda run: None))
+    for event in path:
+        run.trigger(event)
+    outcome = outcome_of(run)
+    assert (outcome.code, outcome.status, outcome.issue) == (code, status, 12)
+
+
+def test_a_success_that_could_not_be_published_is_no_success(new_run: Callable[..., Run]) -> None:
+    run = new_run(work=dict.fromkeys(MACHINE.states, lambda run: None))
+    for event in ("claim", "prepare", "fetch", "clear", "begin", "submit", "accept"):
+        run.trigger(event)
+    run.refused = "a protected branch"
+    outcome = outcome_of(run)
+    assert (outcome.code, outcome.state, outcome.status) == (1, "review", "unpublished")
+
+
+# --- the breaker
+
+
+class Ended:
+    """As much of a run as the breaker looks at."""
+
+    def __init__(self, state: str, problem: Exception | None) -> None:
+        self.state, self.problem, self.definition = state, problem, MACHINE
+
+
+def breaks(worker: Worker, *ends: Ended) -> bool:
+    try:
+        for end in ends:
+            worker._breaker(end)  # type: ignore[arg-type]
+    except SetupError as problem:
+        return "so this worker stops claiming" in str(problem)
+    return False
+
+
+NO_BOARD = Ended("setup_error", SetupError("tt-smi sees no board\nmore"))
+NO_DISK = Ended("setup_error", SetupError("no disk"))
+BRANCH = Ended("setup_error", BranchExists("the branch exists"))
+REVIEW, FAILED, RELEASED = Ended("review", None), Ended("failed", None), Ended("released", None)
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ([NO_BOARD] * 3, True),
+        ([NO_BOARD] * 2, False),
+        ([NO_BOARD, NO_DISK, NO_BOARD, NO_DISK], False),
+        ([NO_DISK, NO_BOARD, NO_BOARD, NO_BOARD], True),
+        ([NO_BOARD, NO_BOARD, REVIEW, NO_BOARD], False),
+        ([NO_BOARD, NO_BOARD, FAILED, NO_BOARD], False),
+        ([NO_BOARD, NO_BOARD, RELEASED, NO_BOARD], True),
+        ([BRANCH] * 5, False),
+        ([NO_BOARD, NO_BOARD, BRANCH, NO_BOARD], True),
+    ],
+)
+def test_equal_setup_errors_in_a_row_end_the_worker_not_the_queue(
+    worker: Worker, ends: list[Ended], expected: bool
+) -> None:
+    assert breaks(worker, *ends) is expected
+
+
+def test_the_pause_between_polls_grows_to_three_times(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 s to 60 s; never in step with the other workers."""
+    pauses: list[float] = []
+
+    class Enough(Exception):
+        pass
+
+    def wait(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 40:
+            raise Enough
+
+    monkeypatch.setattr(worker.stop, "wait", wait)
+    with pytest.raises(Enough):
+        worker.work()
+    assert 18 <= pauses[0] <= 25
+    assert all(54 <= pause <= 66 for pause in pauses[-5:])
+    assert len(set(pauses[-5:])) > 1
+    assert module.IDLE_FACTOR == 3
