@@ -99,7 +99,8 @@ def journal(times: int) -> list[Line]:
 
     written, read = [], []
     detail = {"argv": ["git", "status", "--porcelain"], "cwd": "clean", "code": 0, "seconds": 0.012, "log": "001.log"}
-    with tempfile.TemporaryDirectory(dir=ROOT / ".venv") as folder:  # /tmp may be memory, which syncs nothing
+    disk = ROOT / ".venv"  # /tmp may be memory, which syncs nothing
+    with tempfile.TemporaryDirectory(dir=disk if disk.is_dir() else None) as folder:
         for number in range(times):
             path = Path(folder) / str(number) / "journal.jsonl"
             book = Journal.create(path, run_id="bench")

@@ -51,6 +51,8 @@ def environment() -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"  # as ytfsm.toml has it
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

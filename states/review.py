@@ -64,6 +64,8 @@ def limitations(run: Run) -> list[str]:
         "- Functional bringup: performance was not tuned.",
     ]
     devices = {str(data.get("device")) for data in found.values() if data.get("device")}
+    if run.settings.skip_tt:
+        lines.append("- **The TT evaluation was skipped** (`--skip-tt`, no card): only the HF reference was run.")
     if "cpu-standin" in devices:
         lines.append("- Evaluated on the CPU stand-in for TTNN, not on a card.")
     for attempt in run.attempts():

@@ -281,6 +281,24 @@ def test_a_full_disk_ends_the_run_as_a_setup_error(new_run: NewRun) -> None:
     assert "is full" in next(r for r in on_disk(run) if r["kind"] == "verdict")["text"]
 
 
+def test_a_disk_that_fills_in_the_middle_of_the_retry_loop_ends_it(new_run: NewRun) -> None:
+    """`submit` and `retry` are fired from inside `bringup`, not by the walk."""
+
+    def bringing_up(run: Run) -> str | None:
+        if run.arrived_by != "begin":
+            return None
+        for _ in range(9):
+            engine.fire(run, "submit")
+            run.journal.full = path_taken(run).count("checking") == 2
+            engine.fire(run, "retry")
+        raise AssertionError("it should have ended")
+
+    run = new_run(work=straight(bringup=bringing_up, checking=lambda run: "retry"))
+    engine.walk(run)
+    assert path_taken(run)[-1] == "setup_error"
+    assert path_taken(run).count("checking") == 2
+
+
 def test_after_a_failed_sync_nothing_more_is_written_and_all_is_cleaned_up(
     new_run: NewRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -379,9 +397,13 @@ def test_what_the_run_left_running_is_ended(new_run: NewRun, tmp_path: Path) -> 
 
 
 def test_the_board_is_let_go(new_run: NewRun) -> None:
-    run = new_run(work=straight(reset=lambda run: run.board.acquire() or "begin"))
+    def acquire(run: Run) -> str:
+        run.board.acquire()
+        return "begin"
+
+    run = new_run(work=straight(reset=acquire))
     engine.walk(run)
-    again = new_run(work=straight(reset=lambda run: run.board.acquire() or "begin"))
+    again = new_run(work=straight(reset=acquire))
     engine.walk(again)
     assert again.state == "review"
 

@@ -18,7 +18,7 @@ from yt_fsm.settings import Settings
 from yt_fsm.shell import Shell
 from yt_fsm.workspace import Workspace
 
-BRIEF = Brief(hf_model_id="org/name", prefill_len=8, decode_len=4)
+BRIEF = Brief.model_validate({"hf_model_id": "org/name", "prefill_len": 8, "decode_len": 4})
 REVISION = "a" * 40
 FOLDER = "models/org/name/n300"
 MODEL = f"{FOLDER}/functional/model.py"
@@ -181,7 +181,7 @@ def test_a_failing_gate_ends_the_check(bench: Bench) -> None:
 def test_what_is_wrong_is_said_with_its_command(
     bench: Bench, key: str, plan: dict[str, Any], words: str, measured: list[str]
 ) -> None:
-    bench.write(**{key: plan})
+    bench.write(MODEL, **{key: plan})
     report = bench.check()
     assert report.error
     assert words in report.error

@@ -187,7 +187,7 @@ def test_the_board_is_found_by_its_whole_title(wired: Wired) -> None:
 def test_a_board_that_is_not_there_is_a_failed_preflight(
     wired: Wired, number: int | None, title: str | None, words: str
 ) -> None:
-    answer = {"repositoryOwner": {"id": "O", "projectV2": None, "projectsV2": {"nodes": []}}}
+    answer: dict[str, Any] = {"repositoryOwner": {"id": "O", "projectV2": None, "projectsV2": {"nodes": []}}}
     github = wired(lambda name, variables: answer, number=number, title=title)
     with pytest.raises(PreflightFailed) as caught:
         _ = github.board

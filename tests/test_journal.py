@@ -90,9 +90,16 @@ def test_each_record_is_one_write_then_a_sync_before_append_returns(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
-    real_write, real_sync = os.write, os.fdatasync
-    monkeypatch.setattr(module, "os", Disk(write=lambda f, d: happened.append("write") or real_write(f, d),
-                                           fdatasync=lambda f: happened.append("sync") or real_sync(f)))  # fmt: skip
+
+    def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any) -> Any:
+            happened.append(name)
+            return call(*arguments)
+
+        return noting
+
+    disk = Disk(write=noted("write", os.write), fdatasync=noted("sync", os.fdatasync))
+    monkeypatch.setattr(module, "os", disk)
     journal.append("fact", name="a", value=1)
     assert happened == ["write", "sync"]
 

@@ -224,7 +224,7 @@ def test_claims_are_dead_by_githubs_clock_not_ours() -> None:
 def test_a_bid_wins_only_as_the_sole_live_claim_which_is_also_the_latest(
     ages: list[tuple[int, bool]], place: int, status: str | None
 ) -> None:
-    others = [claim(f"o{n}", at=at, **({"released": "x"} if gone else {})) for n, (at, gone) in enumerate(ages)]
+    others = [claim(f"o{n}", at, **({"released": "x"} if gone else {})) for n, (at, gone) in enumerate(ages)]  # type: ignore[arg-type]
     place = min(place, len(others))
     bids = [*others[:place], claim("me"), *others[place:]]
     if verdict(snapshot(*bids, status=status)) == "won":
@@ -314,7 +314,7 @@ def test_patience_ends(held: Callable[..., Lease]) -> None:
 
 def test_a_win_is_not_acted_upon_when_it_comes_too_late(held: Callable[..., Lease]) -> None:
     lease_ = held(snapshot(claim("me")), ttl=100)
-    lease_.bid_at -= 51
+    lease_.bid_at = lease_.clock.now() - 51
     with pytest.raises(Lost, match="too long ago"):
         lease_.verify("ready", "in progress", "ready")
 

@@ -133,6 +133,7 @@ def test_a_check_is_json_as_doctor_prints_it() -> None:
     [
         ([4, "", "To get started with GitHub CLI, please run:  gh auth login"], "gh is not logged in: .*gh auth login"),
         (ok({"message": "Bad credentials"}, status=401), "gh is not logged in: Bad credentials"),
+        (ok({"message": "Sorry. Your account was suspended"}, status=403), "Your account was suspended"),
         (ok({"login": "bot"}, "gist, repo"), "gh's login lacks the scope `project` .it has gist, repo"),
         (ok({"login": "bot"}, "project, read:org"), "gh's login lacks the scope `repo`"),
     ],

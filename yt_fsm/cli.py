@@ -90,6 +90,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done: no gh, no reset, no codex.")
     ] = False,
+    skip_tt: Annotated[
+        bool, typer.Option("--skip-tt", help="HF evaluation only, on a machine without a card; said in the PR.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The worker: poll, claim, walk, repeat."""
@@ -98,7 +101,7 @@ def run(
     from .worker import Worker
 
     definition = _machine(ctx.obj, machine)
-    settings = s.load(system=system)
+    settings = s.load(system=system, skip_tt=skip_tt or None)
     if dry_run:
         _dry_run(definition, settings, issue)
         return

@@ -64,8 +64,6 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
 def step(run: Run) -> None:
     """Fire the event that the state left behind; an error decides the next one."""
     try:
-        if run.journal.full and run.problem is None:
-            raise SetupError(f"the disk that holds {run.folder} is full")
         if run.next_event is None:
             run.work()  # transitions calls no on_enter for an initial or a restored state
         else:
@@ -78,8 +76,13 @@ def step(run: Run) -> None:
 
 
 def fire(run: Run, event: str) -> None:
-    """Trigger `event`: the transition is on disk before the new state's work begins."""
+    """Trigger `event`: the transition is on disk before the new state's work begins.
+
+    Raises SetupError when the disk ran full, so that the run ends while there is room for its end.
+    """
     run.stop.check()
+    if run.journal.full and run.problem is None:
+        raise SetupError(f"the disk that holds {run.folder} is full")
     run.trigger(event)
     record.write(run)
 

@@ -8,8 +8,8 @@ base's. Metrics are believed only when the printed line and the private file agr
 from __future__ import annotations
 
 import json
+import os
 import shlex
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,13 +20,14 @@ from . import metrics as m
 from .errors import BadReference, BringupError, CommandFailed
 from .git import Repository
 from .shell import Result, Shell, end_survivors
-from .workspace import Workspace
+from .workspace import Workspace, remove
 
 if TYPE_CHECKING:
     from .brief import Brief
     from .settings import Settings
 
 PYTEST_SECS = 900.0
+STANDIN = "cpu-standin"
 HARNESS = ("scripts/", "tests/", "conftest.py", "pytest.ini", "pyproject.toml", "setup.cfg", "tox.ini")
 
 
@@ -170,6 +171,8 @@ class Evaluation:
             m.agree(found, private, nonce)
         finally:
             private.unlink(missing_ok=True)
+        if found.get("device") == STANDIN and not os.environ.get("YTFSM_LAB"):
+            raise m.BadMetrics("the evaluation ran on the CPU stand-in for ttnn, which counts in a lab only")
         m.matches(
             found,
             mode=case.mode,
@@ -177,6 +180,8 @@ class Evaluation:
             tokens=self.brief.decode_len * self.brief.batch,
             model=self.brief.hf_model_id,
         )
+        if self.settings.skip_tt:
+            found["skip_tt"] = True
         self.artifacts.mkdir(parents=True, exist_ok=True)
         (self.artifacts / f"metrics-{attempt}-{case.key}.json").write_text(json.dumps(found, indent=2) + "\n")
         return found
@@ -258,7 +263,7 @@ class Evaluation:
         if not any(c.path.startswith(allowed[0]) and c.kind != "D" for c in changes) and not self.shell.dry:
             raise BringupError(f"there is nothing new in `{allowed[0]}`: the bringup belongs there")
         tree = repository.tree_of(agent, base, [folder])
-        shutil.rmtree(self.workspace.check, ignore_errors=True)
+        remove(self.workspace.check)
         repository.export(tree, self.workspace.check)
         self.artifacts.mkdir(parents=True, exist_ok=True)
         (self.artifacts / f"diff-{attempt}.patch").write_text(repository.diff(base, tree), errors="backslashreplace")

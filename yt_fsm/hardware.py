@@ -5,14 +5,20 @@ A reset has been seen to exit 0 and fail, to fail now and then, and to hang for 
 afterwards and tried again.
 """
 
+from __future__ import annotations
+
 import fcntl
 import json
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import CommandFailed, SetupError
 from .shell import Shell
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 BOARDS_OF = {"n150": ["n150"], "n300": ["n300"], "lb": ["n300"] * 4}  # what tt-smi lists on each system
 LIST_SECS = 60.0
@@ -116,3 +122,29 @@ class Board:
         """Let the board go; harmless when it is not held."""
         while self._held:
             os.close(self._held.pop())
+
+
+class NoBoard(Board):
+    """A machine without a card, for runs with `--skip-tt`: nothing to hold and nothing to reset."""
+
+    def verify(self) -> None:
+        """Raise SetupError where there is a board after all: a run that could be evaluated on it must be."""
+        if self.shell.dry:
+            return
+        try:
+            found = self.boards()
+        except SetupError:
+            return
+        raise SetupError(f"--skip-tt is for machines without a card, and tt-smi lists {', '.join(found)}")
+
+    def acquire(self) -> None:
+        """Nothing to hold."""
+
+    def reset(self) -> None:
+        """Nothing to reset."""
+
+
+def board_of(settings: Settings, shell: Shell) -> Board:
+    """This worker's board, as the settings name it."""
+    kind = NoBoard if settings.skip_tt else Board
+    return kind(shell, settings.system, settings.device, settings.home / "locks")

@@ -49,7 +49,7 @@ class Heartbeat:
             except Lost as lost:
                 run.stop.set(lost)
                 return
-            except YtfsmError as problem:
+            except (YtfsmError, OSError) as problem:
                 if lease.silence() > ttl / 2:
                     run.stop.set(Lost(f"no heartbeat for {lease.silence():.0f} s: {problem}"))
                     return

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import GitHubError, PreflightFailed, SetupError, YtfsmError
-from .hardware import Board
+from .hardware import Board, NoBoard, board_of
 from .shell import Shell
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Check:
 
 def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
     """Every prerequisite, looked at now."""
-    board = Board(shell, settings.system, settings.device, settings.home / "locks")
+    board = board_of(settings, shell)
     return [
         _tool(shell, "git", "install git"),
         _tool(shell, "gh", "install the GitHub CLI, then `gh auth login -s project`"),
@@ -124,20 +124,20 @@ def _first_line(shell: Shell, argv: list[str]) -> str:
 
 
 def _board(board: Board) -> str:
-    found = board.boards()
     board.verify()
-    return ", ".join(found)
+    return "none, and none is wanted (--skip-tt)" if isinstance(board, NoBoard) else ", ".join(board.boards())
 
 
 def _python(shell: Shell, settings: Settings) -> str:
     """Import ttnn and find the other modules, in YT_PYTHON."""
     others = ", ".join(repr(module) for module in MODULES[1:])
+    needed = "torch" if settings.skip_tt else "ttnn"
     code = (
         "import importlib.util as u, sys\n"
         f"missing = [m for m in ({others}) if not u.find_spec(m)]\n"
         "sys.exit(f'no module named {missing[0]}') if missing else None\n"
-        "import ttnn\n"
-        "print('ttnn', getattr(ttnn, '__version__', 'unknown'))"
+        f"import {needed} as m\n"
+        f"print('{needed}', getattr(m, '__version__', 'unknown'))"
     )
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     result = shell.run(
@@ -146,10 +146,10 @@ def _python(shell: Shell, settings: Settings) -> str:
         timeout=IMPORT_SECS,
         check=False,
         env=env,
-        pretend="ttnn",
+        pretend=needed,
     )
     if not result.ok:
-        raise SetupError(f"{settings.python} cannot `import ttnn`: {result.tail.strip() or result.why}")
+        raise SetupError(f"{settings.python} cannot `import {needed}`: {result.tail.strip() or result.why}")
     return f"{settings.python}: {result.out.strip().splitlines()[-1]}"
 
 
@@ -166,9 +166,9 @@ def _login(shell: Shell) -> str:
     )
     status, headers, body = split_response(result.out)
     if not result.ok:
-        if status in (403, 429):
+        said = str(body.get("message") or result.tail.strip() or result.why)
+        if status in (403, 429) and "rate limit" in said.lower():
             return "rate limited for now"
-        said = body.get("message") or result.tail.strip() or result.why
         raise GitHubError(f"gh is not logged in: {said}", "UNAUTHORIZED")
     scopes = [scope.strip() for scope in headers.get("x-oauth-scopes", "").split(",") if scope.strip()]
     if scopes and "project" not in scopes:

@@ -18,7 +18,8 @@ ERROR_CHARS = 12_000
 def bringup(brief: Brief, settings: Settings, revision: str) -> str:
     """The first prompt. The issue's own words are quoted as data: nobody reviewed them."""
     folder = model_folder(brief, settings.system)
-    commands = [" ".join(eval_argv(settings.python, brief, revision, case)) for case in (HF, TT0, TT1)]
+    cases = (HF,) if settings.skip_tt else (HF, TT0, TT1)
+    commands = [" ".join(eval_argv(settings.python, brief, revision, case)) for case in cases]
     quoted = json.dumps({"architecture": brief.architecture, "notes": brief.notes}, ensure_ascii=False)
     return textwrap.dedent(
         f"""\

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import lease as leases
 from .effects import Effects
 from .errors import Verdict
-from .hardware import Board
+from .hardware import board_of
 from .heartbeat import Heartbeat
 from .journal import Journal, Record
 from .machine import Definition
@@ -81,7 +81,7 @@ class Run:
         bid = self.effects.done("claim", leases.CLAIM)
         self.lease.comment = bid["comment"] if bid else None
         self.heartbeat = Heartbeat(self)
-        self.board = Board(shell, settings.system, settings.device, settings.home / "locks")
+        self.board = board_of(settings, shell)
         self.task: FunctionalBringupTask | None = None
         self.report: Report | None = None  # the last check's
         definition.build(self)

@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "eval_secs": "YT_EVAL_SECS",
     "download_secs": "YT_DOWNLOAD_SECS",
     "min_free_gb": "YT_MIN_FREE_GB",
+    "skip_tt": "YT_SKIP_TT",
     "backoff_secs": "YT_BACKOFF_SECS",
     "write_gap_secs": "YT_WRITE_GAP_SECS",
     "settle_secs": "YT_SETTLE_SECS",
@@ -96,6 +97,7 @@ class Settings(BaseModel):
     eval_secs: float = Field(3600, gt=0, description="seconds one evaluation command may take")
     download_secs: float = Field(6 * 3600, gt=0, description="seconds the download may take")
     min_free_gb: float = Field(1, ge=0, description="gigabytes that must stay free beside the weights")
+    skip_tt: bool = Field(False, description="no TT evaluation: for a machine without a card (`--skip-tt`)")
     backoff_secs: float = Field(15, ge=0, description="seconds before a codex that failed is started again")
     write_gap_secs: float = Field(1, ge=0, description="seconds between two writes to GitHub, which asks for one")
     settle_secs: float = Field(60, ge=0, description="seconds until a write that GitHub does not show has not happened")

@@ -27,6 +27,7 @@ def evaluation_of(run: Run) -> "Evaluation":
         environment(run.settings, run.workspace, **run.board.environment),
         cache,
         run.artifacts,
+        run.settings.skip_tt,
     )
 
 

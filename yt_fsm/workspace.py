@@ -1,5 +1,6 @@
 """The workspace: one temp folder a run, where all its work happens (§8.1); deleted no matter what."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +49,17 @@ class Workspace:
             folder.mkdir(exist_ok=True)
 
     def delete(self) -> None:
-        """Remove it whole; folders that were made read-only are opened first."""
-        if not self.folder.exists():
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self.folder.exists():
-            for path in [self.folder, *self.folder.rglob("*")]:
-                if path.is_dir() and not path.is_symlink():
-                    path.chmod(0o700)
-            shutil.rmtree(self.folder)
+        """Remove it whole."""
+        remove(self.folder)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder with all that unreviewed code left in it; what it closed is opened first. Raises OSError."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        folder.chmod(0o700)
+        for place, inner, _ in os.walk(folder):
+            for name in inner:
+                if not Path(place, name).is_symlink():
+                    Path(place, name).chmod(0o700)  # before the walk comes to it
+        shutil.rmtree(folder)

@@ -37,7 +37,8 @@ class World:
     def __init__(self, lab: Running, folder: Path) -> None:
         self.lab, self.folder = lab, folder
         self.act("move_card", issue=1, status="assessing")  # the lab's own first issue; each test seeds its own
-        self.env = {**lab.env, "YT_WRITE_GAP_SECS": "0", "YT_BACKOFF_SECS": "0", "YT_MAX_ATTEMPTS": "2"}
+        self.env = {**lab.env, "YT_WRITE_GAP_SECS": "0", "YT_BACKOFF_SECS": "0", "YT_SETTLE_SECS": "1"}
+        self.env["YT_MAX_ATTEMPTS"] = "2"
 
     def act(self, deed: str, **detail: Any) -> Any:
         """A person does something on GitHub."""

@@ -1,12 +1,10 @@
-"""The search: every state that can be reached, breadth first, and whether from each of them somebody wins in the end."""
+"""The search: every state that can be reached, nearest first, and whether somebody wins from each of them in the end."""
 
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .issue import MARKED, READY
-from .world import Configuration, State, World
 from .worker import OWNING, Program
+from .world import Configuration, State, World
 
 
 @dataclass
@@ -16,54 +14,53 @@ class Found:
     configuration: Configuration
     states: int = 0
     moves: int = 0
-    steps: int = 0  # distinct steps of the real lease
-    wins: int = 0
-    whole: bool = True  # all was explored
+    steps: int = 0  # distinct steps of the real lease, with what it remembered and what it was answered
     broken: str = ""
     way: list[str] = field(default_factory=list)
 
 
-def explore(
-    configuration: Configuration, program: type[Program] = Program, limit: int | None = None, liveness: bool = True
-) -> Found:
-    """Explore a configuration until all is seen, something is broken, or `limit` states were found."""
+Step = tuple[int, int, str, tuple[int, ...]]  # from which state, whose, what, and who changed places then
+
+
+class TooManyStates(Exception):
+    """The configuration is larger than the limit."""
+
+
+def explore(configuration: Configuration, program: type[Program] = Program, limit: int = 5_000_000) -> Found:
+    """Explore a configuration until all is seen or something is broken. Raises TooManyStates."""
     world = World(configuration, program)
-    start = world.canonical(configuration.start())
-    number: dict[State, int] = {start: 0}
-    parents: list[tuple[int, str]] = [(-1, "")]
+    start, _ = world.canonical(configuration.start())
+    numbers: dict[State, int] = {start: 0}
     states = [start]
-    # Where fair moves lead from a state in which nobody is at work yet: (who, to); for the search for livelocks.
-    onward: list[list[tuple[int, int]] | None] = []
+    parents: list[Step] = [(-1, -1, "", ())]
+    onward: list[list[int] | None] = []  # where fair moves lead from a state that waits for a winner
     found = Found(configuration)
-    place = 0
-    while place < len(states):
-        state = states[place]
-        waiting: list[tuple[int, int]] | None = None if served(state) else []
+    for place, state in enumerate(states):
+        ahead: list[int] | None = None if served(state) else []
         for move in world.moves(state):
             found.moves += 1
             if move.broken:
-                found.broken, found.way = move.broken, [*_way(parents, place), _words(move.who, move.what)]
+                last = (place, move.who, move.what, ())
+                found.broken, found.way = move.broken, _way(parents, last, configuration.workers)
                 break
-            to = number.get(move.to)
+            to = numbers.get(move.to)
             if to is None:
-                to = number[move.to] = len(states)
+                to = numbers[move.to] = len(states)
                 states.append(move.to)
-                parents.append((place, _words(move.who, move.what)))
-            if waiting is not None and move.fair:
-                waiting.append((move.who, to))
-        onward.append(waiting)
+                parents.append((place, move.who, move.what, move.order))
+            if ahead is not None and move.fair:
+                ahead.append(to)
         if found.broken:
             break
-        place += 1
-        if limit and len(states) >= limit:
-            found.whole = False
-            break
+        onward.append(ahead)
+        if len(states) > limit:
+            raise TooManyStates(f"{configuration.name}: more than {limit} states")
     found.states = len(states)
-    found.steps = sum(p.ran for p in set(world.programs))
-    if not found.broken and found.whole and liveness:
-        stuck = livelock(states, onward)
-        if stuck is not None:
-            found.broken, found.way = "nobody ever wins", _way(parents, stuck)
+    found.steps = sum(made.ran for made in set(world.programs))
+    if not found.broken:
+        never = endless(onward)
+        if never is not None:
+            found.broken, found.way = "nobody ever wins", _way(parents, parents[never], configuration.workers)
     return found
 
 
@@ -71,87 +68,38 @@ def served(state: State) -> bool:
     """Whether the issue needs nobody, has an owner at work, or has no worker that could take it."""
     if state.issue.status not in (READY, MARKED) or not state.issue.open:
         return True
-    awake = [w for w in state.workers if w.power == "on"]
+    awake = [worker for worker in state.workers if worker.power == "on"]
     return not awake or any(w.won and not w.silent and not w.superseded and w.at in OWNING for w in awake)
 
 
-def livelock(states: list[State], onward: list[list[tuple[int, int]] | None]) -> int | None:
-    """A state from which, all faults over and everybody getting his turn, nobody need ever win; None when none is.
+def endless(onward: list[list[int] | None]) -> int | None:
+    """A state from which, without further faults, nobody need ever win, in whatever order turns are taken; else None.
 
-    That is one on a cycle (a strongly connected set) in which each worker that is awake either moves or has, at some
-    state of it, nothing to do.
+    All states are taken away whose every next one is served, or taken away before; a cycle or a dead end stays.
     """
-    for members in _components(onward):
-        inside = set(members)
-        moving = set()
-        idle = set()
-        cycle = False
-        for place in members:
-            able = {who for who, _ in onward[place] or ()}
-            for who, to in onward[place] or ():
-                if to in inside:
-                    moving.add(who)
-                    cycle = True
-            idle |= set(range(len(states[place].workers))) - able
-        if cycle and all(who in moving or who in idle for who in range(len(states[members[0]].workers))):
-            return members[0]
-        if len(members) == 1 and onward[members[0]] == []:
-            return members[0]
-    return None
+    missing = [len(ahead) if ahead is not None else 0 for ahead in onward]
+    before: list[list[int]] = [[] for _ in onward]
+    for place, ahead in enumerate(onward):
+        for to in ahead or ():
+            before[to].append(place)
+    done = [place for place, ahead in enumerate(onward) if ahead is None]
+    left = set(range(len(onward))).difference(done)
+    while done:
+        for place in before[done.pop()]:
+            missing[place] -= 1
+            if missing[place] == 0:
+                left.discard(place)
+                done.append(place)
+    return min(left, default=None)
 
 
-def _components(onward: list[list[tuple[int, int]] | None]) -> Iterator[list[int]]:
-    """The strongly connected sets of the states in which nobody is served (Tarjan's way, without recursion)."""
-    index: dict[int, int] = {}
-    low: dict[int, int] = {}
-    stack: list[int] = []
-    on_stack: set[int] = set()
-    for root, edges in enumerate(onward):
-        if edges is None or root in index:
-            continue
-        work = [(root, 0)]
-        while work:
-            place, turn = work.pop()
-            if turn == 0:
-                index[place] = low[place] = len(index)
-                stack.append(place)
-                on_stack.add(place)
-            again = False
-            targets = onward[place] or []
-            for at in range(turn, len(targets)):
-                to = targets[at][1]
-                if to >= len(onward) or onward[to] is None:
-                    continue
-                if to not in index:
-                    work.append((place, at + 1))
-                    work.append((to, 0))
-                    again = True
-                    break
-                if to in on_stack:
-                    low[place] = min(low[place], index[to])
-            if again:
-                continue
-            if low[place] == index[place]:
-                members = []
-                while True:
-                    member = stack.pop()
-                    on_stack.discard(member)
-                    members.append(member)
-                    if member == place:
-                        break
-                yield members
-            if work:
-                parent = work[-1][0]
-                low[parent] = min(low[parent], low[place])
-
-
-def _way(parents: list[tuple[int, str]], place: int) -> list[str]:
-    way = []
-    while place > 0:
-        place, what = parents[place]
-        way.append(what)
-    return way[::-1]
-
-
-def _words(who: int, what: str) -> str:
-    return what if who < 0 else f"worker {who}: {what}"
+def _way(parents: list[Step], last: Step, workers: int) -> list[str]:
+    """The steps up to `last` in words, each worker with the number that it began with."""
+    steps = [last]
+    while steps[-1][0] > 0:
+        steps.append(parents[steps[-1][0]])
+    names, way = list(range(workers)), []
+    for _, who, what, order in reversed(steps):
+        way.append(f"worker {names[who]}: {what}" if who >= 0 else what)
+        names = [names[old] for old in order] if order else names
+    return way

@@ -293,7 +293,9 @@ class Program:
         return "others", ""
 
     def _others(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
-        if lease.look_for_others(NOW - worker.since * TICK, {READY, MARKED} | ({FINAL} if worker.back in ENDING else set())):
+        if lease.look_for_others(
+            NOW - worker.since * TICK, {READY, MARKED} | ({FINAL} if worker.back in ENDING else set())
+        ):
             return worker.at, ""
         return worker.back, "passed"
 

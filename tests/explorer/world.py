@@ -1,12 +1,13 @@
 """What can happen next: every step of every worker, time, and the faults that a configuration allows; and what must hold."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .issue import FINAL, MARKED, NOBODY, PARKED, READY, TICK, TTL, Claim, Issue, seen_by
 from .worker import NO_COMMENT, OWNING, UNKNOWN, Held, Outcome, Program, Worker, aged
 
+TIME = "time passes"
 CLOCKED = ("verify", "fence mark", "fence end", "fence tell", "others", "revive", "bid")  # they look at the clock
 ISSUED = ("bid", "revive")  # they look at it before they send, too
 
@@ -38,6 +39,7 @@ class Move(NamedTuple):
     fair: bool
     to: State
     broken: str = ""
+    order: tuple[int, ...] = ()  # which worker of before each of `to`'s workers is, where they changed places
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,6 @@ class Configuration:
     holes: bool = False  # lists may lack a comment that their count promises
     deeds: tuple[str, ...] = ()
     skews: tuple[int, ...] = ()
-    alike: bool = field(default=True)  # workers that only differ in their number are one
 
     def start(self) -> State:
         """Before anything happened."""
@@ -68,48 +69,64 @@ class World:
         made = {skew: program(skew) for skew in {0, *configuration.skews}}
         skews = configuration.skews + (0,) * (configuration.workers - len(configuration.skews))
         self.programs = [made[skew] for skew in skews]
-        self._alike = configuration.alike and len(made) == 1
+        self._alike = len(made) == 1  # workers that only differ in their number are one
         self._numbers: dict[Worker, int] = {}
-        self._now = configuration.start()
 
     # --- moves
 
     def moves(self, state: State) -> Iterator[Move]:
         """Everything that can happen next."""
-        self._now = state
+        for move in self._raw(state):
+            after = move.to
+            changed = not move.what.endswith(TIME) and _seen_differs(state.issue, after.issue)
+            if changed:
+                after = _noticed(after)
+            yield self._canonical(move, after)
+            if changed and state.left.lags:
+                for who, worker in enumerate(after.workers):
+                    if worker.stale is None:
+                        behind = _with(after, who, worker._replace(stale=seen_by(state.issue, who)))
+                        behind = behind._replace(left=after.left._replace(lags=after.left.lags - 1))
+                        words = f"{move.what}, which a replica does not show worker {who}"
+                        yield self._canonical(Move(move.who, words, False, behind, move.broken), behind)
+
+    def _raw(self, state: State) -> Iterator[Move]:
         for who, worker in enumerate(state.workers):
-            if worker.power == "on":
-                yield from self._steps(state, who, worker)
-                yield from self._troubles(state, who, worker)
-            elif worker.power == "asleep":
-                yield self._to(state, who, worker._replace(power="on"), "wakes", fair=False)
-            else:
-                yield self._to(state, who, worker._replace(power="on"), "is started again", fair=False)
+            woken = worker if worker.power == "on" else worker._replace(power="on")
+            fair = worker.power == "on"
+            for move in self._steps(state, who, woken):
+                yield move if fair else move._replace(fair=False)
+            if state.left.crashes and worker.at != "look" and worker.power != "off":
+                again = self.programs[who].crashed(worker)._replace(power="on")
+                less = state._replace(left=state.left._replace(crashes=state.left.crashes - 1))
+                for move in self._steps(_with(less, who, again), who, again):
+                    yield move._replace(fair=False, what=f"dies in `{worker.at}` and is started again; {move.what}")
         yield from self._late(state)
         yield from self._persons(state)
-        if all(_waits(worker) for worker in state.workers):
-            yield self._tick(state)
+        yield from self._ticks(state)
 
     def _steps(self, state: State, who: int, worker: Worker) -> Iterator[Move]:
         if worker.held is not None:
-            yield from self._main(state, who, worker, worker.held)
+            yield from self._request(state, who, worker, worker.held)
         elif worker.at == "work":
             yield self._to(state, who, worker._replace(at="fence end", since=0), "has finished its work")
         else:
             if not worker.rested:
-                yield from self._main(state, who, worker, None)
-            yield from self._stale(state, who, worker)
+                yield from self._request(state, who, worker, None)
+            yield from self._bad_reads(state, who, worker)
         if worker.held_beat is not None:
-            yield from self._main(state, who, worker, worker.held_beat, beating=True)
-        elif worker.at in OWNING and worker.at != "fence mark" and not worker.beaten:
-            yield from self._main(state, who, worker, None, beating=True)
+            yield from self._request(state, who, worker, worker.held_beat, beating=True)
+        elif _beats(worker):
+            yield from self._request(state, who, worker, None, beating=True)
 
-    def _main(self, state: State, who: int, worker: Worker, held: Held | None, beating: bool = False) -> Iterator[Move]:
+    def _request(
+        self, state: State, who: int, worker: Worker, held: Held | None, beating: bool = False
+    ) -> Iterator[Move]:
         """Carry out a worker's next request and let it go on; or only the second, when the answer is there."""
-        program = self.programs[who]
+        program, left = self.programs[who], state.left
         if held is not None and held.answer is not None:
             then = program.next(worker, held.age, held.answer, beating)
-            yield self._after(state, who, then, "goes on", answer=held.answer)
+            yield self._after(state, who, then, "the answer of before", answer=held.answer)
             return
         asked = program.next(worker, beating=beating)
         if asked.worker is not None:
@@ -119,14 +136,14 @@ class World:
         issue, answer, broken = self._served(state, who, asked.asks)
         then = program.next(worker, sent, answer, beating)
         yield self._after(state._replace(issue=issue), who, then, asked.asks, broken=broken, answer=answer)
-        write = asked.asks != "read"
-        left = state.left
         if left.sleeps and (beating or worker.at in CLOCKED):
-            waiting = Held(sent, answer)
-            fallen = worker._replace(power="asleep", **{"held_beat" if beating else "held": waiting})
+            slot = "held_beat" if beating else "held"
+            fallen = worker._replace(power="asleep", **{slot: Held(sent, answer)})
             less = state._replace(issue=issue, left=left._replace(sleeps=left.sleeps - 1))
-            yield self._to(less, who, fallen, f"{asked.asks}, and falls asleep before the answer", fair=False)
-        if write and left.hangs:
+            yield self._to(less, who, fallen, f"{worker.at}: {asked.asks}, and falls asleep", fair=False)
+        if asked.asks == "read":
+            return
+        if left.hangs:
             less = left._replace(hangs=left.hangs - 1)
             unanswered = program.next(worker, sent, UNKNOWN, beating)
             lost = state._replace(issue=issue, left=less)
@@ -135,18 +152,15 @@ class World:
             if late is not None:
                 late = late._replace(left=less)
                 yield self._after(late, who, unanswered, f"{asked.asks} hangs", fair=False)
-        if write and left.crashes:
+        if left.crashes:
             dead = program.crashed(worker)
             less = state._replace(issue=issue, left=left._replace(crashes=left.crashes - 1))
-            yield self._to(less, who, dead, f"{asked.asks}, and dies before the answer", fair=False)
+            yield self._to(less, who, dead, f"{worker.at}: {asked.asks}, and dies", fair=False)
 
-    def _stale(self, state: State, who: int, worker: Worker) -> Iterator[Move]:
-        """Answers that a lagging replica gives."""
+    def _bad_reads(self, state: State, who: int, worker: Worker) -> Iterator[Move]:
+        """Answers of a lagging replica, and of one that lost a comment."""
         program = self.programs[who]
-        if worker.at == "work":
-            return
-        asked = program.next(worker)
-        if asked.asks != "read":
+        if (worker.stale is None and not self.given.holes) or program.next(worker).asks != "read":
             return
         now = seen_by(state.issue, who)
         if worker.stale is not None and worker.stale != now:
@@ -198,26 +212,7 @@ class World:
                 claims = issue.claims[:place] + claims + issue.claims[place + 1 :]
                 yield self._by_nobody(state._replace(issue=issue._replace(claims=claims)), f"a {kind} that hung lands")
 
-    # --- faults
-
-    def _troubles(self, state: State, who: int, worker: Worker) -> Iterator[Move]:
-        left = state.left
-        if left.crashes and worker.at != "look":
-            less = state._replace(left=left._replace(crashes=left.crashes - 1))
-            yield self._to(less, who, self.programs[who].crashed(worker), "dies", fair=False)
-        if left.sleeps and worker.at != "look" and not worker.rested:
-            less = state._replace(left=left._replace(sleeps=left.sleeps - 1))
-            yield self._to(less, who, worker._replace(power="asleep"), "falls asleep", fair=False)
-            if worker.at in ISSUED and worker.held is None:
-                sent = worker._replace(power="asleep", held=Held(0))
-                yield self._to(less, who, sent, "falls asleep while it sends", fair=False)
-            if worker.at in OWNING and worker.at != "fence mark" and not worker.beaten and worker.held_beat is None:
-                sent = worker._replace(power="asleep", held_beat=Held(0))
-                yield self._to(less, who, sent, "falls asleep while it sends its heartbeat", fair=False)
-        if left.lags and worker.stale is None:
-            less = state._replace(left=left._replace(lags=left.lags - 1))
-            behind = worker._replace(stale=seen_by(state.issue, who))
-            yield self._to(less, who, behind, "is shown old versions from here on", fair=False)
+    # --- persons, time
 
     def _persons(self, state: State) -> Iterator[Move]:
         issue, left = state.issue, state.left
@@ -242,16 +237,42 @@ class World:
             if done is not None:
                 yield self._by_nobody(less._replace(issue=done), f"a person decides to {deed}")
 
-    def _tick(self, state: State) -> Move:
+    def _ticks(self, state: State) -> Iterator[Move]:
+        """A tick of the clock, through which those who still have something to do sleep, or are dead."""
         issue = state.issue.aged()
-        workers = []
+        ways: list[tuple[Left, tuple[Worker, ...], tuple[str, ...]]] = [(state.left, (), ())]
         for who, worker in enumerate(state.workers):
-            after = aged(worker)
-            mine = issue.mine(who)
-            if after.won and mine is not None and mine.beat * TICK > TTL:
-                after = after._replace(silent=True)
-            workers.append(after)
-        return Move(NOBODY, "time passes", True, self.canonical(State(issue, tuple(workers), state.left)))
+            if worker.power != "on" or _waits(worker):
+                ways = [(left, (*before, worker), words) for left, before, words in ways]
+                continue
+            options = self._absences(who, worker)
+            ways = [
+                (_less(left, fault), (*before, absent), (*words, f"worker {who} {how}"))
+                for left, before, words in ways
+                for fault, absent, how in options
+                if getattr(left, fault)
+            ]
+        for left, workers, words in ways:
+            after = []
+            for who, worker in enumerate(workers):
+                later, mine = aged(worker), issue.mine(who)
+                if later.won and mine is not None and mine.beat * TICK > TTL:
+                    later = later._replace(silent=True)
+                after.append(later)
+            what = "; ".join([*words, TIME])
+            yield Move(NOBODY, what, not words, State(issue, tuple(after), left))
+
+    def _absences(self, who: int, worker: Worker) -> list[tuple[str, Worker, str]]:
+        """How a worker that has something to do may miss a tick: (fault, the worker then, words)."""
+        if worker.at == "look":
+            return []
+        asleep = worker._replace(power="asleep")
+        found = [("crashes", self.programs[who].crashed(worker), "is dead"), ("sleeps", asleep, "sleeps")]
+        if worker.at in ISSUED and worker.held is None:
+            found.append(("sleeps", asleep._replace(held=Held(0)), "sleeps while it sends"))
+        if _beats(worker) and worker.held_beat is None:
+            found.append(("sleeps", asleep._replace(held_beat=Held(0)), "sleeps while it sends its heartbeat"))
+        return found
 
     # --- what a move leads to, and what must hold
 
@@ -302,26 +323,22 @@ class World:
         return ""
 
     def _to(self, state: State, who: int, worker: Worker, what: str, fair: bool = True, broken: str = "") -> Move:
-        workers = (*state.workers[:who], worker, *state.workers[who + 1 :])
-        return Move(who, what, fair, self.canonical(self._noticed(state._replace(workers=workers))), broken)
+        return Move(who, what, fair, _with(state, who, worker), broken)
 
     def _by_nobody(self, state: State, what: str) -> Move:
-        return Move(NOBODY, what, False, self.canonical(self._noticed(state)))
+        return Move(NOBODY, what, False, state)
 
-    def _noticed(self, state: State) -> State:
-        """When the issue has changed, everybody looks again before long."""
-        was, now = self._now.issue, state.issue
-        if now is was or (now.status, now.open, now.claims) == (was.status, was.open, was.claims):
-            return state
-        return state._replace(workers=tuple(w._replace(rested=False) if w.rested else w for w in state.workers))
+    def _canonical(self, move: Move, to: State) -> Move:
+        after, order = self.canonical(to)
+        return Move(move.who, move.what, move.fair, after, move.broken, order)
 
-    def canonical(self, state: State) -> State:
-        """One of all states that differ only in what cannot matter."""
+    def canonical(self, state: State) -> tuple[State, tuple[int, ...]]:
+        """One of all states that differ only in what cannot matter, and who stands where in it if they changed places."""
         bidding = tuple(w.at in ("bid", "seek bid", "verify") for w in state.workers)
         issue = state.issue.canonical(bidding)
         workers = state.workers
         if not self._alike or len(workers) == 1:
-            return State(issue, workers, state.left)
+            return State(issue, workers, state.left), ()
         numbers = self._numbers
         places = {claim.owner: place for place, claim in enumerate(issue.claims)}
         posts = [who for kind, who in issue.late if kind == "post"]
@@ -329,13 +346,41 @@ class World:
             (numbers.setdefault(worker, len(numbers)), places.get(who, -1), posts.count(who))
             for who, worker in enumerate(workers)
         ]
-        order = sorted(range(len(workers)), key=keys.__getitem__)
-        if order == list(range(len(workers))):
-            return State(issue, workers, state.left)
+        order = tuple(sorted(range(len(workers)), key=keys.__getitem__))
+        if order == tuple(range(len(workers))):
+            return State(issue, workers, state.left), ()
         new = {old: place for place, old in enumerate(order)}
         claims = tuple(c._replace(owner=new[c.owner]) if c.owner >= 0 else c for c in issue.claims)
         late = tuple(sorted(((k, new.get(who, who) if k == "post" else who) for k, who in issue.late), key=repr))
-        return State(issue._replace(claims=claims, late=late), tuple(workers[old] for old in order), state.left)
+        issue = issue._replace(claims=claims, late=late)
+        return State(issue, tuple(workers[old] for old in order), state.left), order
+
+
+def _with(state: State, who: int, worker: Worker) -> State:
+    """With another worker in one's place."""
+    return state._replace(workers=(*state.workers[:who], worker, *state.workers[who + 1 :]))
+
+
+def _less(left: Left, fault: str) -> Left:
+    return left._replace(**{fault: getattr(left, fault) - 1})
+
+
+def _beats(worker: Worker) -> bool:
+    """Whether a heartbeat is due."""
+    return worker.at in OWNING and worker.at != "fence mark" and not worker.beaten
+
+
+def _seen_differs(was: Issue, now: Issue) -> bool:
+    """Whether a reader could tell."""
+    if now is was:
+        return False
+    told = [(issue.status, issue.open, [claim[:4] for claim in issue.claims]) for issue in (was, now)]
+    return told[0] != told[1]
+
+
+def _noticed(state: State) -> State:
+    """When the issue has changed, everybody looks again before long."""
+    return state._replace(workers=tuple(w._replace(rested=False) if w.rested else w for w in state.workers))
 
 
 def _waits(worker: Worker) -> bool:

@@ -64,13 +64,25 @@ WRONG = {
     "another rms epsilon": ("self.epsilon = epsilon", "self.epsilon = 0.1"),
     "final norm left out": ("ttnn.linear(self.norm(x), self.head", "ttnn.linear(x, self.head"),
     "keys for values in prefill": ("ttnn.fill_cache(self.values, v", "ttnn.fill_cache(self.values, k"),
-    "values not cached in decode": ("ttnn.experimental.paged_update_cache(self.values, v", "(lambda *_, **__: 0)(self.values, v"),
+    "values not cached in decode": (
+        "ttnn.experimental.paged_update_cache(self.values, v",
+        "(lambda *_, **__: 0)(self.values, v",
+    ),
     "gate added": ("ttnn.mul(gate, up)", "ttnn.add(gate, up)"),
-    "no residual in decode": ("return ttnn.add(x, self.mlp.decode(self.mlp_norm(x)))", "return self.mlp.decode(self.mlp_norm(x))"),
-    "weights transposed": ('gate_proj.weight"], split', 'gate_proj.weight"].T.reshape(config.intermediate_size, -1), split'),
-    "heads grouped wrongly": ("for part in range(parts) for piece in pieces", "for part in range(parts) for piece in [pieces[0], pieces[2], pieces[1]]"),
+    "no residual in decode": (
+        "return ttnn.add(x, self.mlp.decode(self.mlp_norm(x)))",
+        "return self.mlp.decode(self.mlp_norm(x))",
+    ),
+    "weights transposed": (
+        'gate_proj.weight"], split',
+        'gate_proj.weight"].T.reshape(config.intermediate_size, -1), split',
+    ),
+    "heads grouped wrongly": (
+        "for part in range(parts) for piece in pieces",
+        "for part in range(parts) for piece in [pieces[0], pieces[2], pieces[1]]",
+    ),
     "BFP4 weights": ("WEIGHTS = ttnn.bfloat8_b", "WEIGHTS = ttnn.bfloat4_b"),
-}  # fmt: skip
+}
 
 
 # One empty row among more than a hundred does no harm; among a few, and padding, it shows.
@@ -148,7 +160,10 @@ FAMILY = {
     "small heads": {"head_dim": 32, "num_attention_heads": 8, "num_key_value_heads": 2},
     "Llama 3.2: scaled rope": {
         "rope_scaling": {
-            "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "rope_type": "llama3",
+            "factor": 32.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
             "original_max_position_embeddings": 64,
         },
         "rope_theta": 500000.0,
@@ -158,7 +173,7 @@ FAMILY = {
     "Qwen2: biases on q, k and v": {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"},
     "Qwen3: normed heads": {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"},
     "Mistral": {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": None},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -185,7 +200,13 @@ def test_a_family_s_own_part_is_needed(tmp_path, name):
     assert bench.run(EXAMPLE.replace(old, new), tmp_path / "model.py")["kl"] > 0.02
 
 
-@pytest.mark.parametrize(("setting", "says"), [({"hidden_act": "gelu"}, "hidden_act 'gelu'"), ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope type 'yarn'")])
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope type 'yarn'"),
+    ],
+)
 def test_the_example_refuses_what_it_does_not_know(tmp_path, setting, says):
     folder = write_model(tmp_path / "model", **setting)
     bench = Bench(tmp_path / "references", "--prefill-len", 8, "--decode-len", 2, model=folder)

@@ -57,27 +57,38 @@ class Block:
             return on_device(weights[prefix + name].reshape(1, 1, 1, -1).to(torch.bfloat16), device)
 
         self.q, self.k, self.v, self.o = (matrix(f"self_attn.{one}_proj.weight", ttnn.bfloat16) for one in "qkvo")
-        self.gate, self.up, self.down = (matrix(f"mlp.{one}_proj.weight", ttnn.bfloat8_b) for one in ("gate", "up", "down"))
+        self.gate, self.up, self.down = (
+            matrix(f"mlp.{one}_proj.weight", ttnn.bfloat8_b) for one in ("gate", "up", "down")
+        )
         self.norm_in, self.norm_mlp = row("input_layernorm.weight"), row("post_attention_layernorm.weight")
         empty = (ROWS, sizes.kv_heads, length, sizes.head_dim)
         self.keys = ttnn.zeros(empty, dtype=ttnn.bfloat16, layout=ttnn.TILE_LAYOUT, device=device)
         self.values = on_device(torch.zeros(empty, dtype=torch.bfloat16), device)
 
     def __call__(self, x, position, length, positions):
-        x = ttnn.add(x, self.attend(ttnn.rms_norm(x, epsilon=self.sizes.eps, weight=self.norm_in), position, length, positions))
+        x = ttnn.add(
+            x, self.attend(ttnn.rms_norm(x, epsilon=self.sizes.eps, weight=self.norm_in), position, length, positions)
+        )
         h = ttnn.rms_norm(x, epsilon=self.sizes.eps, weight=self.norm_mlp)
-        return ttnn.add(x, ttnn.linear(ttnn.mul(ttnn.silu(ttnn.linear(h, self.gate)), ttnn.linear(h, self.up)), self.down))
+        return ttnn.add(
+            x, ttnn.linear(ttnn.mul(ttnn.silu(ttnn.linear(h, self.gate)), ttnn.linear(h, self.up)), self.down)
+        )
 
     def attend(self, x, position, length, positions):
         s = self.sizes
         x = ttnn.to_dtype(x, dtype=ttnn.bfloat16)
-        parts = [ttnn.linear(x, one, dtype=ttnn.bfloat16, compute_kernel_config=KERNEL) for one in (self.q, self.k, self.v)]
+        parts = [
+            ttnn.linear(x, one, dtype=ttnn.bfloat16, compute_kernel_config=KERNEL) for one in (self.q, self.k, self.v)
+        ]
         qkv = ttnn.concat(parts, dim=-1)
         cos, sin = self.tables
         scale = 1.0 / math.sqrt(s.head_dim)
         if length > 1:
             q, k, v = ttnn.experimental.nlp_create_qkv_heads(
-                qkv, num_heads=s.heads, num_kv_heads=s.kv_heads, transpose_k_heads=False,
+                qkv,
+                num_heads=s.heads,
+                num_kv_heads=s.kv_heads,
+                transpose_k_heads=False,
                 memory_config=ttnn.DRAM_MEMORY_CONFIG,
             )
             ttnn.deallocate(qkv)

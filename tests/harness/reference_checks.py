@@ -10,8 +10,8 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.environ["TEMPLATE"], "scripts"))
 
-from harness import hf_mode, hf_model, options, reference, snapshot, store  # noqa: E402
-from harness.errors import EvalError, ReferenceUnfit  # noqa: E402
+from harness import hf_mode, hf_model, options, reference, snapshot, store
+from harness.errors import EvalError, ReferenceUnfit
 
 TINY = pathlib.Path(os.environ["TINY"])
 

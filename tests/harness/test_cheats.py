@@ -42,7 +42,11 @@ def test_a_printed_metrics_line_is_not_the_result(evaluate, bringup, tmp_path):
 
 
 def test_writing_to_file_descriptors_does_not_reach_our_output(evaluate, bringup):
-    bringup(at_import("import os\nfor number in range(1, 9):\n    try:\n        os.write(number, b'YT_METRICS={}\\n')\n    except OSError:\n        pass\n"))
+    bringup(
+        at_import(
+            "import os\nfor number in range(1, 9):\n    try:\n        os.write(number, b'YT_METRICS={}\\n')\n    except OSError:\n        pass\n"
+        )
+    )
     assert evaluate("--mode", "tt", *SHORT).out.count("YT_METRICS=") == 1
 
 
@@ -50,9 +54,14 @@ def test_nonce_private_file_and_reference_cache_are_not_in_the_environment(evalu
     seen = tmp_path / "seen"
     bringup(at_import("import os\nfor name, value in sorted(os.environ.items()):\n    print('SEEN', name, value)"))
     done = evaluate(
-        "--mode", "tt", *SHORT, YT_METRICS_FILE=str(tmp_path / "m"), YT_METRICS_NONCE="SECRETNONCE",
-        YT_REFERENCE_CACHE=str(seen), HF_TOKEN="SECRETTOKEN",
-    )  # fmt: skip
+        "--mode",
+        "tt",
+        *SHORT,
+        YT_METRICS_FILE=str(tmp_path / "m"),
+        YT_METRICS_NONCE="SECRETNONCE",
+        YT_REFERENCE_CACHE=str(seen),
+        HF_TOKEN="SECRETTOKEN",
+    )
     assert done.code == 0, done.err
     assert "SEEN PATH" in done.err
     for secret in ("SECRETNONCE", "SECRETTOKEN", str(tmp_path / "m"), str(seen)):
@@ -159,7 +168,9 @@ def test_a_cheat_ends_in_an_error(evaluate, bringup, references, name):
     assert says in done.error
 
 
-TORCH_MODEL = HEAD + '''
+TORCH_MODEL = (
+    HEAD
+    + '''
 import math
 
 
@@ -213,6 +224,7 @@ class Model:
             x = x + (gate * (h @ w[p + "mlp.up_proj.weight"].T)) @ w[p + "mlp.down_proj.weight"].T
         return self.norm(x, "model.norm.weight") @ w["model.embed_tokens.weight"].T
 '''
+)
 
 
 def test_computing_the_layers_on_the_host_is_an_error(evaluate, bringup):
@@ -224,13 +236,13 @@ def test_computing_the_layers_on_the_host_is_an_error(evaluate, bringup):
 
 def test_computing_on_the_host_is_an_error_for_models_called_as_hugging_face_s_are_too(evaluate, bringup):
     text = TORCH_MODEL.replace("def prefill(", "def first(").replace("def prepare_decode(", "def second(")
-    text += '''
+    text += """
     def __call__(self, input_ids, past_key_values=None, use_cache=True):
         import types
 
         self.ids = self.ids + input_ids[0].tolist() if past_key_values else input_ids[0].tolist()
         return types.SimpleNamespace(logits=self.forward(self.ids)[None], past_key_values=self)
-'''
+"""
     bringup(text=text)
     assert "the model computes on the host: " in evaluate("--mode", "tt", *SHORT).error
 
@@ -264,9 +276,7 @@ def test_answers_learned_by_heart_are_an_error(evaluate, bringup, references, ti
     bringup(
         in_build("source.table = torch.eye(288)[torch.tensor(ANSWERS)] * 20"),
         ("        self.device = device\n", "        self.device = device\n        self.table = ANSWERS\n"),
-        in_step(
-            "table = ttnn.embedding(self.positions_2d, self.answers, layout=ttnn.TILE_LAYOUT)\nreturn table"
-        ),
+        in_step("table = ttnn.embedding(self.positions_2d, self.answers, layout=ttnn.TILE_LAYOUT)\nreturn table"),
         (
             "        self.rope_rows = ",
             "        self.answers = self.mesh.put(torch.eye(288)[torch.tensor(ANSWERS)][None, None] * 20, ttnn.bfloat16)\n"
@@ -310,20 +320,26 @@ def test_right_choices_with_unlike_logits_are_an_error(evaluate, bringup, refere
     known = answers(references, tiny, evaluate)
     bringup(
         # One-hot answers, disturbed a little by the token so that they depend on it.
-        ("        return ttnn.linear(self.norm(x), self.head, memory_config=DRAM)\n\n    def prepare_decode",
-         "        rows = torch.eye(288)[torch.tensor(ANSWERS[:tokens.numel()])]\n"
-         "        return ttnn.add(ttnn.mul(ttnn.linear(self.norm(x), self.head, memory_config=DRAM), 1e-3), self.first)\n\n"
-         "    def prepare_decode"),
-        ("        return ttnn.linear(self.norm(x), self.head, memory_config=DRAM)\n\n\nclass Layer",
-         "        told = ttnn.embedding(self.rope_rows, self.answers, layout=ttnn.TILE_LAYOUT)\n"
-         "        return ttnn.add(ttnn.mul(ttnn.linear(self.norm(x), self.head, memory_config=DRAM), 1e-3), told)\n\n\nclass Layer"),
-        ("        self.rope_rows = ",
-         "        hot = torch.eye(288)[torch.tensor(ANSWERS)][None, None] * 20\n"
-         "        self.answers = self.mesh.put(hot, ttnn.bfloat16)\n"
-         "        self.first = self.mesh.put(hot[:, :, :32], ttnn.bfloat16, layout=ttnn.TILE_LAYOUT)\n"
-         "        self.rope_rows = "),
+        (
+            "        return ttnn.linear(self.norm(x), self.head, memory_config=DRAM)\n\n    def prepare_decode",
+            "        rows = torch.eye(288)[torch.tensor(ANSWERS[:tokens.numel()])]\n"
+            "        return ttnn.add(ttnn.mul(ttnn.linear(self.norm(x), self.head, memory_config=DRAM), 1e-3), self.first)\n\n"
+            "    def prepare_decode",
+        ),
+        (
+            "        return ttnn.linear(self.norm(x), self.head, memory_config=DRAM)\n\n\nclass Layer",
+            "        told = ttnn.embedding(self.rope_rows, self.answers, layout=ttnn.TILE_LAYOUT)\n"
+            "        return ttnn.add(ttnn.mul(ttnn.linear(self.norm(x), self.head, memory_config=DRAM), 1e-3), told)\n\n\nclass Layer",
+        ),
+        (
+            "        self.rope_rows = ",
+            "        hot = torch.eye(288)[torch.tensor(ANSWERS)][None, None] * 20\n"
+            "        self.answers = self.mesh.put(hot, ttnn.bfloat16)\n"
+            "        self.first = self.mesh.put(hot[:, :, :32], ttnn.bfloat16, layout=ttnn.TILE_LAYOUT)\n"
+            "        self.rope_rows = ",
+        ),
         at_import(f"ANSWERS = {known!r}"),
-    )  # fmt: skip
+    )
     error = evaluate("--mode", "tt", *SHORT).error
     assert "these are not a model's logits" in error
 

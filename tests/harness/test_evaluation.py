@@ -22,7 +22,9 @@ def test_hf_mode_scores_a_sound_reference(evaluate):
     assert done.out.count("YT_METRICS=") == 1
 
 
-@pytest.mark.parametrize("lengths", [SHORT, ("--prefill-len", 128, "--decode-len", 32), ("--prefill-len", 33, "--decode-len", 2)])
+@pytest.mark.parametrize(
+    "lengths", [SHORT, ("--prefill-len", 128, "--decode-len", 32), ("--prefill-len", 33, "--decode-len", 2)]
+)
 @pytest.mark.parametrize("trace", [0, 1])
 def test_the_example_meets_the_thresholds(evaluate, bringup, lengths, trace):
     bringup()
@@ -36,7 +38,9 @@ def test_the_example_meets_the_thresholds(evaluate, bringup, lengths, trace):
     assert found["device"] == "cpu-standin"
     assert found["captures"] == trace
     assert found["executes"] == trace * (lengths[3] - 1)
-    assert {"load", "prefill", "first_step", "decode", "tokens_per_second", "reference", "total"} <= found["timing"].keys()
+    assert {"load", "prefill", "first_step", "decode", "tokens_per_second", "reference", "total"} <= found[
+        "timing"
+    ].keys()
 
 
 @pytest.mark.parametrize(("system", "trace"), [("n300", 1), ("lb", 1), ("t3000", 0)])
@@ -148,7 +152,12 @@ def test_a_model_with_no_ttnn_is_an_error(evaluate, bringup):
 
 
 def test_a_model_that_raises_is_quoted_with_its_line(evaluate, bringup):
-    bringup(("        cos, sin = self.rope.prefill", "        raise ValueError('no rope today')\n        cos, sin = self.rope.prefill"))
+    bringup(
+        (
+            "        cos, sin = self.rope.prefill",
+            "        raise ValueError('no rope today')\n        cos, sin = self.rope.prefill",
+        )
+    )
     done = evaluate("--mode", "tt", *SHORT)
     assert done.code == 1
     assert "the model failed: ValueError: no rope today (model.py:" in done.error

@@ -24,7 +24,9 @@ def test_it_has_no_traced_path_and_one_row_only(evaluate, bringup):
     assert "takes --batch 1 only" in evaluate("--mode", "tt", "--batch", 2, *short).error
 
 
-@pytest.mark.skipif("YT_PYTHON_TRANSFORMERS_4" not in os.environ, reason="needs a second environment, with transformers 4.57")
+@pytest.mark.skipif(
+    "YT_PYTHON_TRANSFORMERS_4" not in os.environ, reason="needs a second environment, with transformers 4.57"
+)
 @pytest.mark.parametrize("mode", [("hf",), ("tt", "--trace", 0), ("tt", "--trace", 1)])
 def test_transformers_4_does_as_well(evaluate, bringup, monkeypatch, mode):
     monkeypatch.setattr("subprocess.run", with_python(os.environ["YT_PYTHON_TRANSFORMERS_4"]))

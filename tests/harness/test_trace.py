@@ -8,7 +8,11 @@ RETURN = "        return ttnn.linear(self.norm(x), self.head, memory_config=DRAM
 
 BROKEN = {
     "makes a tensor": (
-        (STEP, STEP + "        if ttnn.GetDefaultDevice().capturing: ttnn.zeros((1, 1, 32, 32), device=self.device, layout=ttnn.TILE_LAYOUT)\n"),
+        (
+            STEP,
+            STEP
+            + "        if ttnn.GetDefaultDevice().capturing: ttnn.zeros((1, 1, 32, 32), device=self.device, layout=ttnn.TILE_LAYOUT)\n",
+        ),
         "ttnn.zeros inside the traced decode step (model.py:",
     ),
     "frees a tensor": (
@@ -27,7 +31,7 @@ BROKEN = {
         (STEP, STEP + "        ttnn.synchronize_device(self.device)\n"),
         "ttnn.synchronize_device inside the traced decode step (model.py:",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -84,8 +88,17 @@ def test_new_input_tensors_every_step_are_refused_because_the_trace_reads_the_ol
 
 
 def test_a_model_without_a_traced_path_fails_with_that_reason(evaluate, bringup):
-    bringup(("def decode_step(self)", "def step(self)"), ("def prepare_decode(", "def decode(self, tokens, positions):\n        self.put(tokens, positions)\n        return self.step()\n\n    def put("))
-    assert "the model has no traced path: --trace 1 needs prefill, prepare_decode and decode_step" in evaluate(*SHORT).error
+    bringup(
+        ("def decode_step(self)", "def step(self)"),
+        (
+            "def prepare_decode(",
+            "def decode(self, tokens, positions):\n        self.put(tokens, positions)\n        return self.step()\n\n    def put(",
+        ),
+    )
+    assert (
+        "the model has no traced path: --trace 1 needs prefill, prepare_decode and decode_step"
+        in evaluate(*SHORT).error
+    )
     found = evaluate("--mode", "tt", *SHORT[4:]).metrics
     assert (found["trace"], found["captures"], found["executes"]) == (False, 0, 0)
     assert found["top1"] >= 0.75
@@ -99,11 +112,22 @@ def test_a_model_that_traces_by_itself_is_counted_but_not_believed_at_trace_0(ev
 
 def test_a_shape_that_never_ran_is_refused_in_the_capture(evaluate, bringup):
     bringup(
-        (STEP, STEP + "        if ttnn.GetDefaultDevice().capturing:\n            ttnn.add(ttnn.concat([x, x], dim=3), 1.0)\n"),
+        (
+            STEP,
+            STEP
+            + "        if ttnn.GetDefaultDevice().capturing:\n            ttnn.add(ttnn.concat([x, x], dim=3), 1.0)\n",
+        ),
     )
     assert "was captured before it ran once with these shapes" in evaluate(*SHORT).error
 
 
 def test_what_decode_step_returns_must_have_a_row_a_user(evaluate, bringup):
-    bringup((RETURN, RETURN.replace("return ttnn.linear(", "return ttnn.transpose(ttnn.linear(").replace("memory_config=DRAM)", "memory_config=DRAM), 2, 3)")))
+    bringup(
+        (
+            RETURN,
+            RETURN.replace("return ttnn.linear(", "return ttnn.transpose(ttnn.linear(").replace(
+                "memory_config=DRAM)", "memory_config=DRAM), 2, 3)"
+            ),
+        )
+    )
     assert "decode_step returned logits of (1, 1, 288, 1); expected at least 1 rows of 288" in evaluate(*SHORT).error

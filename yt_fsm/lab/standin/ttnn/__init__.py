@@ -4,12 +4,50 @@ import enum
 import types
 
 from . import experimental, transformer
-from .device import *  # noqa: F403
-from .device import MeshDevice
+from .device import (
+    CloseDevice,
+    CreateDevice,
+    Device,
+    DispatchCoreConfig,
+    DispatchCoreType,
+    FabricConfig,
+    GetDefaultDevice,
+    GetNumAvailableDevices,
+    MeshCoordinate,
+    MeshDevice,
+    MeshShape,
+    SetDefaultDevice,
+    Topology,
+    close_device,
+    close_mesh_device,
+    get_arch_name,
+    get_num_devices,
+    open_device,
+    open_mesh_device,
+    set_fabric_config,
+    synchronize_device,
+)
 from .errors import unknown
-from .memory import *  # noqa: F403
+from .memory import (
+    DRAM_MEMORY_CONFIG,
+    L1_BLOCK_SHARDED_MEMORY_CONFIG,
+    L1_HEIGHT_SHARDED_MEMORY_CONFIG,
+    L1_MEMORY_CONFIG,
+    L1_WIDTH_SHARDED_MEMORY_CONFIG,
+    BufferType,
+    CoreCoord,
+    CoreGrid,
+    CoreRange,
+    CoreRangeSet,
+    MemoryConfig,
+    ShardOrientation,
+    ShardSpec,
+    ShardStrategy,
+    TensorMemoryLayout,
+    create_sharded_memory_config,
+    num_cores_to_corerangeset,
+)
 from .numerics import TILE_SIZE, DataType
-from .operations import *  # noqa: F403
 from .operations import (
     GeluVariant,
     UnaryOpType,
@@ -39,7 +77,7 @@ from .operations import (
     sharded_to_interleaved,
     sigmoid,
     silu,
-    slice,  # noqa: A004
+    slice,
     sub,
     subtract,
     tanh,
@@ -49,7 +87,6 @@ from .operations import (
     transpose,
     typecast,
 )
-from .tensor import *  # noqa: F403
 from .tensor import (
     ROW_MAJOR_LAYOUT,
     TILE_LAYOUT,

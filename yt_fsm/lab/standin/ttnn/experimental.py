@@ -113,8 +113,7 @@ def nlp_concat_heads_decode(input_tensor, *, num_heads, memory_config=None, **op
     name = "nlp_concat_heads_decode"
     _tiled(name, input_tensor)
     require(
-        input_tensor.is_sharded()
-        and input_tensor.memory_config().memory_layout is TensorMemoryLayout.HEIGHT_SHARDED,
+        input_tensor.is_sharded() and input_tensor.memory_config().memory_layout is TensorMemoryLayout.HEIGHT_SHARDED,
         f"{name}: the input must be height-sharded",
     )
     one, users, count, d = input_tensor.shape
@@ -172,7 +171,9 @@ def rotary_embedding(
 
         def rotate(x, cos, sin):
             x = _rows(x, rows)
-            return _rotate(x, _rows(cos, max(rows, cos.shape[-2]))[:, :, :rows], _rows(sin, max(rows, sin.shape[-2]))[:, :, :rows])
+            return _rotate(
+                x, _rows(cos, max(rows, cos.shape[-2]))[:, :, :rows], _rows(sin, max(rows, sin.shape[-2]))[:, :, :rows]
+            )
 
     else:
         require(input_tensor.shape[0] == 1, f"{name}: with a token index, dimension 0 must be 1")
@@ -214,9 +215,7 @@ def rotary_embedding_hf(
             return _rotate(_rows(x, rows), cos, sin)
 
     else:
-        require(
-            cos_cache.shape[1] == 1 and cos_cache.shape[-2] >= rows, f"{name}: cos is shorter than {rows} rows"
-        )
+        require(cos_cache.shape[1] == 1 and cos_cache.shape[-2] >= rows, f"{name}: cos is shorter than {rows} rows")
 
         def rotate(x, cos, sin):
             return _rotate(_rows(x, rows), cos[:, :, :rows], sin[:, :, :rows])
@@ -246,15 +245,11 @@ def paged_update_cache(
         f"{name}: the input cannot be width-sharded",
     )
     require(not cache_tensor.is_sharded(), f"{name}: the cache must be interleaved")
-    require(
-        input_tensor.dtype in (DataType.BFLOAT16, DataType.FLOAT32), f"{name}: {input_tensor.dtype.name} input"
-    )
+    require(input_tensor.dtype in (DataType.BFLOAT16, DataType.FLOAT32), f"{name}: {input_tensor.dtype.name} input")
     require(input_tensor.shape[0] == 1, f"{name}: input is {tuple(input_tensor.shape)}")
     require(input_tensor.shape[-1] == cache_tensor.shape[-1], f"{name}: widths differ")
     users, kv = input_tensor.shape[1], cache_tensor.shape[1]
-    require(
-        input_tensor.padded_shape[2] >= kv, f"{name}: {input_tensor.shape[2]} heads for a cache of {kv}"
-    )
+    require(input_tensor.padded_shape[2] >= kv, f"{name}: {input_tensor.shape[2]} heads for a cache of {kv}")
     require(
         (update_idxs_tensor is None) != (len(update_idxs) == 0),
         f"{name}: give update_idxs or update_idxs_tensor, not both or neither",
@@ -263,9 +258,7 @@ def paged_update_cache(
     if update_idxs_tensor is not None:
         check_positions(name, update_idxs_tensor)
         memory = update_idxs_tensor.memory_config()
-        require(
-            memory.is_sharded() or memory.buffer_type is BufferType.DRAM, f"{name}: positions must lie in DRAM"
-        )
+        require(memory.is_sharded() or memory.buffer_type is BufferType.DRAM, f"{name}: positions must lie in DRAM")
     require(positions[0].numel() == users, f"{name}: {positions[0].numel()} positions for {users} users")
     if page_table is None:
         require(cache_tensor.shape[0] == users, f"{name}: {users} users, a cache for {cache_tensor.shape[0]}")

@@ -119,9 +119,7 @@ def linear(
             out = out + rest[0]
         return _activation(activation)(out) if activation else out
 
-    return produce(
-        each(product, *operands), input_tensor_a, dtype, memory_config=memory_config or DRAM_MEMORY_CONFIG
-    )
+    return produce(each(product, *operands), input_tensor_a, dtype, memory_config=memory_config or DRAM_MEMORY_CONFIG)
 
 
 def matmul(input_tensor_a, input_tensor_b, **options):
@@ -168,7 +166,10 @@ def rms_norm(
     tensors = [input_tensor, *others]
     if residual_input_tensor is not None:
         return rms_norm(
-            add(input_tensor, residual_input_tensor), epsilon=epsilon, weight=weight, bias=bias,
+            add(input_tensor, residual_input_tensor),
+            epsilon=epsilon,
+            weight=weight,
+            bias=bias,
             memory_config=memory_config,
         )
     return produce(each(norm, *tensors), input_tensor, memory_config=memory_config or input_tensor.memory_config())
@@ -387,8 +388,10 @@ def embedding(
         )
         found = table.reshape(rows, width)[tokens.reshape(-1)]
         if len(shape) == 4:
-            return found.reshape(shape[0], shape[1], shape[3], width) if shape[2] == 1 else found.reshape(
-                shape[0], shape[1], -1, width
+            return (
+                found.reshape(shape[0], shape[1], shape[3], width)
+                if shape[2] == 1
+                else found.reshape(shape[0], shape[1], -1, width)
             )
         return found.reshape(*shape, width)
 
@@ -532,6 +535,3 @@ def plus_one(input_tensor, **options):
     require(not input_tensor.dtype.floating, "ttnn.plus_one: integers only")
     input_tensor.shards = each(lambda x: x + 1, input_tensor)
     return input_tensor
-
-
-__all__ = ["TILE_SIZE"]

@@ -288,9 +288,7 @@ def as_tensor(
     """As from_torch; a cache file is neither read nor written."""
     if preprocess is not None:
         tensor = preprocess(tensor)
-    return from_torch(
-        tensor, dtype, layout=layout, device=device, memory_config=memory_config, mesh_mapper=mesh_mapper
-    )
+    return from_torch(tensor, dtype, layout=layout, device=device, memory_config=memory_config, mesh_mapper=mesh_mapper)
 
 
 def _check_layout(dtype, layout):
@@ -345,9 +343,7 @@ def copy_host_to_device_tensor(host_tensor, device_tensor, cq_id=None):
     """Write a host tensor's values into a device tensor of the same shape, dtype and layout."""
     require(host_tensor._device is None, "copy_host_to_device_tensor: the first tensor is not on the host")
     require(device_tensor._device is not None, "copy_host_to_device_tensor: the second is not on a device")
-    require(
-        device_tensor._device.capturing is None, "a host tensor was written to the device inside a trace capture"
-    )
+    require(device_tensor._device.capturing is None, "a host tensor was written to the device inside a trace capture")
     for name in ("shape", "dtype", "layout"):
         ours, theirs = getattr(host_tensor, name), getattr(device_tensor, name)
         require(ours == theirs, f"copy_host_to_device_tensor: {name} {ours} is not {theirs}")
@@ -444,6 +440,3 @@ def produce(shards, like, dtype=None, layout=None, memory_config=None, rounded=F
     made = Tensor(shards, dtype, layout, like._device, memory_config)
     made._memory_config = settle(memory_config, made.padded_shape)
     return made
-
-
-__all__ = ["BufferType", "caller"]

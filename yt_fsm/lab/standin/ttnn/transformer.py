@@ -46,9 +46,7 @@ def scaled_dot_product_attention(
     require(attention_sink is None, f"{name}: attention_sink is not in the stand-in")
     for one in (q, k, v):
         require(not one.is_sharded(), f"{name}: operands must be interleaved")
-        require(
-            one.memory_config().buffer_type is BufferType.DRAM, f"{name}: operands must lie in DRAM"
-        )
+        require(one.memory_config().buffer_type is BufferType.DRAM, f"{name}: operands must lie in DRAM")
     require(k.shape == v.shape, f"{name}: k is {tuple(k.shape)}, v {tuple(v.shape)}")
     require(
         q.shape[0] == k.shape[0] and q.shape[3] == k.shape[3] and q.shape[1] % k.shape[1] == 0,
@@ -164,7 +162,14 @@ def scaled_dot_product_attention_decode(
     name = "scaled_dot_product_attention_decode"
     require(is_causal and attn_mask is None, f"{name}: the stand-in has causal attention only")
     return _decode(
-        name, input_tensor_q, input_tensor_k, input_tensor_v, cur_pos_tensor, cur_pos, scale, sliding_window_size,
+        name,
+        input_tensor_q,
+        input_tensor_k,
+        input_tensor_v,
+        cur_pos_tensor,
+        cur_pos,
+        scale,
+        sliding_window_size,
         memory_config,
     )
 
@@ -190,6 +195,14 @@ def paged_scaled_dot_product_attention_decode(
     require(is_causal and attn_mask is None, f"{name}: the stand-in has causal attention only")
     check_pages(name, page_table_tensor, input_tensor_q.shape[1])
     return _decode(
-        name, input_tensor_q, input_tensor_k, input_tensor_v, cur_pos_tensor, None, scale, sliding_window_size,
-        memory_config, page_table_tensor,
+        name,
+        input_tensor_q,
+        input_tensor_k,
+        input_tensor_v,
+        cur_pos_tensor,
+        None,
+        scale,
+        sliding_window_size,
+        memory_config,
+        page_table_tensor,
     )

@@ -137,9 +137,7 @@ class Weights(collections.abc.Mapping):
         from safetensors import safe_open
 
         folder = pathlib.Path(task["snapshot"])
-        self._files = {
-            name: safe_open(folder / name, "pt") for name in sorted(set(task["weights"]["direct"].values()))
-        }
+        self._files = {name: safe_open(folder / name, "pt") for name in sorted(set(task["weights"]["direct"].values()))}
         self._direct, self._tied = task["weights"]["direct"], task["weights"]["tied"]
 
     def __getitem__(self, name):
@@ -294,7 +292,9 @@ class Runner:
     def read(self, out, name, rows):
         """The first `rows` rows of logits of a device tensor, as float32."""
         if not isinstance(out, self.ttnn.Tensor):
-            raise EvalError(f"{name} returned a {type(out).__name__}; logits must come from the device, as a ttnn.Tensor")
+            raise EvalError(
+                f"{name} returned a {type(out).__name__}; logits must come from the device, as a ttnn.Tensor"
+            )
         composer = getattr(self.model, "logits_composer", None)
         if composer is not None:
             found = self.guard.to_torch(out, mesh_composer=composer)

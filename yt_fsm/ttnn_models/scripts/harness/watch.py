@@ -172,7 +172,11 @@ def caller(*homes):
     frame = sys._getframe(1)
     while frame is not None:
         folder = os.path.dirname(os.path.abspath(frame.f_code.co_filename))
-        if folder not in (ours, *homes) and "site-packages" not in folder and "contextlib" not in frame.f_code.co_filename:
+        if (
+            folder not in (ours, *homes)
+            and "site-packages" not in folder
+            and "contextlib" not in frame.f_code.co_filename
+        ):
             return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back
     return "somewhere"

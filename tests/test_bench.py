@@ -1,0 +1,93 @@
+"""`scripts/bench` measures what it says, and light commands stay light."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "bench.py"
+YTFSM = shutil.which("ytfsm", path=sysconfig.get_path("scripts")) or str(Path(sys.executable).with_name("ytfsm"))
+
+# Each of these takes longer to load than a light command takes to run.
+HEAVY = {"aiohttp", "codexapi", "graphql", "huggingface_hub", "psutil", "pydantic", "rich", "torch", "transformers"}
+# A drawing needs none of these either; together they were a tenth of its time.
+NOT_FOR_DRAWING = {"transitions", "_hashlib", "yt_fsm.github", "yt_fsm.settings", "yt_fsm.hub"}
+
+
+@pytest.fixture(scope="module")
+def bench() -> Any:
+    spec = importlib.util.spec_from_file_location("bench", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bench"] = module  # dataclasses look their own module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(*argv: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, str(SCRIPT), *argv], capture_output=True, text=True, check=False)
+
+
+def loaded(argv: list[str], folder: Path) -> set[str]:
+    """The modules that a command of ours loads."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", YTFSM, *argv],
+        env={**os.environ, "YTFSM_HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+@pytest.mark.parametrize("argv", [["graph"], ["runs"], ["runs", "--json"], ["--help"], ["run", "--help"]], ids=" ".join)
+def test_a_light_command_loads_nothing_heavy(argv: list[str], tmp_path: Path) -> None:
+    modules = loaded(argv, tmp_path)
+    assert "yt_fsm.cli" in modules
+    assert not HEAVY & modules
+
+
+def test_a_drawing_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    assert not NOT_FOR_DRAWING & loaded(["graph"], tmp_path)
+
+
+def test_a_limit_is_missed_by_the_median_and_not_by_one_slow_run(bench: Any) -> None:
+    assert not bench.Line("a", "ms", [1.0, 1.2, 9.0], most=1.5).missed
+    assert bench.Line("a", "ms", [1.0, 1.6, 9.0], most=1.5).missed
+    assert bench.Line("a", "records/s", [10.0, 20.0, 90.0], least=30).missed
+    assert not bench.Line("a", "ms", [9.0]).missed
+
+
+def test_the_journal_is_measured() -> None:
+    done = run("journal", "--times", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    lines = json.loads(done.stdout)["journal"]
+    assert [line["name"] for line in lines] == ["durable append", "read and verify"]
+    assert all(line["median"] > 0 for line in lines)
+
+
+def test_the_start_is_measured_beside_what_it_is_made_of() -> None:
+    done = run("graph", "--times", "1", "--json")
+    lines = {line["name"]: line for line in json.loads(done.stdout)["graph"]}
+    ratio = lines["ratio of the two, run by run"]
+    assert len(ratio["values"]) == 5
+    assert done.returncode == (0 if ratio["ok"] else 1)
+
+
+def test_the_table_says_median_spread_and_limit(bench: Any) -> None:
+    text = bench.Line("a poll is answered", "ms", [2.0, 4.0, 1234.0], most=10.0).text()
+    assert " ".join(text.split()) == "a poll is answered 4.00 ms 2.00 to 1,234 3 at most 10.0: ok"
+
+
+def test_an_unknown_benchmark_is_a_usage_error() -> None:
+    done = run("speed")
+    assert done.returncode == 2
+    assert "graph" in done.stderr
