@@ -7,11 +7,11 @@ from yt_fsm.git import Repository
 from yt_fsm.journal import Record
 from yt_fsm.prompt import clip
 from yt_fsm.run import Run
-from yt_fsm.work import evaluation_of, keep_unfinished, tree_of_work
+from yt_fsm.work import evaluation_of, keep_unfinished
 
 
 def enter(run: Run) -> str:
-    """On entry codex has finished a turn. The attempt is journalled with its metrics.
+    """On entry codex has finished a turn. The attempt is journalled with its metrics and, if it passed, its commit.
 
     Leaves `accept` after a pass that is committed, `retry` after a failure with attempts left, else `give_up`.
     Raises Lost (`lose`) when the claim did not survive the work, SetupError (`abort`) for the world's faults.
@@ -20,8 +20,7 @@ def enter(run: Run) -> str:
     attempt = judged(run) or judge(run, repository)
     if attempt["passed"]:
         run.fence()
-        if "commit" not in run.facts:
-            keep(run, repository, message(run, attempt["metrics"]))
+        run.fact("commit", attempt["commit"])
         return "accept"
     if attempt["n"] >= run.settings.max_attempts:
         run.problem = BringupError(attempt["error"])
@@ -42,7 +41,11 @@ def judged(run: Run) -> Record | None:
 
 
 def judge(run: Run, repository: Repository) -> Record:
-    """Check the work, and if it passes evaluate it once more; returns the attempt's record."""
+    """Check the work, and if it passes evaluate it once more and commit it; returns the attempt's record.
+
+    The commit is of the tree that was judged, and is bundled before the record: whatever happens to the workspace or
+    in it, what is published is what passed.
+    """
     before = run.attempts()
     number = len(before) + 1
     if before and before[-1].get("killed"):
@@ -56,11 +59,13 @@ def judge(run: Run, repository: Repository) -> Record:
         except BringupError as problem:
             report.error = f"the checks passed, but the final evaluation did not: {problem}"
     run.report = report
+    commit = publishing.commit(run, report.tree, message(run, report.metrics)) if report.error is None else None
     return run.journal.append(
         "attempt",
         n=number,
         passed=report.error is None,
         failing=report.failing,
+        commit=commit,
         metrics=report.metrics,
         tokens=run.tokens() - sum(attempt["tokens"] or 0 for attempt in before),
         seconds=round(report.seconds, 3),
@@ -77,8 +82,3 @@ def message(run: Run, found: dict[str, metrics.Metrics]) -> str:
         f"Bringup {run.brief.hf_model_id} ({run.settings.system}) "
         f"top1={last['top1']:.4f} top5={last['top5']:.4f} trace={int(last['trace'])}"
     )
-
-
-def keep(run: Run, repository: Repository, text: str) -> str:
-    """Commit the model's folder and codex's own tests; everything else that codex did stays behind."""
-    return publishing.commit(run, tree_of_work(run, repository), text)

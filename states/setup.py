@@ -2,7 +2,7 @@
 
 import tempfile
 
-from yt_fsm import preflight, publishing, work
+from yt_fsm import preflight, work
 from yt_fsm.errors import BranchExists
 from yt_fsm.evaluation import model_folder
 from yt_fsm.git import Repository, branch_name
@@ -19,7 +19,7 @@ def enter(run: Run) -> str:
     preflight.require(run.shell, run.settings)
     run.board.verify()
     repository = Repository(run.shell, run.workspace.clean)
-    run.fact("base", repository.clone(publishing.remote(run)))
+    run.fact("base", repository.clone(run.settings.remote))
     run.fact("into", repository.default_branch())
     branch = branch_name(run.issue.number, run.brief.hf_model_id)
     earlier = earlier_work(run, repository, branch)
@@ -71,7 +71,9 @@ def restore(run: Run, going_on: bool) -> None:
     if not ((space.clean / ".git").exists() and (space.agent / ".git").exists()):
         make_workspace(run)
         repository = Repository(run.shell, space.clean)
-        repository.clone(publishing.remote(run))
+        repository.clone(run.settings.remote)
+        if run.bundle.exists():  # the commit of work that has passed
+            repository.unbundle(run.bundle, run.facts["branch"])
         repository.git("checkout", "--quiet", "-B", run.facts["branch"], run.facts["base"])
         repository.copy_for_agent(space.agent)
         if work.wip(run).exists():

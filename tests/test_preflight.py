@@ -1,6 +1,8 @@
 """The preflight: what a machine lacks is listed at once, with how to mend it, before anything is claimed."""
 
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -71,8 +73,25 @@ class Machine:
 
 
 @pytest.fixture
-def machine(bare: Path, tmp_path: Path, program: Callable[[str, str], Path]) -> Machine:
+def machine(
+    bare: Path, tmp_path: Path, program: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> Machine:
+    repo = tmp_path / "forge" / "yieldthought" / "ttnn_models.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(repo)], check=True)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{tmp_path}/forge/.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "git@github.com:")
     return Machine(tmp_path, program)
+
+
+def test_a_models_repo_that_git_cannot_read_is_found_before_anything_is_claimed(
+    checked: Callable[..., dict[str, Check]], machine: Machine, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "forge")
+    check = checked()["models repo"]
+    assert not check.ok
+    assert "SSH key" in check.fix
+    assert "git ls-remote git@github.com:yieldthought/ttnn_models.git" in check.fix
 
 
 @pytest.fixture

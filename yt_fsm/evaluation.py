@@ -33,12 +33,16 @@ HARNESS = ("scripts/", "tests/", "conftest.py", "pytest.ini", "pyproject.toml", 
 
 @dataclass
 class Report:
-    """What one check found: `error` is what codex is told (None: all passed), `failing` the command that failed."""
+    """What one check found: `error` is what codex is told (None: all passed), `failing` the command that failed.
+
+    `tree` is the git tree of what was judged: the base, the model's folder and codex's own tests, and nothing else.
+    """
 
     error: str | None = None
     failing: str | None = None
     metrics: dict[str, m.Metrics] = field(default_factory=dict)
     tampered: list[str] = field(default_factory=list)
+    tree: str = ""
     seconds: float = 0.0
 
 
@@ -263,6 +267,7 @@ class Evaluation:
         if not any(c.path.startswith(allowed[0]) and c.kind != "D" for c in changes) and not self.shell.dry:
             raise BringupError(f"there is nothing new in `{allowed[0]}`: the bringup belongs there")
         tree = repository.tree_of(agent, base, [folder])
+        report.tree = repository.tree_of(agent, base, list(allowed))
         remove(self.workspace.check)
         repository.export(tree, self.workspace.check)
         self.artifacts.mkdir(parents=True, exist_ok=True)

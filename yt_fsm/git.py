@@ -17,6 +17,7 @@ from .shell import Result, Shell
 CLONE_SECS = 1800.0
 LOCAL_SECS = 600.0
 PUSH_SECS = 600.0
+SSH = os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30")  # never asks
 TRAILER = "Ytfsm-Run"
 WIP = "refs/heads/ytfsm-unfinished"
 
@@ -72,7 +73,7 @@ class Repository:
             **_NOBODY,
             **known,
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30"),
+            "GIT_SSH_COMMAND": SSH,
             "LC_ALL": "C",
         }
 
@@ -190,9 +191,7 @@ class Repository:
         tree = self.git("write-tree", index=self.folder / ".git" / "ytfsm-all").out.strip()
         sha = self.git("commit-tree", tree, "-p", base, "-m", "unfinished").out.strip()
         self.git("update-ref", WIP, sha)
-        fresh = file.with_suffix(".new")
-        self.git("bundle", "create", "--quiet", str(fresh), f"{base}..{WIP}")
-        fresh.rename(file)
+        self._bundle(WIP, base, file)
 
     def put_back(self, file: Path, agent: Path) -> None:
         """Make codex's files those of a bundle that `take_aside` made."""
@@ -208,7 +207,16 @@ class Repository:
 
     def bundle(self, branch: str, base: str, file: Path) -> None:
         """Keep the branch's own commits as a file that outlives the workspace."""
-        self.git("bundle", "create", "--quiet", str(file), f"{base}..refs/heads/{branch}")
+        self._bundle(f"refs/heads/{branch}", base, file)
+
+    def _bundle(self, ref: str, base: str, file: Path) -> None:
+        """Write a bundle that is on the disk, whole, when this returns; the one before stays until then."""
+        fresh = file.with_suffix(".new")
+        self.git("bundle", "create", "--quiet", str(fresh), f"{base}..{ref}")
+        if fresh.exists():  # not in a dry run
+            settle(fresh)
+            fresh.rename(file)
+            settle(file.parent)
 
     def unbundle(self, file: Path, branch: str) -> str:
         """Bring the branch back from a bundle; returns its commit."""
@@ -222,6 +230,15 @@ class Repository:
         """
         lease = f"--force-with-lease=refs/heads/{branch}:{tip or ''}"
         self.git("push", "--quiet", lease, "origin", f"{sha}:refs/heads/{branch}", timeout=PUSH_SECS)
+
+
+def settle(path: Path) -> None:
+    """Have a file or a folder on the disk: a power cut leaves it as it is now."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _configured(env: dict[str, str], settings: dict[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import GitHubError, PreflightFailed, SetupError, YtfsmError
+from .git import SSH
 from .hardware import Board, NoBoard, board_of
 from .shell import Shell
 
@@ -59,6 +60,11 @@ def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
             "Project board",
             lambda: github.board.url,
             "set YT_PROJECT_NUMBER; `ytfsm init-board` makes a board",
+        ),
+        _try(
+            "models repo",
+            lambda: _reachable(shell, settings),
+            f"give git an SSH key that may read and push it; try `git ls-remote {settings.remote}`",
         ),
         _try("disk", lambda: _disk(settings), "make room, or point YT_TMP_ROOT and HF_HOME at a larger disk"),
     ]
@@ -151,6 +157,14 @@ def _python(shell: Shell, settings: Settings) -> str:
     if not result.ok:
         raise SetupError(f"{settings.python} cannot `import {needed}`: {result.tail.strip() or result.why}")
     return f"{settings.python}: {result.out.strip().splitlines()[-1]}"
+
+
+def _reachable(shell: Shell, settings: Settings) -> str:
+    """Whether git itself, which does not use gh's login over SSH, can read the models repo."""
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": SSH}
+    argv = ["git", "ls-remote", "--quiet", settings.remote, "HEAD"]
+    shell.run(argv, name="git-ls-remote", timeout=TOOL_SECS, env=env)
+    return settings.remote
 
 
 def _login(shell: Shell) -> str:

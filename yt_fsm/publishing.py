@@ -74,14 +74,13 @@ def comment(run: "Run", status: str, text: str) -> None:
 
 
 def commit(run: "Run", base_tree: str, message: str) -> str:
-    """Commit `base_tree` as the run's branch, and keep it as a bundle that outlives the workspace; once a run."""
+    """Commit `base_tree` as the run's branch, and keep it as a bundle that outlives the workspace; returns its sha."""
     repository = Repository(run.shell, run.workspace.clean)
     sha = repository.commit(
         base_tree, run.facts["base"], run.facts["branch"], f"{message}\n\n{TRAILER}: {run.run_id}\n"
     )
     run.artifacts.mkdir(parents=True, exist_ok=True)
-    repository.bundle(run.facts["branch"], run.facts["base"], run.artifacts / "work.bundle")
-    run.fact("commit", sha)
+    repository.bundle(run.facts["branch"], run.facts["base"], run.bundle)
     return sha
 
 
@@ -93,8 +92,8 @@ def push(run: "Run", *statuses: str | None) -> None:
         clean = Repository(run.shell, run.workspace.clean)
         if not (clean.folder / ".git").exists() and not run.shell.dry:  # the workspace is gone: from the bundle
             run.workspace.make()
-            clean.clone(remote(run))
-            clean.unbundle(run.artifacts / "work.bundle", branch)
+            clean.clone(run.settings.remote)
+            clean.unbundle(run.bundle, branch)
         return clean
 
     def observe(_: Record) -> dict[str, Any] | None:
@@ -141,14 +140,9 @@ def pull_request(run: "Run", title: str, body: str, *statuses: str | None) -> st
     return str(run.effects.once("pull request", branch, apply, observe)["url"])
 
 
-def remote(run: "Run") -> str:
-    """The models repo as git clones it (§8.2)."""
-    return f"git@github.com:{run.settings.repo}.git"
-
-
 def reproduction(run: "Run", branch: str | None = None) -> str:
     """The commands that repeat the checks, as a fenced block."""
-    lines = [f"git clone {remote(run)} && cd {run.settings.repo_models}"]
+    lines = [f"git clone {run.settings.remote} && cd {run.settings.repo_models}"]
     if branch:
         lines.append(f"git checkout {branch}")
     lines.append("python -m pytest -q")

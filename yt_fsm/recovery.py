@@ -5,6 +5,7 @@ A journal whose lock is free has no live writer: the lock goes with the process,
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from .lease import stamp
 from .machine import Definition, reachable
 from .run import Run
 from .settings import Settings
-from .shell import MARKER, StopFlag
-from .workspace import Workspace
+from .shell import MARKER, StopFlag, end_survivors
+from .workspace import Workspace, remove
 
 log = logging.getLogger("ytfsm")
 
 CRASHES = 3  # in one state: then a person has to look
+UNBORN_SECS = 10.0  # a run's folder is older than that without a journal only when its maker died
 
 
 def open_run(folder: Path, definition: Definition, settings: Settings, github: GitHub, stop: StopFlag) -> Run:
@@ -47,6 +49,10 @@ def open_run(folder: Path, definition: Definition, settings: Settings, github: G
     except BaseException:
         journal.close()
         raise
+    # What the dead owner started may live on: codex would write into the workspace and hold the board, gh could
+    # still send a request that we are about to look for.
+    for marker in (run.run_id, f"{run.run_id}:github", f"{run.run_id}:heartbeat"):
+        end_survivors(marker)
     return run
 
 
@@ -192,15 +198,29 @@ def clean(settings: Settings) -> list[str]:
         if reading.verdict != "corrupt" and reading.records and reading.records[-1]["kind"] == "end":
             Workspace(path).delete()
             done.append(f"workspace {path}")
+    for folder in _unborn(settings.runs):
+        remove(folder)
+        done.append(f"run {folder.name}, which never began")
     return done
 
 
+def _unborn(runs_folder: Path) -> list[Path]:
+    """The folders of runs whose maker died before their journal had its header: nothing had happened yet."""
+    if not runs_folder.is_dir():
+        return []
+    folders = [path for path in runs_folder.iterdir() if path.is_dir() and not (path / "journal.jsonl").exists()]
+    return [path for path in folders if time.time() - path.stat().st_mtime > UNBORN_SECS and not _alive(path)]
+
+
 def _alive(folder: Path) -> bool:
-    """Whether some process writes the run's journal."""
-    try:
-        Journal.probe(folder / "journal.jsonl")
-    except Owned:
-        return True
+    """Whether some process writes the run's journal, or is about to begin it."""
+    for name in ("journal.jsonl", "journal.new"):
+        try:
+            Journal.probe(folder / name)
+        except Owned:
+            return True
+        except FileNotFoundError:
+            continue
     return False
 
 

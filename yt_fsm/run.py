@@ -140,6 +140,11 @@ class Run:
         """Where metrics, prompts, events and diffs are kept."""
         return self.folder / "artifacts"
 
+    @property
+    def bundle(self) -> Path:
+        """The commit that is, or was, to be pushed, as a file that outlives the workspace."""
+        return self.artifacts / "work.bundle"
+
     def fact(self, name: str, value: Any) -> None:
         """Remember something over crashes."""
         if self.facts.get(name) != value or name not in self.facts:

@@ -121,6 +121,11 @@ class Settings(BaseModel):
         return f"{self.owner}/{self.repo_models}"
 
     @property
+    def remote(self) -> str:
+        """The models repo as git clones it (§8.2)."""
+        return f"git@github.com:{self.repo}.git"
+
+    @property
     def runs(self) -> Path:
         """The folder of all runs of this machine."""
         return self.home / "runs"

@@ -68,7 +68,7 @@ def preserve(run: Run, message: str) -> bool:
     tree = tree_of_work(run, repository)
     if not repository.diff(run.facts["base"], tree).strip():
         return False
-    publishing.commit(run, tree, message)
+    run.fact("commit", publishing.commit(run, tree, message))
     return True
 
 

@@ -1,10 +1,11 @@
 """The search: every state that can be reached, nearest first, and whether somebody wins from each of them in the end."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .issue import MARKED, READY
-from .worker import OWNING, Program
-from .world import Configuration, State, World
+from .issue import MARKED, NOBODY, READY
+from .worker import OWNING, Bug, Program
+from .world import DELETE_A_CLAIM, Configuration, Move, State, World
 
 
 @dataclass
@@ -36,8 +37,8 @@ def explore(configuration: Configuration, program: type[Program] = Program, limi
     onward: list[list[int] | None] = []  # where fair moves lead from a state that waits for a winner
     found = Found(configuration)
     for place, state in enumerate(states):
-        ahead: list[int] | None = None if served(state) else []
-        for move in world.moves(state):
+        ahead: list[int] | None = None if served(configuration, state) else []
+        for move in _moves(world, state):
             found.moves += 1
             if move.broken:
                 last = (place, move.who, move.what, ())
@@ -64,9 +65,22 @@ def explore(configuration: Configuration, program: type[Program] = Program, limi
     return found
 
 
-def served(state: State) -> bool:
-    """Whether the issue needs nobody, has an owner at work, or has no worker that could take it."""
-    if state.issue.status not in (READY, MARKED) or not state.issue.open:
+def _moves(world: World, state: State) -> Iterator[Move]:
+    try:
+        yield from world.moves(state)
+    except Bug as bug:
+        yield Move(NOBODY, str(bug), False, state, str(bug))
+
+
+def served(configuration: Configuration, state: State) -> bool:
+    """Whether the issue needs nobody, has an owner at work, or has no worker that could take it.
+
+    An issue in progress without any claim, because a person deleted it, is that person's to mend.
+    """
+    issue = state.issue
+    if issue.status not in (READY, MARKED) or not issue.open:
+        return True
+    if DELETE_A_CLAIM in configuration.deeds and issue.status == MARKED and not issue.claims:
         return True
     awake = [worker for worker in state.workers if worker.power == "on"]
     return not awake or any(w.won and not w.silent and not w.superseded and w.at in OWNING for w in awake)

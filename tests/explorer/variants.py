@@ -67,7 +67,7 @@ def without(where: Any, name: str, condition: str) -> Iterator[None]:
     tree = _tree(whole)
     for node in ast.walk(tree):
         if _decides(node) and ast.unparse(node.test) == condition:
-            node.test = ast.Constant(False)
+            node.test = ast.BoolOp(ast.And(), [node.test, ast.Constant(False)])
             break
     else:
         raise LookupError(f"{name} has no condition {condition!r}")

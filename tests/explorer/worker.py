@@ -57,6 +57,10 @@ class Waiting(BaseException):
     """The step has come to its request."""
 
 
+class Bug(Exception):
+    """The lease's code breaks."""
+
+
 class Far:
     """GitHub and the clock, for one step: `answer` to its one request, which was sent `sent` ticks ago."""
 
@@ -149,6 +153,8 @@ class Program:
             return Outcome(asks=far.asked)
         except Lost:
             at = self.lost(worker)
+        except (LookupError, TypeError, AttributeError, AssertionError) as bug:
+            raise Bug(f"a worker dies of {bug!r} in `{worker.at}`") from bug
         except GitHubError:
             at = self.unanswered(worker)
             if beating:

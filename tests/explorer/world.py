@@ -8,6 +8,7 @@ from .issue import FINAL, MARKED, NOBODY, PARKED, READY, TICK, TTL, Claim, Issue
 from .worker import NO_COMMENT, OWNING, UNKNOWN, Held, Outcome, Program, Worker, aged
 
 TIME = "time passes"
+CLOSE, PARK, END_A_BID, DELETE_A_CLAIM = "close it", "park it", "end a bid", "delete the owner's claim"
 CLOCKED = ("verify", "fence mark", "fence end", "fence tell", "others", "revive", "bid")  # they look at the clock
 ISSUED = ("bid", "revive")  # they look at it before they send, too
 
@@ -85,7 +86,8 @@ class World:
             if changed and state.left.lags:
                 for who, worker in enumerate(after.workers):
                     if worker.stale is None:
-                        behind = _with(after, who, worker._replace(stale=seen_by(state.issue, who)))
+                        me = who if worker.at != "look" else NOBODY - 1  # the claim of a run that is over is not mine
+                        behind = _with(after, who, worker._replace(stale=seen_by(state.issue, me)))
                         behind = behind._replace(left=after.left._replace(lags=after.left.lags - 1))
                         words = f"{move.what}, which a replica does not show worker {who}"
                         yield self._canonical(Move(move.who, words, False, behind, move.broken), behind)
@@ -223,19 +225,24 @@ class World:
             return
         less = state._replace(left=left._replace(persons=left.persons - 1))
         for deed in self.given.deeds:
-            done: Issue | None = None
-            if deed == "close" and issue.open:
-                done = issue._replace(open=False)
-            elif deed == "park" and issue.status in (READY, MARKED):
-                done = issue._replace(status=PARKED)
-            elif deed == "end a bid":
-                bids = [c for c in issue.claims if c.owner >= 0 and not c.end and not state.workers[c.owner].won]
-                done = issue.changed(bids[0].owner, end="released") if bids else None
-            elif deed == "delete the owner's claim" and issue.status == MARKED:
-                owned = [c for c in issue.claims if c.owner >= 0 and state.workers[c.owner].won]
-                done = issue._replace(claims=tuple(c for c in issue.claims if c not in owned)) if owned else None
-            if done is not None:
+            for done in self._done(issue, deed, state.workers):
                 yield self._by_nobody(less._replace(issue=done), f"a person decides to {deed}")
+
+    @staticmethod
+    def _done(issue: Issue, deed: str, workers: tuple[Worker, ...]) -> Iterator[Issue]:
+        """The issue after a person's deed, where there is occasion for it."""
+        if deed == CLOSE and issue.open:
+            yield issue._replace(open=False)
+        elif deed == PARK and issue.status in (READY, MARKED):
+            yield issue._replace(status=PARKED)
+        elif deed == END_A_BID:
+            for claim in issue.claims:
+                if claim.owner >= 0 and not claim.end and not workers[claim.owner].won:
+                    yield issue.changed(claim.owner, end="released")
+        elif deed == DELETE_A_CLAIM and issue.status == MARKED:
+            for claim in issue.claims:
+                if claim.owner >= 0 and workers[claim.owner].won:
+                    yield issue._replace(claims=tuple(c for c in issue.claims if c is not claim))
 
     def _ticks(self, state: State) -> Iterator[Move]:
         """A tick of the clock, through which those who still have something to do sleep, or are dead."""

@@ -1,7 +1,6 @@
 """What the tests of the models repository's template share: a written template, a tiny model, and the command."""
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,8 +125,3 @@ def checks(python: str, tiny: Path, tmp_path: Path) -> Callable[..., str]:
         return done.stdout
 
     return run
-
-
-def inherited() -> dict[str, str]:
-    """This process's environment, for programs that need more than `clean`."""
-    return dict(os.environ)

@@ -197,7 +197,7 @@ def test_memory_chooses_the_dtype(ask, monkeypatch, tmp_path):
     assert narrow.meta["dtype"] == "bfloat16"
     assert narrow.meta["check"]["noise_floor"] is None
     monkeypatch.setattr(hf_model, "_free_memory", lambda: 2**29)
-    with pytest.raises(EvalError, match="reference too big: .* GiB of memory are free"):
+    with pytest.raises(EvalError, match=r"reference too big: .* GiB of memory are free"):
         ask("--seed", 6)
 
 

@@ -1,13 +1,20 @@
 """A model file cannot talk the harness round: each way that was thought of ends in an error, or changes nothing."""
 
+import io
 import json
+import struct
+import subprocess
 import textwrap
+import zipfile
 
 import pytest
 
+from yt_fsm import evaluation
+
+from .conftest import clean
+
 SHORT = ("--prefill-len", 8, "--decode-len", 4)
 BUILD = "def build_model(source, tt_device, max_seq_len):"
-HEAD = "import torch\nimport ttnn\n"
 
 
 def at_import(code):
@@ -42,11 +49,13 @@ def test_a_printed_metrics_line_is_not_the_result(evaluate, bringup, tmp_path):
 
 
 def test_writing_to_file_descriptors_does_not_reach_our_output(evaluate, bringup):
-    bringup(
-        at_import(
-            "import os\nfor number in range(1, 9):\n    try:\n        os.write(number, b'YT_METRICS={}\\n')\n    except OSError:\n        pass\n"
-        )
-    )
+    code = """
+        import contextlib, os
+        for number in range(1, 9):
+            with contextlib.suppress(OSError):
+                os.write(number, b'YT_METRICS={}\\n')
+    """
+    bringup(at_import(code))
     assert evaluate("--mode", "tt", *SHORT).out.count("YT_METRICS=") == 1
 
 
@@ -69,10 +78,6 @@ def test_nonce_private_file_and_reference_cache_are_not_in_the_environment(evalu
 
 
 def test_our_own_environment_does_not_show_them_either(repo, python, tmp_path):
-    import subprocess
-
-    from .conftest import clean
-
     code = (
         "import sys; sys.path.insert(0, 'scripts')\n"
         "from harness import private\n"
@@ -168,9 +173,9 @@ def test_a_cheat_ends_in_an_error(evaluate, bringup, references, name):
     assert says in done.error
 
 
-TORCH_MODEL = (
-    HEAD
-    + '''
+TORCH_MODEL = '''
+import torch
+import ttnn
 import math
 
 
@@ -224,7 +229,6 @@ class Model:
             x = x + (gate * (h @ w[p + "mlp.up_proj.weight"].T)) @ w[p + "mlp.down_proj.weight"].T
         return self.norm(x, "model.norm.weight") @ w["model.embed_tokens.weight"].T
 '''
-)
 
 
 def test_computing_the_layers_on_the_host_is_an_error(evaluate, bringup):
@@ -270,78 +274,55 @@ def test_returning_torch_logits_is_an_error(evaluate, bringup):
     assert "decode_step returned a Tensor; logits must come from the device" in evaluate("--mode", "tt", *SHORT).error
 
 
-def test_answers_learned_by_heart_are_an_error(evaluate, bringup, references, tiny):
-    """The right tokens by position, out of a table that was put on the device beforehand."""
-    evaluate("--mode", "hf", *SHORT)
-    bringup(
-        in_build("source.table = torch.eye(288)[torch.tensor(ANSWERS)] * 20"),
-        ("        self.device = device\n", "        self.device = device\n        self.table = ANSWERS\n"),
-        in_step("table = ttnn.embedding(self.positions_2d, self.answers, layout=ttnn.TILE_LAYOUT)\nreturn table"),
-        (
-            "        self.rope_rows = ",
-            "        self.answers = self.mesh.put(torch.eye(288)[torch.tensor(ANSWERS)][None, None] * 20, ttnn.bfloat16)\n"
-            "        self.positions_2d = self.mesh.put(torch.zeros(1, 1, 1, batch, dtype=torch.int32), ttnn.uint32)\n"
-            "        self.rope_rows = ",
-        ),
-        (
-            "        self.mesh.write(positions, ttnn.int32, self.positions)",
-            "        self.mesh.write(positions, ttnn.int32, self.positions)\n"
-            "        self.mesh.write(positions.reshape(1, 1, 1, -1), ttnn.uint32, self.positions_2d)",
-        ),
-        at_import(f"ANSWERS = {answers(references, tiny, evaluate)!r}"),
-    )
-    error = evaluate("--mode", "tt", *SHORT).error
-    assert "do not depend on the token" in error
+HEAD = "self.head, memory_config=DRAM)"
+PREFILL = (
+    f"        return ttnn.linear(self.norm(x), {HEAD}\n\n    def prepare_decode",
+    f"        return self.told(ttnn.linear(self.norm(x), {HEAD}, self.first)\n\n    def prepare_decode",
+)
+DECODE = (
+    f"        return ttnn.linear(self.norm(x), {HEAD}\n\n\nclass Layer",
+    "        answers = ttnn.embedding(self.rope_rows, self.answers, layout=ttnn.TILE_LAYOUT)\n"
+    f"        return self.told(ttnn.linear(self.norm(x), {HEAD}, answers)\n\n\nclass Layer",
+)
+TABLE = (
+    "        self.rope_rows = ",
+    "        hot = torch.eye(288)[torch.tensor(ANSWERS)][None, None] * 20\n"
+    "        self.answers = self.mesh.put(hot, ttnn.bfloat16)\n"
+    "        self.first = self.mesh.put(hot[:, :, :32], ttnn.bfloat16, layout=ttnn.TILE_LAYOUT)\n"
+    "        self.rope_rows = ",
+)
 
 
-def answers(references, tiny, evaluate):
+def knowing(answers, told):
+    """The example with a table of answers by position, put on the device beforehand, and what it makes of it."""
+    method = f"    def told(self, logits, answers):\n        return {told}\n\n    def prefill(self"
+    return (PREFILL, DECODE, TABLE, ("    def prefill(self", method), at_import(f"ANSWERS = {answers!r}"))
+
+
+@pytest.fixture
+def answers(evaluate, references):
     """The reference's choices by position, as one who has seen the reference would know them."""
-    import io
-    import struct
-    import zipfile
-
-    from yt_fsm.lab import environment  # noqa: F401
-
-    found = []
-    for entry in sorted(references.glob("*.ytref"), key=lambda path: path.stat().st_mtime):
-        head, _, payload = entry.read_bytes().partition(b"\n")
+    evaluate("--mode", "hf", *SHORT)
+    for entry in references.glob("*.ytref"):
+        _, _, payload = entry.read_bytes().partition(b"\n")
         with zipfile.ZipFile(io.BytesIO(payload)) as packed:
             raw = packed.read("logits.npy")
         size = int.from_bytes(raw[8:10], "little")
-        shape = eval(raw[10 : 10 + size])["shape"]
-        if shape == (1, 4, 288):
+        if "(1, 4, 288)" in raw[10 : 10 + size].decode():
             values = struct.unpack(f"<{4 * 288}f", raw[10 + size :])
-            found = [max(range(288), key=lambda at: values[step * 288 + at]) for step in range(4)]
+            found = [max(range(288), key=lambda at, step=step: values[step * 288 + at]) for step in range(4)]
     return [0] * 7 + found + [0] * 245
 
 
-def test_right_choices_with_unlike_logits_are_an_error(evaluate, bringup, references, tiny):
-    evaluate("--mode", "hf", *SHORT)
-    known = answers(references, tiny, evaluate)
-    bringup(
-        # One-hot answers, disturbed a little by the token so that they depend on it.
-        (
-            "        return ttnn.linear(self.norm(x), self.head, memory_config=DRAM)\n\n    def prepare_decode",
-            "        rows = torch.eye(288)[torch.tensor(ANSWERS[:tokens.numel()])]\n"
-            "        return ttnn.add(ttnn.mul(ttnn.linear(self.norm(x), self.head, memory_config=DRAM), 1e-3), self.first)\n\n"
-            "    def prepare_decode",
-        ),
-        (
-            "        return ttnn.linear(self.norm(x), self.head, memory_config=DRAM)\n\n\nclass Layer",
-            "        told = ttnn.embedding(self.rope_rows, self.answers, layout=ttnn.TILE_LAYOUT)\n"
-            "        return ttnn.add(ttnn.mul(ttnn.linear(self.norm(x), self.head, memory_config=DRAM), 1e-3), told)\n\n\nclass Layer",
-        ),
-        (
-            "        self.rope_rows = ",
-            "        hot = torch.eye(288)[torch.tensor(ANSWERS)][None, None] * 20\n"
-            "        self.answers = self.mesh.put(hot, ttnn.bfloat16)\n"
-            "        self.first = self.mesh.put(hot[:, :, :32], ttnn.bfloat16, layout=ttnn.TILE_LAYOUT)\n"
-            "        self.rope_rows = ",
-        ),
-        at_import(f"ANSWERS = {known!r}"),
-    )
-    error = evaluate("--mode", "tt", *SHORT).error
-    assert "these are not a model's logits" in error
+def test_answers_learned_by_heart_are_an_error(evaluate, bringup, answers):
+    bringup(*knowing(answers, "answers"))
+    assert "do not depend on the token" in evaluate("--mode", "tt", *SHORT).error
+
+
+def test_right_choices_with_unlike_logits_are_an_error(evaluate, bringup, answers):
+    # One-hot answers, disturbed a little by the token, so that they depend on it.
+    bringup(*knowing(answers, "ttnn.add(ttnn.mul(logits, 1e-3), answers)"))
+    assert "these are not a model's logits" in evaluate("--mode", "tt", *SHORT).error
 
 
 def test_nothing_that_a_model_leaves_running_survives(evaluate, bringup, tmp_path):
@@ -361,6 +342,4 @@ def test_a_failed_check_leaves_no_folders_behind(evaluate, bringup, tmp_path):
 @pytest.mark.parametrize("name", ["scripts/json.py", "scripts/numpy.py"])
 def test_a_module_beside_the_harness_is_the_worker_s_to_remove(name):
     """Not ours to catch: the worker evaluates a tree with the base commit's scripts folder."""
-    from yt_fsm import evaluation
-
     assert name.startswith(evaluation.HARNESS)

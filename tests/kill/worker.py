@@ -185,11 +185,11 @@ def _arm_files(accident: Accident) -> None:
         writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         if event not in CHANGES and not writes:
             return
-        # What rmtree removes inside a folder is named without its folder; the folder itself stands for it.
-        if not str(args[0]).startswith(home):
+        within = event in ("os.remove", "os.rmdir") and args[1] != -1  # rmtree names what it removes by its folder
+        if not within and not str(args[0]).startswith(home):
             return
         accident.over = True  # what is done here is no place of its own
-        accident.note(f"file {event} {Path(str(args[0])).name}")
+        accident.note(f"file {'within rmtree' if within else event}")
         if accident.here("file"):
             die()
         accident.over = False

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .rows import ALL
-from .scene import FILE, NAME, OWNER, REPO, Scene, run
+from .scene import NAME, OWNER, REPO, Scene, run
 
 R = ("-R", REPO)
 BOARD = f"""query($number: Int!) {{repositoryOwner(login: "{OWNER}") {{... on ProjectV2Owner {{
@@ -48,9 +48,10 @@ class Gh:
         given = json.dumps({"query": query, "variables": variables})
         return self.json("api", "graphql", "--input", "-", given=given)["data"]
 
-    def graphql_refused(self, query: str, **variables: Any) -> str:
-        given = json.dumps({"query": query, "variables": variables})
-        return self.refused("api", "graphql", "--input", "-", given=given)
+    def graphql_error(self, query: str, **variables: Any) -> Any:
+        done = self.gh("api", "graphql", "--input", "-", given=json.dumps({"query": query, "variables": variables}))
+        assert done.returncode == 1, done.stdout
+        return json.loads(done.stdout)["errors"][0]
 
     def fault(self, kind: str, **more: Any) -> None:
         self.scene.lab.fault("github", kind, **more)
@@ -58,7 +59,8 @@ class Gh:
     # -- who, and how much
 
     def login(self) -> str:
-        assert "yt-bot" in self.gh("auth", "status").stdout + self.gh("auth", "status").stderr
+        status = self.gh("auth", "status")  # an older one says it on stderr
+        assert "yt-bot" in status.stdout + status.stderr
         return self.said("api", "user", "--jq", ".login")
 
     def scopes(self) -> str:
@@ -81,9 +83,9 @@ class Gh:
 
     def rate_limited(self) -> str:
         self.fault("rate-limited", match="query")
-        said = self.graphql_refused("{viewer {login}}")
-        assert '"type":"RATE_LIMITED"' in said
-        return "API rate limit exceeded" if "API rate limit exceeded for user ID" in said else said
+        error = self.graphql_error("{viewer {login}}")
+        assert error["type"] == "RATE_LIMITED"
+        return str(error["message"]).partition(" for user ID")[0]
 
     def bad_gateway(self) -> str:
         self.fault("bad-gateway")
@@ -96,13 +98,12 @@ class Gh:
         return str(self.graphql(query, n=self.scene.numbers[0])["repository"]["issue"]["title"])
 
     def unknown_field(self) -> str:
-        return json.loads(self.graphql_refused("{viewer {nope}}").partition("\n")[0].partition("gh: ")[0])["errors"][0][
-            "message"
-        ]
+        return str(self.graphql_error("{viewer {nope}}")["message"])
 
     def unbounded(self) -> str:
-        said = self.graphql_refused(f'{{repository(owner: "{OWNER}", name: "{NAME}") {{issues {{totalCount nodes {{id}}}}}}}}')
-        return "You must provide a `first` or `last` value" if "MISSING_PAGINATION_BOUNDARIES" in said else said
+        error = self.graphql_error(f'{{repository(owner: "{OWNER}", name: "{NAME}") {{issues {{nodes {{id}}}}}}}}')
+        assert error["type"] == "MISSING_PAGINATION_BOUNDARIES"
+        return str(error["message"]).partition(" to properly")[0]
 
     def graphql_pages(self) -> str:
         query = f"""query($endCursor: String) {{repository(owner: "{OWNER}", name: "{NAME}") {{
@@ -200,9 +201,7 @@ class Gh:
         return str(moved["fieldValueByName"]["name"])
 
     def stale_option(self) -> str:
-        said = self.graphql_refused(MOVE, **self._move("0badc0de"))
-        words = "The single select option Id does not belong"
-        return words if words in said else said
+        return str(self.graphql_error(MOVE, **self._move("0badc0de"))["message"]).partition(" to the field")[0]
 
     # -- a pull request's life
 

@@ -1,4 +1,4 @@
-"""The rows of the table: operations on GitHub, the Hub and codex's model, each with the outcome every client must see."""
+"""The rows: operations on GitHub, the Hub and codex's model, each with the outcome that every client must see."""
 
 from dataclasses import dataclass
 

@@ -116,7 +116,7 @@ def nlp_concat_heads_decode(input_tensor, *, num_heads, memory_config=None, **op
         input_tensor.is_sharded() and input_tensor.memory_config().memory_layout is TensorMemoryLayout.HEIGHT_SHARDED,
         f"{name}: the input must be height-sharded",
     )
-    one, users, count, d = input_tensor.shape
+    _, users, count, d = input_tensor.shape
     require(num_heads <= count, f"{name}: {num_heads} heads of {count}")
     # One core a head: the device pads the users to a tile and keeps them as the logical shape.
     shards = each(

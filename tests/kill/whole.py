@@ -1,0 +1,94 @@
+"""The whole kill matrix, or a share of it: what `scripts/kill-matrix` runs.
+
+    scripts/kill-matrix                          # every point; writes the counts into tests/README.md
+    scripts/kill-matrix --share 0.1 --seed 7     # a tenth of each family, chosen by the seed; only prints
+    scripts/kill-matrix --family disk --family child
+    scripts/kill-matrix --point record:17:torn   # one point, to look at it again
+
+Exit code 1 when something was wrong at some point; what the run left is kept then, and said where.
+"""
+
+import argparse
+import contextlib
+import queue
+import random
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import matrix  # noqa: E402
+import told  # noqa: E402
+
+
+def main() -> None:
+    """Run the points that were asked for, two at a time, and print the counts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", action="append", choices=list(matrix.FAMILIES))
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--point", action="append")
+    parser.add_argument("--dir", type=Path)
+    asked = parser.parse_args()
+    folder = asked.dir or Path(tempfile.mkdtemp(prefix="kill-matrix-"))
+    families = asked.family or list(matrix.FAMILIES)
+    work: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+    counts = dict.fromkeys(families, 0)
+    wrong: dict[str, list[str]] = {family: [] for family in families}
+    with contextlib.ExitStack() as stack:
+        worlds = []
+        for number in range(asked.jobs):
+            world = matrix.World(folder / f"world-{number}")
+            stack.callback(world.close)
+            worlds.append(world)
+        trace = worlds[0].trace()
+        for world in worlds[1:]:
+            world.know(trace)
+        chance = random.Random(asked.seed)
+        for family in families:
+            points = trace.points(family)
+            if asked.point:
+                points = [p for p in asked.point if p in points]
+            elif asked.share < 1:
+                points = sorted(chance.sample(points, max(1, round(asked.share * len(points)))), key=points.index)
+            counts[family] = len(points)
+            for point in points:
+                work.put((family, point))
+        total, started = work.qsize(), time.monotonic()
+        print(f"{total} points in {folder}", flush=True)
+
+        def one(world: matrix.World) -> None:
+            while True:
+                try:
+                    family, point = work.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    world.disturb(family, point)
+                except matrix.Wrong as problem:
+                    wrong[family].append(point)
+                    print(f"WRONG {problem}", flush=True)
+                done = total - work.qsize()
+                if done % 25 == 0:
+                    print(f"… {done} of {total} after {time.monotonic() - started:.0f} s", flush=True)
+
+        threads = [threading.Thread(target=one, args=(world,)) for world in worlds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    whole = asked.share == 1 and not asked.point
+    table = told.table(trace, counts, {f: len(found) for f, found in wrong.items()}, told.written() if whole else "")
+    print(table)
+    if whole:
+        told.write(table)
+    sys.exit(1 if any(wrong.values()) else 0)
+
+
+if __name__ == "__main__":
+    main()
