@@ -88,10 +88,25 @@ class World:
         assert self.left_running(run_id) == []
 
 
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluation Python that answers at once: torch and transformers are loaded in `test_bringup` only."""
+    from yt_fsm.lab.models import model_folder
+
+    model_folder("tiny")  # made by the real one
+    script = tmp_path_factory.mktemp("warm") / "python"
+    answers = Path(__file__).parents[1] / "kill" / "evaluation.py"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "{answers}" "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
 @pytest.fixture
-def enter(tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Opens labs, and closes them after the test."""
+def enter(tmp_path: Path, warm_python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World]]:
+    """Opens labs, and closes them after the test; their evaluation is warm."""
     from contextlib import ExitStack
+
+    monkeypatch.setenv("YT_PYTHON", str(warm_python))
 
     with ExitStack() as stack:
 
