@@ -88,6 +88,13 @@ class World:
         assert self.left_running(run_id) == []
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One whole real run is enough: the tests that look at it share a worker process."""
+    for item in items:
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("finished"))
+
+
 @pytest.fixture(scope="session")
 def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An evaluation Python that answers at once: torch and transformers are loaded in `test_bringup` only."""
