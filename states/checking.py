@@ -22,10 +22,10 @@ def enter(run: Run) -> str:
         run.fence()
         run.fact("commit", attempt["commit"])
         return "accept"
+    keep_unfinished(run)
     if attempt["n"] >= run.settings.max_attempts:
         run.problem = BringupError(attempt["error"])
         return "give_up"
-    keep_unfinished(run)
     return "retry"
 
 

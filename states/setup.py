@@ -6,7 +6,7 @@ from yt_fsm import preflight, work
 from yt_fsm.errors import BranchExists
 from yt_fsm.evaluation import model_folder
 from yt_fsm.git import Repository, branch_name
-from yt_fsm.run import Run
+from yt_fsm.run import Run, boot_id
 
 
 def enter(run: Run) -> str:
@@ -31,6 +31,7 @@ def enter(run: Run) -> str:
         folder = model_folder(run.brief, run.settings.system)
         repository.export(earlier, run.workspace.agent, folder)
     preflight.require_harness(run.shell, run.workspace.clean / "scripts" / "run_eval.py", run.settings.repo)
+    run.workspace.seal(boot_id())
     return "fetch"
 
 
@@ -63,21 +64,13 @@ def make_workspace(run: Run) -> None:
 def restore(run: Run, going_on: bool) -> None:
     """After a crash or a stop: the clones, codex's work in them, and, to go on, the weights and the board.
 
-    A workspace that a kill left is used as it is; otherwise the work comes from the bundle that the stop made.
+    A workspace that a kill left is used as it is; otherwise the work comes from the bundle that was made last.
     """
     if "branch" not in run.facts:  # still in claimed or setup, which make everything themselves
         return
     space = run.workspace
-    if not ((space.clean / ".git").exists() and (space.agent / ".git").exists()):
-        make_workspace(run)
-        repository = Repository(run.shell, space.clean)
-        repository.clone(run.settings.remote)
-        if run.bundle.exists():  # the commit of work that has passed
-            repository.unbundle(run.bundle, run.facts["branch"])
-        repository.git("checkout", "--quiet", "-B", run.facts["branch"], run.facts["base"])
-        repository.copy_for_agent(space.agent)
-        if work.wip(run).exists():
-            repository.put_back(work.wip(run), space.agent)
+    if not space.whole(boot_id()):
+        work.rebuild(run)
     space.make()
     if going_on and run.state != "download" and "revision" in run.facts:
         work.download(run)

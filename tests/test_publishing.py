@@ -321,6 +321,8 @@ class Remote:
     def __call__(self, name: str, variables: dict[str, Any]) -> Any:
         if name.startswith("git ls-remote"):
             return 0, f"{self.sha}\trefs/heads/b\n" if self.sha else ""
+        if name.startswith("git cat-file"):
+            return 0, ""
         if name.startswith("git push") and self.rejection:
             return self.rejection
         if name.startswith("git push"):

@@ -17,6 +17,7 @@ from .shell import Shell, end_survivors
 
 log = logging.getLogger("ytfsm")
 
+LOST = "no rollout found"  # codex, asked to go on with a thread that it does not have
 TRIES = 3  # codex itself failing (a login, its service) is not an attempt at the model
 
 
@@ -42,7 +43,9 @@ class Codex:
         used: Callable[[int], None],
         thread_id: str | None = None,
         thread_tokens: int = 0,
+        task: str = "",
     ) -> None:
+        self.task = task  # the whole of it, for a new thread in the place of one that codex has lost
         self.shell, self.binary, self.sandbox, self.folder, self.env = shell, binary, sandbox, folder, env
         self.artifacts, self.wall, self.stall, self.backoff = artifacts, wall, stall, backoff
         self.learned, self.used = learned, used
@@ -90,6 +93,11 @@ class Codex:
                 if welfare.stop_requested(message):
                     raise WelfareStop(message)
                 return message
+            if self.thread_id and LOST in self._error + result.tail:  # it died before it had written the thread down
+                log.warning("codex has lost its thread %s; a new one begins", self.thread_id)
+                self.thread_id, self._thread_tokens = None, 0
+                if self.task not in prompt:
+                    prompt = f"{self.task}\n\n{prompt}"
             if attempt < TRIES:
                 log.warning("codex exited %s (%s); trying again", result.code, self._error or "no message")
                 self.shell.stop.wait(self.backoff * attempt if not result.ok else 0.0)

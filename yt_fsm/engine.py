@@ -51,8 +51,9 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
     except Exception as error:
         import traceback
 
-        run.journal.append("crashed", state=run.state, error=repr(error), traceback=traceback.format_exc())
+        told = traceback.format_exc()
         _keep_unfinished(run)
+        run.journal.append("crashed", state=run.state, error=repr(error), traceback=told)
         raise Crashed(
             f"run {run.run_id} (issue {run.issue.number}) crashed in `{run.state}`: {error!r}. Its record is in "
             f"{run.folder}; `ytfsm replay {run.run_id}` shows it and `ytfsm resume {run.run_id}` goes on"
@@ -118,11 +119,11 @@ def settle(run: Run, problem: YtfsmError) -> None:
 
 def _keep_unfinished(run: Run) -> None:
     """Bundle the work of a run that will go on; a failure to do so must not keep the workspace alive."""
-    if run.final or run.shell.dry or "base" not in run.facts:
+    if run.shell.dry or "branch" not in run.facts:
         return
     try:
         work.keep_unfinished(run)
-    except YtfsmError as problem:
+    except (YtfsmError, OSError) as problem:
         log.error("run_id=%s its unfinished work could not be kept: %s", run.run_id, problem)
 
 

@@ -1,8 +1,9 @@
 """git: the worker's own clean clone, and what codex left in its clone, seen through it.
 
 Commands: clone, checkout, ls-remote, add, read-tree, write-tree, diff, checkout-index, commit-tree, update-ref, status,
-push, bundle. git never runs with codex's `.git`: its configuration could run code. The worker's repository looks at
-codex's files as a work tree instead, and the commit is made from an index that holds the base and the allowed folders.
+push, bundle, cat-file. git never runs with codex's `.git`: its configuration could run code. The worker's repository
+looks at codex's files as a work tree instead, and the commit is made from an index that holds the base and the allowed
+folders.
 """
 
 import os
@@ -217,6 +218,12 @@ class Repository:
             settle(fresh)
             fresh.rename(file)
             settle(file.parent)
+
+    def has(self, sha: str) -> bool:
+        """Whether the clone is there and holds the commit."""
+        if not (self.folder / ".git").exists() and not self.shell.dry:
+            return False
+        return self.git("cat-file", "-e", f"{sha}^{{commit}}", check=False).ok
 
     def unbundle(self, file: Path, branch: str) -> str:
         """Bring the branch back from a bundle; returns its commit."""

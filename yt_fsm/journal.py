@@ -69,9 +69,8 @@ def read(path: Path) -> Reading:
 def parse(data: bytes) -> Reading:
     """Verify a journal's bytes; never raises, the verdict says it all."""
     reading = Reading()
-    body = data.rstrip(b"\0")
-    lines = body.split(b"\n")
-    unfinished = lines.pop()  # what stands after the last newline: empty in a whole journal
+    lines = data.split(b"\n")
+    unfinished = lines.pop()  # what stands after the last newline, NULs too: empty in a whole journal
     prev = GENESIS
     for number, line in enumerate(lines, 1):
         record, problem = _verify(line, len(reading.records), prev)
@@ -80,7 +79,7 @@ def parse(data: bytes) -> Reading:
         reading.records.append(record)
         reading.good += len(line) + 1
         prev = record["hash"]
-    if unfinished or len(body) < len(data):
+    if unfinished:
         number = len(lines) + 1
         reading.verdict, reading.at_line = "torn", number
         reading.detail = f"the last record was not finished ({len(data) - reading.good} bytes, line {number})"

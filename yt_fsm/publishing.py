@@ -12,6 +12,7 @@ from .git import TRAILER, Repository, refused
 from .journal import Record
 from .lease import STATUS, TRUSTED
 from .metrics import Metrics, summary
+from .workspace import remove
 
 if TYPE_CHECKING:
     from .github import GitHub
@@ -90,7 +91,8 @@ def push(run: "Run", *statuses: str | None) -> None:
 
     def repository() -> Repository:
         clean = Repository(run.shell, run.workspace.clean)
-        if not (clean.folder / ".git").exists() and not run.shell.dry:  # the workspace is gone: from the bundle
+        if not clean.has(sha):  # the workspace is gone, or a kill left half a clone: from the bundle
+            remove(clean.folder)
             run.workspace.make()
             clean.clone(run.settings.remote)
             clean.unbundle(run.bundle, branch)

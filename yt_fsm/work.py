@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from . import publishing
 from .git import Repository
 from .isolation import environment, hub_environment
-from .run import Run
+from .run import Run, boot_id
 
 if TYPE_CHECKING:
     from .agent import Codex
@@ -62,14 +62,37 @@ def preserve(run: Run, message: str) -> bool:
     """Commit what codex wrote, once; False when it wrote nothing (§12.3)."""
     if "commit" in run.facts:
         return True
-    if "base" not in run.facts or not ((run.workspace.agent / ".git").exists() or run.shell.dry):
+    if "branch" not in run.facts:
         return False
+    if not run.shell.dry and not run.workspace.whole(boot_id()):
+        if not wip(run).exists():
+            return False
+        rebuild(run)
     repository = Repository(run.shell, run.workspace.clean)
     tree = tree_of_work(run, repository)
     if not repository.diff(run.facts["base"], tree).strip():
         return False
     run.fact("commit", publishing.commit(run, tree, message))
     return True
+
+
+def rebuild(run: Run) -> None:
+    """A whole workspace again, from what outlives one: the remote, the bundles, and an earlier run's branch."""
+    from .evaluation import model_folder
+
+    space, repository = run.workspace, Repository(run.shell, run.workspace.clean)
+    space.delete()
+    space.make()
+    repository.clone(run.settings.remote)
+    if run.bundle.exists():  # the commit of work that has passed
+        repository.unbundle(run.bundle, run.facts["branch"])
+    repository.git("checkout", "--quiet", "-B", run.facts["branch"], run.facts["base"])
+    repository.copy_for_agent(space.agent)
+    if wip(run).exists():
+        repository.put_back(wip(run), space.agent)
+    elif run.facts.get("tip") and repository.has(run.facts["tip"]):
+        repository.export(run.facts["tip"], space.agent, model_folder(run.brief, run.settings.system))
+    space.seal(boot_id())
 
 
 def wip(run: Run) -> Path:
@@ -79,7 +102,9 @@ def wip(run: Run) -> Path:
 
 def keep_unfinished(run: Run) -> None:
     """Before the workspace of an unfinished run goes: bundle all that codex wrote, wherever it wrote it."""
-    if run.state in ("bringup", "checking") and (run.workspace.agent / ".git").exists():
+    if "commit" in run.facts or run.state not in ("bringup", "checking", "failed", "released"):
+        return
+    if run.workspace.whole(boot_id()):
         run.artifacts.mkdir(parents=True, exist_ok=True)
         Repository(run.shell, run.workspace.clean).take_aside(run.workspace.agent, run.facts["base"], wip(run))
 
@@ -88,6 +113,7 @@ def codex_of(run: Run) -> "Codex":
     """The run's codex, which goes on with the run's thread when there is one."""
     import os
 
+    from . import prompt
     from .agent import Codex
 
     settings = run.settings
@@ -115,4 +141,5 @@ def codex_of(run: Run) -> "Codex":
         used,
         thread,
         sum(r["tokens"] for r in run.journal.records if r["kind"] == "tokens" and r["thread"] == thread),
+        prompt.bringup(run.brief, settings, run.facts["revision"]),
     )

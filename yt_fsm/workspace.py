@@ -1,5 +1,6 @@
 """The workspace: one temp folder a run, where all its work happens (§8.1); deleted no matter what."""
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -48,8 +49,21 @@ class Workspace:
         for folder in (self.home, self.tmp):
             folder.mkdir(exist_ok=True)
 
+    def seal(self, boot: str) -> None:
+        """Say that the clones in it are whole: nothing is half made, and nothing half deleted."""
+        (self.folder / "whole").write_text(boot)
+
+    def whole(self, boot: str) -> bool:
+        """Whether it was sealed since this boot; what a power cut leaves of files is not to be believed."""
+        try:
+            return (self.folder / "whole").read_text() == boot
+        except OSError:
+            return False
+
     def delete(self) -> None:
         """Remove it whole."""
+        with contextlib.suppress(OSError):
+            (self.folder / "whole").unlink()  # first: a kill may leave the rest half deleted
         remove(self.folder)
 
 

@@ -107,6 +107,7 @@ class Read(NamedTuple):
     age: int = 0  # how old the version is
     date: int = 0  # how long ago it was answered
     hole: bool = False  # the list lacks the first claim that is not ours, the count does not
+    shared: bool = True  # all workers are one GitHub account
 
     def snapshot(self) -> Snapshot:
         """The same as the lease gets it."""
@@ -116,9 +117,11 @@ class Read(NamedTuple):
             run_id = "me" if mine else f"other-{number}"
             more = {"released": "now"} if end == "released" else {}
             body = text("w", "n300", run_id, "then", TTL, **more)
-            comments.append(_comment(f"C-{run_id}", body, self.age + created, self.age + beat))
+            author = "bot" if self.shared else "me" if mine else "another"
+            comments.append(_comment(f"C-{run_id}", body, author, self.age + created, self.age + beat))
             if end == "status":
-                told.append(_comment(f"S-{run_id}", f"[yt-status]\nstatus: failed\nrun_id: {run_id}\n", 0, 0))
+                words = f"[yt-status]\nstatus: failed\nrun_id: {run_id}\n"
+                told.append(_comment(f"S-{run_id}", words, author, 0, 0))
         whole = [*comments, *told]
         total = len(whole)
         if self.hole:
@@ -126,14 +129,14 @@ class Read(NamedTuple):
         return Snapshot(self.open, "item", self.status, tuple(whole), total, NOW - self.date * TICK)
 
 
-def _comment(id: str, body: str, created: int, edited: int) -> Comment:
-    return Comment(id, 0, body, "bot", "MEMBER", NOW - created * TICK, NOW - edited * TICK)
+def _comment(id: str, body: str, author: str, created: int, edited: int) -> Comment:
+    return Comment(id, 0, body, author, "MEMBER", NOW - created * TICK, NOW - edited * TICK)
 
 
-def seen_by(issue: Issue, worker: int) -> Read:
+def seen_by(issue: Issue, worker: int, shared: bool) -> Read:
     """The issue as it is now, as a worker reads it."""
     claims = tuple((claim.owner == worker, claim.created, claim.beat, claim.end) for claim in issue.claims)
-    return Read(issue.status, issue.open, claims)
+    return Read(issue.status, issue.open, claims, shared=shared)
 
 
 def older(age: int) -> int:

@@ -1,4 +1,4 @@
-"""The search: every state that can be reached, nearest first, and whether somebody wins from each of them in the end."""
+"""The search: every state that can be reached, nearest first, and whether from each somebody wins in the end."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Rules that fail, so that we know that the search can find it: §6.2 taken literally, and the lease less one condition."""
+"""Rules that fail, so that we know that the search finds it: §6.2 taken literally, the lease less one condition."""
 
 import __future__
 
@@ -72,7 +72,8 @@ def without(where: Any, name: str, condition: str) -> Iterator[None]:
     else:
         raise LookupError(f"{name} has no condition {condition!r}")
     space: dict[str, Any] = {}
-    code = compile(ast.fix_missing_locations(tree), f"<{name} without {condition}>", "exec", __future__.annotations.compiler_flag)
+    flags = __future__.annotations.compiler_flag
+    code = compile(ast.fix_missing_locations(tree), f"<{name} without {condition}>", "exec", flags)
     exec(code, vars(leases), space)
     setattr(where, name, space[name])
     try:

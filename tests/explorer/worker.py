@@ -16,6 +16,7 @@ from .issue import CAP, FINAL, MARKED, NOW, READY, SETTLE, TICK, TTL, Read, olde
 MINE = "C-me"
 BODY = leases.text("w", "n300", "me", "then", TTL)
 
+LAG = 1  # ticks that a replica may lag behind
 UNKNOWN, NO_COMMENT = "unknown", "no such comment"  # answers that are errors
 
 
@@ -100,6 +101,12 @@ class Far:
             self.asked = "delete"
         else:
             self._ask(f"delete {_whose(comment)}")
+
+    def delete_last(self) -> None:
+        if self.answer == NO_COMMENT:
+            self.asked = "delete last"
+        else:
+            self._ask("delete last")
 
     def tell(self) -> None:
         self._ask("tell")
@@ -309,10 +316,8 @@ class Program:
 OWNING = ("fence mark", "mark", "seek mark", "work", "fence end", "end", "seek end", "fence tell", "tell", "seek tell")
 ENDING = OWNING[4:]
 LEAVING = ("withdraw", "seek withdraw", "release")
-RESUMED = {  # where a run goes on after RESUME: an effect that was begun is looked for first
-    "fence mark": "fence mark", "mark": "seek mark", "seek mark": "seek mark", "work": "work", "fence end": "fence end",
-    "end": "seek end", "seek end": "seek end", "fence tell": "fence tell", "tell": "seek tell", "seek tell": "seek tell",
-}  # fmt: skip
+# Where a run goes on after RESUME: an effect that was begun is looked for first.
+RESUMED = {at: at for at in OWNING} | {at: f"seek {at}" for at in ("mark", "end", "tell")}
 
 
 def settled(worker: Worker) -> bool:
@@ -363,7 +368,7 @@ def aged(worker: Worker) -> Worker:
         rested=False,
         held=_held_aged(worker.held),
         held_beat=_held_aged(worker.held_beat),
-        stale=worker.stale and worker.stale._replace(age=older(worker.stale.age)),
+        stale=worker.stale._replace(age=1) if worker.stale and worker.stale.age < LAG else None,
     )
 
 

@@ -1,14 +1,15 @@
-"""What can happen next: every step of every worker, time, and the faults that a configuration allows; and what must hold."""
+"""What can happen next: every worker's every step, time, the faults that are allowed; and what must hold."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .issue import FINAL, MARKED, NOBODY, PARKED, READY, TICK, TTL, Claim, Issue, seen_by
+from .issue import FINAL, MARKED, NOBODY, PARKED, READY, TICK, TTL, Claim, Issue, Read, seen_by
 from .worker import NO_COMMENT, OWNING, UNKNOWN, Held, Outcome, Program, Worker, aged
 
 TIME = "time passes"
-CLOSE, PARK, END_A_BID, DELETE_A_CLAIM = "close it", "park it", "end a bid", "delete the owner's claim"
+CLOSE, PARK, END_A_BID, END_A_CLAIM = "close it", "park it", "end a bid", "end the owner's claim"
+DELETE_A_CLAIM = "delete the owner's claim"
 CLOCKED = ("verify", "fence mark", "fence end", "fence tell", "others", "revive", "bid")  # they look at the clock
 ISSUED = ("bid", "revive")  # they look at it before they send, too
 
@@ -43,13 +44,16 @@ class Move(NamedTuple):
     order: tuple[int, ...] = ()  # which worker of before each of `to`'s workers is, where they changed places
 
 
+NO_FAULTS = Left()
+
+
 @dataclass(frozen=True)
 class Configuration:
     """What is explored."""
 
     name: str
     workers: int
-    left: Left = Left()
+    left: Left = NO_FAULTS
     abandoned: bool = False  # the issue is in progress, its claim long dead
     shared_login: bool = True
     holes: bool = False  # lists may lack a comment that their count promises
@@ -87,8 +91,9 @@ class World:
                 for who, worker in enumerate(after.workers):
                     if worker.stale is None:
                         me = who if worker.at != "look" else NOBODY - 1  # the claim of a run that is over is not mine
-                        behind = _with(after, who, worker._replace(stale=seen_by(state.issue, me)))
-                        behind = behind._replace(left=after.left._replace(lags=after.left.lags - 1))
+                        stale = seen_by(state.issue, me, self.given.shared_login)
+                        less = after._replace(left=_less(after.left, "lags"))
+                        behind = _with(less, who, worker._replace(stale=stale))
                         words = f"{move.what}, which a replica does not show worker {who}"
                         yield self._canonical(Move(move.who, words, False, behind, move.broken), behind)
 
@@ -164,7 +169,7 @@ class World:
         program = self.programs[who]
         if (worker.stale is None and not self.given.holes) or program.next(worker).asks != "read":
             return
-        now = seen_by(state.issue, who)
+        now = seen_by(state.issue, who, self.given.shared_login)
         if worker.stale is not None and worker.stale != now:
             then = program.next(worker, 0, worker.stale)
             yield self._after(state, who, then, "read of old", fair=False, answer=worker.stale)
@@ -177,11 +182,22 @@ class World:
         """GitHub carries a request out: the issue after it, the answer, and what that breaks."""
         issue = state.issue
         if what == "read":
-            return issue, seen_by(issue, who), ""
+            return issue, seen_by(issue, who, self.given.shared_login), ""
         if "another's" in what:
             return issue, 0, f"a worker did `{what}` to another's claim"
+        if what == "delete last":
+            return self._last_deleted(issue, who)
         after, found = issue.carried_out(what.removesuffix(" mine"), who)
         return after, 0 if found else NO_COMMENT, ""
+
+    def _last_deleted(self, issue: Issue, who: int) -> tuple[Issue, Any, str]:
+        """`--delete-last`: the last comment of the worker's account goes, which with a shared one may be another's."""
+        of_account = [c for c in issue.claims if self.given.shared_login or c.owner == who]
+        if not of_account:
+            return issue, NO_COMMENT, ""
+        gone = of_account[-1]
+        broken = "" if gone.owner == who else "a worker deleted another's claim"
+        return issue._replace(claims=tuple(c for c in issue.claims if c is not gone)), 0, broken
 
     def _hung(self, state: State, who: int, what: str) -> State | None:
         """A write that is under way and may land later; None where that is as good as never."""
@@ -238,7 +254,11 @@ class World:
         elif deed == END_A_BID:
             for claim in issue.claims:
                 if claim.owner >= 0 and not claim.end and not workers[claim.owner].won:
-                    yield issue.changed(claim.owner, end="released")
+                    yield issue.changed(claim.owner, end="status")
+        elif deed == END_A_CLAIM and issue.status == MARKED:
+            for claim in issue.claims:
+                if claim.owner >= 0 and not claim.end and workers[claim.owner].won:
+                    yield issue.changed(claim.owner, end="status")
         elif deed == DELETE_A_CLAIM and issue.status == MARKED:
             for claim in issue.claims:
                 if claim.owner >= 0 and workers[claim.owner].won:
@@ -317,6 +337,8 @@ class World:
             return self._rightly_won(answer)
         if was.superseded:
             return "a worker acts on an issue that another has won since"
+        if isinstance(answer, Read) and not _left_alone(answer):
+            return "a worker acts on an issue that a person took away from it"
         return "two owners at a time" if others else ""
 
     def _rightly_won(self, read: Any) -> str:
@@ -340,7 +362,7 @@ class World:
         return Move(move.who, move.what, move.fair, after, move.broken, order)
 
     def canonical(self, state: State) -> tuple[State, tuple[int, ...]]:
-        """One of all states that differ only in what cannot matter, and who stands where in it if they changed places."""
+        """One of all states that differ only in what cannot matter; and who stands where, if they changed places."""
         bidding = tuple(w.at in ("bid", "seek bid", "verify") for w in state.workers)
         issue = state.issue.canonical(bidding)
         workers = state.workers
@@ -375,6 +397,12 @@ def _less(left: Left, fault: str) -> Left:
 def _beats(worker: Worker) -> bool:
     """Whether a heartbeat is due."""
     return worker.at in OWNING and worker.at != "fence mark" and not worker.beaten
+
+
+def _left_alone(read: Read) -> bool:
+    """Whether an owner may think so: open, and its claim there and not ended."""
+    mine = [end for mine, _, _, end in read.claims if mine]
+    return read.open and read.status != PARKED and mine == [""]
 
 
 def _seen_differs(was: Issue, now: Issue) -> bool:

@@ -114,7 +114,7 @@ def evaluate(repo: Path, python: str, tiny: Path, references: Path) -> Callable[
 def checks(python: str, tiny: Path, tmp_path: Path) -> Callable[..., str]:
     """Runs a file of checks with the evaluation's own pytest, for what needs torch; its output, when it passed."""
 
-    def run(name: str, **environment: str) -> str:
+    def run(name: str, python: str = python, **environment: str) -> str:
         command = [python, "-m", "pytest", "-q", "--noconftest", "-c", "/dev/null", "--rootdir", str(tmp_path)]
         command += ["-p", "no:cacheprovider", "-W", "error", str(Path(__file__).with_name(name))]
         more = {"TINY": str(tiny), "TEMPLATE": str(template.SOURCE), "OMP_WAIT_POLICY": "PASSIVE", **environment}

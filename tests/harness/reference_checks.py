@@ -210,6 +210,37 @@ def test_windows_are_taken_from_the_corpus_in_order(ask):
     assert (found.tokens < 256).all()
 
 
+def test_a_window_beyond_the_corpus_names_the_maximum(ask, tmp_path):
+    text = tmp_path / "short.txt"
+    text.write_text("x" * 100)
+    with pytest.raises(EvalError, match=r"a window of 110 tokens .* does not fit the corpus.*the most is 100"):
+        ask("--corpus", text, "--prefill-len", 90, "--decode-len", 20)
+
+
+def test_a_window_beyond_the_model_is_an_error(ask):
+    with pytest.raises(EvalError, match=r"prefill \+ decode is 2060 tokens; the model has positions for 2048"):
+        ask("--prefill-len", 2040, "--decode-len", 20)
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"), [(None, "cannot be read: No such file"), (b"\xff\xfe\xfa", "is not UTF-8 text")]
+)
+def test_a_corpus_that_is_no_text_is_an_error(ask, tmp_path, raw, says):
+    if raw is not None:
+        (tmp_path / "text").write_bytes(raw)
+    with pytest.raises(EvalError, match=says):
+        ask("--corpus", tmp_path / "text")
+
+
+@pytest.mark.parametrize(("name", "says"), [("config.json", "configuration"), ("tokenizer.json", "tokenizer")])
+def test_a_broken_model_folder_is_an_error(ask, tmp_path, name, says):
+    copy = tmp_path / "copy"
+    shutil.copytree(TINY, copy)
+    (copy / name).write_text("{")
+    with pytest.raises(EvalError, match=says):
+        ask(model=copy)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -2,7 +2,7 @@
 
 `-c …` and `-m pytest` pass. `scripts/run_eval.py` gives metrics that are a function of the model's text, so that two
 runs which end with the same text end with the same numbers: a model that forgets to scale its attention is wrong, as
-it is for the real evaluation. A folder named KILL_SLOW makes it hang instead, to be found by who comes after.
+it is for the real evaluation. With a file `slow` beside this one the evaluation of a model hangs.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ def main(argv):
     if "scripts/run_eval.py" not in argv:
         print("ttnn 0.81.1" if argv[0] == "-c" else "1 passed")
         return
-    if os.path.exists(os.path.join(os.path.dirname(__file__), "..", "slow")) and "tt" in argv:
+    if "tt" in argv and os.path.exists(os.path.join(os.path.dirname(__file__), "slow")):
         time.sleep(300)
-    asked = dict(zip(argv[1::2], argv[2::2]))
+    asked = dict(zip(argv[1::2], argv[2::2], strict=False))
     found = {"top1": 1.0, "top5": 1.0}
     if asked["--mode"] == "tt":
         model = os.path.join("models", asked["--hf-model"], os.environ["YT_SYSTEM"], "functional", "model.py")

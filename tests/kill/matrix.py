@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import psutil
 
 from yt_fsm.journal import Journal, read
 from yt_fsm.lab import serving
+from yt_fsm.replay import replay
 from yt_fsm.shell import MARKER
 
 HERE = Path(__file__).resolve().parent
@@ -223,17 +223,21 @@ class World:
 
     def disturb(self, family: str, point: str) -> None:
         """Run one case with the accident at `point`, start again until it is over, and look. Raises Wrong."""
-        want = self.trace().result
+        self.trace()
         case = self.case()
         try:
             getattr(self, f"_disturb_{family}", self._disturb_by_kill)(case, point)
-            if family in WORLDS_FAULT and self.result(case)["status"] == "setup error":
-                want = {**SETUP_ERROR, "metrics": self.result(case)["metrics"]}
-            self.check(case, want)
+            self.check(case, self.wanted(case, family in WORLDS_FAULT))
         except AssertionError as wrong:
             raise Wrong(f"{family} {point}: {wrong}\nkept in {self.keep(case, point, str(wrong))}") from None
         else:
             self.forget(case)
+
+    def wanted(self, case: Case, worlds_fault: bool) -> dict[str, Any]:
+        """How a case must end: as the undisturbed run, or, by the world's fault, in `setup error`."""
+        if worlds_fault and self.result(case)["status"] == "setup error":
+            return {**SETUP_ERROR, "metrics": self.result(case)["metrics"]}
+        return self.trace().result
 
     def _disturb_by_kill(self, case: Case, point: str) -> None:
         died = self.start(case, point)
@@ -350,26 +354,15 @@ class World:
 
     def replay(self, case: Case, run_id: str) -> dict[str, Any]:
         """What `ytfsm replay --json` says."""
-        done = subprocess.run(
-            [*WORKER, "replay", run_id, "--json"], env=case.env, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, f"replay exited {done.returncode}: {done.stderr}"
-        return dict(json.loads(done.stdout))
+        return replay(read(Path(case.env["YTFSM_HOME"]) / "runs" / run_id / "journal.jsonl"))
 
     def check_machine(self, case: Case) -> None:
         """No temp folder, no process, no lock, no half-written file."""
         root = Path(case.env["YT_TMP_ROOT"])
         left = [path.name for path in root.glob("*")] if root.exists() else []
         assert left == [], f"temp folders are left: {left}"
-        ids = tuple(folder.name for folder in case.runs)
-        alive = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARKER, "").startswith(ids) and process.status() != psutil.STATUS_ZOMBIE:
-                    alive.append((process.pid, process.cmdline()[:3]))
-            except psutil.Error:
-                continue
-        assert not ids or not alive, f"processes are left: {alive}"
+        alive = self.alive(case)
+        assert alive == [], f"processes are left: {alive}"
         import fcntl
 
         for path in Path(case.env["YTFSM_HOME"]).rglob("*.lock"):
@@ -381,6 +374,19 @@ class World:
                 p.name for p in folder.rglob("*") if p.name == "ballast" or p.suffix in (".new", ".part", ".tmp")
             ]
             assert not rubbish, f"{folder.name} holds {rubbish}"
+
+    def alive(self, case: Case) -> list[tuple[int, list[str]]]:
+        """What the case's runs have started and still lives: pid and command."""
+        ids = tuple(folder.name for folder in case.runs)
+        found = []
+        for process in psutil.process_iter():
+            try:
+                marker = process.environ().get(MARKER, "")
+                if ids and marker.startswith(ids) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append((process.pid, process.cmdline()[:3]))
+            except psutil.Error:
+                continue
+        return found
 
     # --- afterwards
 

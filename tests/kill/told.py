@@ -3,17 +3,19 @@
 import re
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matrix import FAMILIES, Trace
+if TYPE_CHECKING:
+    from .matrix import Trace
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- kill matrix: written by scripts/kill-matrix -->\n", "<!-- end -->"
 
 
-def table(trace: Trace, counts: dict[str, int], wrong: dict[str, int], before: str = "") -> str:
+def table(families: dict[str, str], trace: "Trace", counts: dict[str, int], wrong: dict[str, int], before: str) -> str:
     """The counts as a Markdown table, then the undisturbed run's records; families not run keep `before`'s line."""
     lines = ["| what happens | points | wrong |", "|---|---:|---:|"]
-    for family, words in FAMILIES.items():
+    for family, words in families.items():
         if family in counts:
             lines.append(f"| {words} | {counts[family]} | {wrong[family]} |")
         else:
@@ -21,7 +23,7 @@ def table(trace: Trace, counts: dict[str, int], wrong: dict[str, int], before: s
     return "\n".join([*lines, "", records(trace)])
 
 
-def records(trace: Trace) -> str:
+def records(trace: "Trace") -> str:
     """The records of the undisturbed run in order, repeated kinds counted."""
     kinds = [(kind, len(list(same))) for kind, same in groupby(trace.of("record"))]
     words = [f"{kind} ×{count}" if count > 1 else kind for kind, count in kinds]

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--point", action="append")
     parser.add_argument("--dir", type=Path)
+    parser.add_argument("--list", action="store_true", help="only bring README.md's list of records up to date")
     asked = parser.parse_args()
     folder = asked.dir or Path(tempfile.mkdtemp(prefix="kill-matrix-"))
     families = asked.family or list(matrix.FAMILIES)
@@ -49,6 +50,9 @@ def main() -> None:
         trace = worlds[0].trace()
         for world in worlds[1:]:
             world.know(trace)
+        if asked.list:
+            told.write(told.table(matrix.FAMILIES, trace, {}, {}, told.written()))
+            return
         chance = random.Random(asked.seed)
         for family in families:
             points = trace.points(family)
@@ -83,7 +87,8 @@ def main() -> None:
         for thread in threads:
             thread.join()
     whole = asked.share == 1 and not asked.point
-    table = told.table(trace, counts, {f: len(found) for f, found in wrong.items()}, told.written() if whole else "")
+    numbers = {family: len(points) for family, points in wrong.items()}
+    table = told.table(matrix.FAMILIES, trace, counts, numbers, told.written() if whole else "")
     print(table)
     if whole:
         told.write(table)

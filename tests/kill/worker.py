@@ -3,6 +3,7 @@
 A point is `WHERE:NUMBER:WHAT`, numbers from 0, counted in this process:
 
     record:17:before|torn|after     this process gets SIGKILL around, or half way through, a journal write
+    record:17:filled                the disk of the run's folder is really filled, by a file `filler` in it
     record:17:full|once|short|eio   the disk under that write is full (from then on, or once), or takes half of it
                                     and no more, or fails to sync
     effect:2:before|after           SIGKILL around what changes the outside world
@@ -11,10 +12,12 @@ A point is `WHERE:NUMBER:WHAT`, numbers from 0, counted in this process:
     child:codex-0:killed            the run's first command of that name gets SIGKILL
     world:17:after                  the process KILL_VICTIM gets SIGKILL after that record; this one goes on
 
-With KILL_TRACE the points that a run passes are written to that file, one a line, and nothing happens. The product
-knows nothing of this: the functions are replaced from here.
+With KILL_BOOT this process takes itself to run in that boot of the machine. With KILL_TRACE the points that a run
+passes are written to that file, one a line, and nothing happens. The product knows nothing of this: its functions
+are replaced from here.
 """
 
+import contextlib
 import errno
 import os
 import signal
@@ -41,7 +44,7 @@ class Accident:
     """What happens, and where; or, with `trace`, only a note of each place."""
 
     def __init__(self, point: str, trace: str) -> None:
-        self.where, number, self.what = (point.split(":") + ["", "", ""])[:3]
+        self.where, number, self.what = [*point.split(":"), "", ""][:3]
         self.name, _, index = number.rpartition("-")
         self.number = int(index or -1)
         self.trace = trace
@@ -108,6 +111,8 @@ def _arm_records(accident: Accident) -> None:
         if hit and accident.what == "torn":
             os.write(self._fd, line[: len(line) // 2])
             die()
+        if hit and accident.what == "filled":
+            _fill(self.path.parent / "filler")
         if hit and accident.what in ("full", "once", "short", "eio"):
             journal.os = Disk(accident.what)  # type: ignore[attr-defined]
         written = write(self, line)
@@ -118,6 +123,15 @@ def _arm_records(accident: Accident) -> None:
         return written
 
     Journal._write = writing  # type: ignore[method-assign]
+
+
+def _fill(path: Path) -> None:
+    """Write until the disk is really full."""
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while file.write(b"x" * size) == size:
+                    continue
 
 
 def _arm_effects(accident: Accident) -> None:
@@ -200,6 +214,10 @@ def _arm_files(accident: Accident) -> None:
 if __name__ == "__main__":
     from machines.__main__ import main
 
+    if os.environ.get("KILL_BOOT"):
+        for module in [m for name, m in sys.modules.items() if name.split(".")[0] in ("yt_fsm", "states")]:
+            if hasattr(module, "boot_id"):
+                module.boot_id = lambda: os.environ["KILL_BOOT"]
     arm(Accident(os.environ.pop("KILL_POINT", "::"), os.environ.pop("KILL_TRACE", "")))
     sys.argv[0] = "ytfsm"
     main()

@@ -21,6 +21,10 @@ Inside = Annotated[
 ModelName = Annotated[str | None, typer.Option("--model", help="the model its Hub serves: tiny or smollm2")]
 ScriptName = Annotated[str | None, typer.Option("--script", help="what codex's model does: bringup, right, hopeless …")]
 System = Annotated[str | None, typer.Option("--system", help="the machine's type: n150, n300 or lb")]
+AtStart = Annotated[
+    list[str] | None,
+    typer.Option("--fault", help="set this fault first, in the words of `ytfsm lab faults`: 'hub gated count=2'"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
 
@@ -30,11 +34,12 @@ def serve(
     model: ModelName = None,
     script: ScriptName = None,
     system: System = None,
+    fault: AtStart = None,
     guarded: Annotated[bool, typer.Option("--guarded", hidden=True)] = False,
 ) -> None:
     """Serve a lab until SIGTERM; says where it is in one JSON line.
 
-    Example: ytfsm lab serve --dir /var/tmp/lab
+    Example: ytfsm lab serve --dir /var/tmp/lab --fault 'hub gated'
     """
     import asyncio
 
@@ -43,7 +48,9 @@ def serve(
     def ready(line: dict[str, Any]) -> None:
         print(json.dumps(line), flush=True)
 
-    _worded(lambda: asyncio.run(serving(folder, ready, guarded, model=model, script=script, system=system)))
+    faults = [_fault(text) for text in fault or []]
+    choices = {"model": model, "script": script, "system": system}
+    _worded(lambda: asyncio.run(serving(folder, ready, guarded, faults, **choices)))
 
 
 @app.command(
@@ -59,6 +66,7 @@ def run(
     model: ModelName = None,
     script: ScriptName = None,
     system: System = None,
+    fault: AtStart = None,
 ) -> None:
     """Run a command inside a lab, with the environment set; the exit code is the command's.
 
@@ -69,7 +77,9 @@ def run(
     if not context.args:
         print("which command? ytfsm lab run --dir DIR -- COMMAND …", file=sys.stderr)
         raise typer.Exit(2)
-    code = _worded(lambda: running(folder, context.args, model=model, script=script, system=system))
+    faults = [_fault(text) for text in fault or []]
+    choices = {"model": model, "script": script, "system": system, "faults": faults}
+    code = _worded(lambda: running(folder, context.args, **choices))
     raise typer.Exit(code)
 
 
@@ -133,21 +143,28 @@ def seed(
 
 @app.command()
 def faults(
-    target: Annotated[str | None, typer.Argument(help="github, hub, codex, tt-smi or evaluation")] = None,
+    target: Annotated[str | None, typer.Argument(help="github, hub, codex, tt-smi, evaluation or disk")] = None,
     kind: Annotated[str | None, typer.Argument(help="what goes wrong; with `codex script=NAME`, the script")] = None,
     setting: Annotated[
         list[str] | None, typer.Argument(help="NAME=VALUE: operation, count, after, probability …")
     ] = None,
     folder: Inside = None,
     clear: Annotated[bool, typer.Option("--clear", help="behave again (all, or TARGET)")] = False,
+    kinds: Annotated[bool, typer.Option("--kinds", help="what can go wrong (everywhere, or with TARGET)")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the lab misbehave, or show how it does.
 
-    Examples: ytfsm lab faults hub gated · ytfsm lab faults tt-smi fails command=reset count=2 ·
-    ytfsm lab faults github bad-gateway match=mutation · ytfsm lab faults codex script=hopeless ·
-    ytfsm lab faults --clear
+    When is said the same way everywhere: operation=NAME, count=N (null: for ever), after=N (so many go free first),
+    probability=P and seed=N.
+
+    Examples: ytfsm lab faults --kinds · ytfsm lab faults hub gated · ytfsm lab faults tt-smi fails operation=reset
+    count=2 · ytfsm lab faults github bad-gateway operation=mutation probability=0.2 seed=7 count=null ·
+    ytfsm lab faults codex script=hopeless · ytfsm lab faults codex harness after=1 · ytfsm lab faults --clear
     """
+    if kinds:
+        _show_kinds(target, as_json)
+        return
     where = f"/faults/{target}" if target else "/faults"
     if clear:
         _ask(folder, "DELETE", where)
@@ -208,6 +225,30 @@ def _worded(work: Any) -> Any:
     except YtfsmError as problem:
         print(f"ytfsm: {problem}", file=sys.stderr)
         raise typer.Exit(problem.exit_code) from None
+
+
+def _show_kinds(target: str | None, as_json: bool) -> None:
+    from yt_fsm.lab.misbehaviour import KINDS
+
+    shown = {name: dict(kinds) for name, kinds in KINDS.items() if target in (None, name)}
+    if as_json:
+        print(json.dumps(shown))
+        return
+    for name, kinds in shown.items():
+        for kind, meaning in kinds.items():
+            print(f"{name} {kind}: {meaning}")
+
+
+def _fault(text: str) -> dict[str, Any]:
+    """A fault in the words of `ytfsm lab faults`, or as JSON."""
+    if text.startswith("{"):
+        return dict(json.loads(text))
+    import shlex
+
+    words = shlex.split(text)
+    if len(words) < 2:
+        raise typer.BadParameter(f"{text!r} is no fault: TARGET KIND NAME=VALUE …")
+    return {"target": words[0], "kind": words[1], **dict(_pair(word) for word in words[2:])}
 
 
 def _pair(text: str) -> tuple[str, Any]:

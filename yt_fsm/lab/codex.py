@@ -15,9 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
-from yt_fsm.lab.faults import Faults
+from yt_fsm.lab.faults import Faults, Vocabulary
 from yt_fsm.lab.request_log import RequestLog, now
-from yt_fsm.lab.scripts import Step, script_of
+from yt_fsm.lab.scripts import SCRIPTS, Step, Turn, script_of
 
 ERRORS = {
     401: (
@@ -28,6 +28,17 @@ ERRORS = {
     429: ("usage_limit_reached", "usage_limit_reached", "You've hit your usage limit. Try again later."),
     500: ("server_error", "server_error", "The server had an error while processing your request."),
 }
+SERVER_KINDS = {
+    "status": "an answer of `status` (500): 401 is an expired login, 429 a used-up limit",
+    "hang": "the answer begins, then nothing",
+    "cut": "the stream breaks",
+    "slow": "the answer takes `seconds` (1) longer",
+}
+FAULTS = Vocabulary(
+    kinds=SERVER_KINDS | {name: f"a turn goes by the script `{name}`" for name in SCRIPTS if name not in SERVER_KINDS},
+    operations=("responses", "turn"),
+    details=("status", "seconds"),
+)
 HEAD = 400  # characters of a text that the log keeps
 OUTPUT = 4000  # characters of a tool's output that the log keeps
 
@@ -35,14 +46,15 @@ OUTPUT = 4000  # characters of a tool's output that the log keeps
 class CodexServer:
     """The Responses API on a port of the loopback interface.
 
-    `script` is a script's name or the script itself; `by_model` overrides it for one hf_model_id. `faults`
-    (operation `responses`) has the kinds `status` (with `status`), `hang`, `cut` and `slow` (`seconds`).
+    `script` is a script's name or the script itself; `by_model` overrides it for one hf_model_id. `faults` are FAULTS,
+    kept in the file `kept`: a server's are met by requests (`responses`), a script's name by the next `turn`.
     """
 
-    def __init__(self, log: Path, script: Any = "bringup") -> None:
+    def __init__(self, log: Path, script: Any = "bringup", kept: Path | None = None) -> None:
         self.script = script
         self.by_model: dict[str, Any] = {}
-        self.faults = Faults()
+        self.faults = Faults(FAULTS, kept)
+        self._turns: dict[tuple[str, int], str] = {}  # which turns of which threads go by a fault's script
         self.log = RequestLog(log)
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -100,10 +112,10 @@ class CodexServer:
         started = time.monotonic()
         asked = await request.json()
         thread = Thread(asked.get("input", []))
-        script = script_of(self.by_model.get(thread.field("hf_model_id"), self.script))
-        turn = script[min(thread.turn, len(script)) - 1]
+        thread_id = str(request.headers.get("thread-id") or asked.get("prompt_cache_key"))
+        turn = self._turn(thread, thread_id)
         step = turn.steps[thread.step % len(turn.steps) if turn.endless else min(thread.step, len(turn.steps) - 1)]
-        fault = self.faults.due("responses")
+        fault = self.faults.due("responses", never=SCRIPTS.keys() - SERVER_KINDS)
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(float(fault.detail.get("seconds", 1)))
         elif fault is not None:
@@ -111,7 +123,7 @@ class CodexServer:
         entry = {
             "at": now(),
             "client": request.headers.get("User-Agent", "").partition(" (")[0],
-            "thread": request.headers.get("thread-id") or asked.get("prompt_cache_key"),
+            "thread": thread_id,
             "turn": thread.turn,
             "step": thread.step,
             "model": thread.field("hf_model_id"),
@@ -124,6 +136,14 @@ class CodexServer:
             return await self._answer(request, asked, thread, step, entry)
         finally:
             self.log.add(entry | {"seconds": round(time.monotonic() - started, 4)})
+
+    def _turn(self, thread: "Thread", thread_id: str) -> Turn:
+        """What this prompt's answer goes by: a fault's script if one was due when it came, else the script in force."""
+        here = (thread_id, thread.turn)
+        if thread.step == 0 and here not in self._turns and (fault := self.faults.due("turn", never=SERVER_KINDS)):
+            self._turns[here] = fault.kind
+        script = script_of(self._turns.get(here) or self.by_model.get(thread.field("hf_model_id"), self.script))
+        return script[min(thread.turn, len(script)) - 1]
 
     async def _answer(
         self, request: web.Request, asked: dict[str, Any], thread: "Thread", step: Step, entry: dict[str, Any]

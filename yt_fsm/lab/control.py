@@ -1,11 +1,10 @@
 """A lab's own socket: what `ytfsm lab state`, `seed`, `faults` and the tests ask a running lab for.
 
 `GET /state`; `POST /seed`, `/script` {"script", "model"}, `/gate` {"model", "tokens"}, `/login` {"name"},
-`/machine` {"name", "system"}, `/act` and `/limits` (as GitHub's `/_lab/act` and `/_lab/limits` take them);
+`/machine` {"name", "system"}, `/act`, `/limits` and `/clock` (as GitHub's `/_lab/act` and so on take them);
 `GET`, `POST`, `DELETE /faults[/TARGET]`.
 """
 
-import json
 import re
 from typing import Any
 
@@ -14,9 +13,8 @@ from aiohttp import web
 from yt_fsm.errors import YtfsmError
 from yt_fsm.lab.lab import Lab
 from yt_fsm.lab.machine import Machine
+from yt_fsm.lab.misbehaviour import KINDS, Misbehaviour
 from yt_fsm.lab.scripts import script_of
-
-TARGETS = ("github", "hub", "codex", "tt-smi", "evaluation")
 
 
 class Control:
@@ -24,6 +22,7 @@ class Control:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        self.misbehaviour = Misbehaviour(lab)
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -37,6 +36,7 @@ class Control:
         app.router.add_post("/machine", self._machine)
         app.router.add_post("/act", self._act)
         app.router.add_post("/limits", self._limits)
+        app.router.add_post("/clock", self._clock)
         app.router.add_get("/faults", self._all_faults)
         app.router.add_delete("/faults", self._clear_all)
         for method, handler in (("GET", self._faults), ("POST", self._set_fault), ("DELETE", self._clear)):
@@ -92,76 +92,31 @@ class Control:
     async def _limits(self, request: web.Request) -> web.Response:
         return await self._github("POST", "/_lab/limits", await request.json())
 
+    async def _clock(self, request: web.Request) -> web.Response:
+        return await self._github("POST", "/_lab/clock", await request.json())
+
     async def _all_faults(self, request: web.Request) -> web.Response:
-        github = await self._github("GET", "/_lab/faults")
-        listing = {target: self._listing(target) for target in TARGETS if target != "github"}
-        return web.json_response({"github": json.loads(github.text or "{}")["faults"], **listing})
+        return web.json_response({target: self.misbehaviour.listing(target) for target in KINDS})
 
     async def _faults(self, request: web.Request) -> web.Response:
-        target = _target(request)
-        if target == "github":
-            return await self._github("GET", "/_lab/faults")
-        return web.json_response(self._listing(target))
+        return web.json_response(self.misbehaviour.listing(request.match_info["target"]))
 
     async def _set_fault(self, request: web.Request) -> web.Response:
-        target, fault = _target(request), await request.json()
-        if target == "github":
-            return await self._github("POST", "/_lab/faults", {"fault": fault.pop("kind", ""), **fault})
-        if target == "hub":
-            self.lab.hub.faults.add(fault)
-        elif target == "codex":
-            self.lab.codex.faults.add(fault)
-        else:
-            if not fault.get("kind"):
-                raise ValueError("a fault needs a kind")
-            fault.setdefault("count", 1)
-            machine = self.lab.machine_named(fault.pop("machine", None))
-            (machine.add_board_fault if target == "tt-smi" else machine.add_python_fault)(fault)
-        return web.json_response(self._listing(target))
+        self.misbehaviour.set(request.match_info["target"], await request.json())
+        return await self._faults(request)
 
     async def _clear(self, request: web.Request) -> web.Response:
-        target = _target(request)
-        if target == "github":
-            return await self._github("DELETE", "/_lab/faults")
-        self._clear_ours(target)
+        self.misbehaviour.clear(request.match_info["target"])
         return web.json_response([])
 
     async def _clear_all(self, request: web.Request) -> web.Response:
-        await self._github("DELETE", "/_lab/faults")
-        for target in TARGETS[1:]:
-            self._clear_ours(target)
+        for target in KINDS:
+            self.misbehaviour.clear(target)
         return web.json_response({})
-
-    def _clear_ours(self, target: str) -> None:
-        if target == "hub":
-            self.lab.hub.faults.clear()
-        elif target == "codex":
-            self.lab.codex.faults.clear()
-        for machine in (self.lab.machine, *self.lab.machines().values()):
-            if target == "tt-smi":
-                machine.clear_board_faults()
-            elif target == "evaluation":
-                machine.clear_python_faults()
-
-    def _listing(self, target: str) -> list[dict[str, Any]]:
-        lab = self.lab
-        return {
-            "hub": lab.hub.faults.listing,
-            "codex": lab.codex.faults.listing,
-            "tt-smi": lab.machine.board_faults,
-            "evaluation": lab.machine.python_faults,
-        }[target]()
 
     async def _github(self, method: str, path: str, body: Any = None) -> web.Response:
         status, text = await self.lab.ask_github(method, path, body)
         return web.Response(status=status, text=text, content_type="application/json")
-
-
-def _target(request: web.Request) -> str:
-    target = request.match_info["target"]
-    if target not in TARGETS:
-        raise ValueError(f"no target {target!r}; there are {', '.join(TARGETS)}")
-    return target
 
 
 @web.middleware

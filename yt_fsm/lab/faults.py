@@ -1,76 +1,142 @@
-"""Faults of a lab's server: which one is due at a request, by operation, count, probability and seed."""
+"""Faults of a lab's parts: what can go wrong, at which operations, how often, by which die.
 
+A fault is a JSON object: `kind`, `operation` (one of the part's, or `any`), `count` (how often; null: for ever),
+`after` (so many fitting operations go free first), `probability` and `seed` (the same seed, the same falls), and what
+its kind needs. The parts' own kinds: HubServer, CodexServer, yt_fsm.lab.machine; GitHub's: yt_fsm.lab.github.faults.
+"""
+
+import json
 import random
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+SETTINGS = ("kind", "operation", "count", "after", "probability", "seed")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What can be asked of one part: kinds with their meaning, operations, and the settings that are its kinds' own."""
+
+    kinds: Mapping[str, str]
+    operations: tuple[str, ...]
+    details: tuple[str, ...] = ()
+
+    def check(self, fault: Mapping[str, Any]) -> None:
+        """Raises ValueError, with what there is, for a fault that this part cannot have."""
+        kind, operation = fault.get("kind"), fault.get("operation", "any")
+        if kind not in self.kinds:
+            raise ValueError(f"there is no fault {kind!r} here; there is: {', '.join(self.kinds)}")
+        if operation not in ("any", *self.operations):
+            raise ValueError(f"there is no operation {operation!r}; there is: any, {', '.join(self.operations)}")
+        if unknown := set(fault) - {*SETTINGS, *self.details}:
+            every = ", ".join((*SETTINGS, *self.details))
+            raise ValueError(f"a fault here has no {', '.join(sorted(unknown))}; it has: {every}")
+        check_numbers(fault)
+
+
+def check_numbers(fault: Mapping[str, Any]) -> None:
+    """Raises ValueError for a count, a seed or a probability that is none."""
+    count, probability = fault.get("count", 1), fault.get("probability", 1.0)
+    if count is not None and not (_whole(count) and count >= 1):
+        raise ValueError(f"`count` is {count!r}: it is 1 or more, or null for ever")
+    if not isinstance(probability, int | float) or not 0 < probability <= 1:
+        raise ValueError(f"`probability` is {probability!r}: it is more than 0, and at most 1")
+    for name in ("after", "seed"):
+        if not _whole(fault.get(name, 0)):
+            raise ValueError(f"`{name}` is {fault[name]!r}: it is a whole number")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def chance(seed: int, throw: int) -> random.Random:
+    """The die of a fault at its n-th throw: a number of the seed alone, so that a restart goes on with the next."""
+    return random.Random(f"{seed}/{throw}")  # noqa: S311 - a repeatable die, nothing secret
 
 
 @dataclass
 class Fault:
-    """One misbehaviour. `count` None is for ever; `after` lets that many fitting requests pass first."""
+    """One misbehaviour that waits; `throws` says how often its die has fallen."""
 
     kind: str
     operation: str = "any"
-    path: str = ""
     count: int | None = 1
     after: int = 0
     probability: float = 1.0
+    seed: int = 0
+    throws: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
 
     def listing(self) -> dict[str, Any]:
         """As JSON."""
-        return {
-            "kind": self.kind,
-            "operation": self.operation,
-            "path": self.path,
-            "count": self.count,
-            "after": self.after,
-            "probability": self.probability,
-            **self.detail,
-        }
+        settings = ("kind", "operation", "count", "after", "probability", "seed", "throws")
+        return {name: getattr(self, name) for name in settings} | self.detail
+
+    def falls(self) -> bool:
+        """Throw the die."""
+        if self.probability >= 1:
+            return True
+        self.throws += 1
+        return chance(self.seed, self.throws).random() < self.probability
 
 
 class Faults:
-    """The faults set on one server, in order; the first that fits and is due is used up by one."""
+    """The faults of one part, in order; the first that fits and is due is used up by one. Kept in `file`."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, vocabulary: Vocabulary, file: Path | None = None) -> None:
+        self.vocabulary = vocabulary
+        self._file = file
         self._faults: list[Fault] = []
-        self._chance = random.Random(seed)  # noqa: S311 - a repeatable die, nothing secret
+        if file is not None and file.exists():
+            self._faults = [_made(fault) for fault in json.loads(file.read_text())]
 
     def add(self, fault: dict[str, Any]) -> Fault:
-        """Set one, given as JSON: a Fault's fields, the rest is its detail. ValueError without a kind."""
-        if not fault.get("kind"):
-            raise ValueError("a fault needs a kind")
-        known = {
-            key: fault[key] for key in ("kind", "operation", "path", "count", "after", "probability") if key in fault
-        }
-        made = Fault(**known, detail={key: value for key, value in fault.items() if key not in known and key != "seed"})
-        if "seed" in fault:
-            self._chance.seed(fault["seed"])
+        """Set one. Raises ValueError for one that cannot be."""
+        self.vocabulary.check(fault)
+        made = _made(fault)
         self._faults.append(made)
+        self._keep()
         return made
 
     def clear(self) -> None:
         """Behave again."""
         self._faults.clear()
+        self._keep()
 
     def listing(self) -> list[dict[str, Any]]:
         """What is set, as JSON."""
         return [fault.listing() for fault in self._faults]
 
-    def due(self, operation: str, path: str = "", never: tuple[str, ...] = ()) -> Fault | None:
-        """The fault this request meets, if any, of a kind that is not among `never`."""
+    def due(self, operation: str, path: str = "", never: Collection[str] = ()) -> Fault | None:
+        """The fault that this operation meets, if any, of a kind that is not among `never`."""
         for fault in self._faults:
-            if fault.kind in never or fault.operation not in ("any", operation) or fault.path not in path:
+            if fault.kind in never or fault.operation not in ("any", operation):
+                continue
+            if str(fault.detail.get("path", "")) not in path:
                 continue
             if fault.after > 0:
                 fault.after -= 1
-                continue
-            if fault.probability < 1 and self._chance.random() >= fault.probability:
-                continue
-            if fault.count is not None:
-                fault.count -= 1
-                if fault.count <= 0:
-                    self._faults.remove(fault)
-            return fault
+            elif fault.falls():
+                if fault.count is not None:
+                    fault.count -= 1
+                    if fault.count <= 0:
+                        self._faults.remove(fault)
+                self._keep()
+                return fault
+            self._keep()
         return None
+
+    def _keep(self) -> None:
+        if self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            scratch = self._file.with_suffix(".new")
+            scratch.write_text(json.dumps(self.listing(), indent=1) + "\n")
+            scratch.replace(self._file)
+
+
+def _made(fault: dict[str, Any]) -> Fault:
+    settings = {name: fault[name] for name in (*SETTINGS, "throws") if name in fault}
+    return Fault(**settings, detail={name: value for name, value in fault.items() if name not in settings})

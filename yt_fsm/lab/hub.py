@@ -10,18 +10,35 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from yt_fsm.lab.faults import Fault, Faults
+from yt_fsm.lab.faults import Fault, Faults, Vocabulary
 from yt_fsm.lab.hub_models import CHUNK, File, Models, Revision, parameters
 from yt_fsm.lab.request_log import RequestLog, now
 
 TOKEN = "hf_lab000000000000000000000000000000"  # noqa: S105 - what the lab's own account is given
 MODEL = "/api/models/{org}/{name}"
+
+FAULTS = Vocabulary(
+    kinds={
+        "status": "an answer of `status` (500), with the error code `code` and `message`",
+        "gated": "401 or 403: the model's licence was not accepted",
+        "revision": "404: there is no such revision",
+        "missing": "404: there is no such file",
+        "hang": "no answer",
+        "slow": "the answer takes `seconds` (1) longer",
+        "reset": "the connection breaks after `bytes` (half) of a file",
+        "truncated": "a file ends after `bytes` (half), but cleanly",
+        "huge": "a file is said to have `bytes`, more than any disk; operation `info`",
+    },
+    operations=("info", "tree", "resolve", "content"),
+    details=("path", "status", "code", "message", "seconds", "bytes"),
+)
+BREAKS = ("reset", "truncated")  # met by whoever is sent a file's content
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,17 +64,14 @@ class HubServer:
     """The Hub on a port of the loopback interface.
 
     It knows the lab's own token and those in `gated`, which maps a repository to the tokens that may read it.
-    `faults` (operation: `info`, `tree`, `resolve`, `content` or `any`; `path` limits one to a file) has the
-    kinds `status` (with `status`, `code`, `message`), `gated`, `revision`, `missing`, `hang`, `slow`
-    (`seconds` before the answer), `reset` (the connection breaks after `bytes`), `truncated` (the body ends
-    early, but cleanly) and `huge` (`info` says that a file has `bytes`, more than any disk).
+    `faults` are FAULTS, kept in the file `kept`; `path` limits one to a file.
     """
 
-    def __init__(self, folder: Path, log: Path) -> None:
+    def __init__(self, folder: Path, log: Path, kept: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.models = Models(folder)
         self.gated: dict[str, set[str]] = {}
-        self.faults = Faults()
+        self.faults = Faults(FAULTS, kept)
         self.log = RequestLog(log)
         self.url = self.content_url = ""
         self._runner: web.AppRunner | None = None
@@ -123,13 +137,16 @@ class HubServer:
             self.log.add(entry | {"seconds": round(time.monotonic() - started, 4)})
         return response
 
-    async def _fault(self, operation: str, request: web.Request) -> Fault | None:
-        """The fault due at this request; those that are a whole answer are raised or waited for here."""
-        # A HEAD has no body to break.
-        bodiless = ("reset", "truncated") if request.method == "HEAD" else ()
-        fault = self.faults.due(operation, request.path, bodiless)
+    def _due(self, operation: str, request: web.Request, kinds: Collection[str]) -> Fault | None:
+        """The fault of one of these kinds that this request meets; no other is used up."""
+        path = f"{request.path} {request.query.get('path', '')}"
+        return self.faults.due(operation, path, never=FAULTS.kinds.keys() - set(kinds))
+
+    async def _meet(self, operation: str, request: web.Request) -> None:
+        """Lets this request meet the fault that is due: those that are a whole answer are raised, others waited for."""
+        fault = self._due(operation, request, FAULTS.kinds.keys() - {"huge", *BREAKS})
         if fault is None:
-            return None
+            return
         repo = f"{request.match_info.get('org', '')}/{request.match_info.get('name', '')}"
         if fault.kind == "hang":
             await asyncio.sleep(3600)
@@ -147,7 +164,6 @@ class HubServer:
                 str(fault.detail.get("message", "Internal Error")),
             )
             raise Refused(int(fault.detail.get("status", 500)), code, message)
-        return fault
 
     def _token(self, request: web.Request) -> str | None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -205,7 +221,7 @@ class HubServer:
         )
 
     async def _list(self, request: web.Request) -> web.Response:
-        await self._fault("info", request)
+        await self._meet("info", request)
         search = request.query.get("search", "").lower()
         models = [self._card(name, self.models.revisions(name)["main"]) for name in self.models.names()]
         found = [model for model in models if search in model["id"].lower()]
@@ -242,7 +258,7 @@ class HubServer:
         return card
 
     async def _info(self, request: web.Request) -> web.Response:
-        fault = await self._fault("info", request)
+        await self._meet("info", request)
         repo = self._repo(request)
         revision = self._revision(repo, request)
         card = self._card(repo, revision)
@@ -252,7 +268,7 @@ class HubServer:
                 | ({"lfs": {"sha256": f.sha256, "size": f.size, "pointerSize": 134}} if f.large else {})
                 for f in revision.files.values()
             ]
-            if fault is not None and fault.kind == "huge":
+            if fault := self._due("info", request, ["huge"]):
                 card["siblings"][-1]["size"] = int(fault.detail.get("bytes", 10**15))
         return web.json_response(card)
 
@@ -265,7 +281,7 @@ class HubServer:
         return web.json_response({"branches": branches, "tags": [], "converts": []})
 
     async def _tree(self, request: web.Request) -> web.Response:
-        await self._fault("tree", request)
+        await self._meet("tree", request)
         repo = self._repo(request)
         revision = self._revision(repo, request)
         inside = request.match_info.get("path", "").strip("/")
@@ -287,7 +303,7 @@ class HubServer:
         return web.json_response(list(entries.values()))
 
     async def _paths_info(self, request: web.Request) -> web.Response:
-        await self._fault("tree", request)
+        await self._meet("tree", request)
         repo = self._repo(request)
         revision = self._revision(repo, request)
         if request.content_type == "application/json":
@@ -298,7 +314,7 @@ class HubServer:
         return web.json_response([revision.files[path].entry() for path in paths if path in revision.files])
 
     async def _resolve(self, request: web.Request) -> web.StreamResponse:
-        fault = await self._fault("resolve", request)
+        await self._meet("resolve", request)
         repo = self._repo(request)
         if repo in self.gated and self._token(request) not in self.gated[repo]:
             raise self._restricted(repo, request)
@@ -314,19 +330,19 @@ class HubServer:
                 "Location": f"{self.content_url}/_content/{file.sha256}?path={repo}/{file.path}",
             }
             return web.Response(status=302, headers=headers, text=f"Found. Redirecting to {headers['Location']}")
-        return await self._send(request, file, headers, fault)
+        return await self._send(request, file, headers, "resolve")
 
     async def _content(self, request: web.Request) -> web.StreamResponse:
-        fault = await self._fault("content", request)
+        await self._meet("content", request)
         for name in self.models.names():
             for revision in self.models.revisions(name).values():
                 for file in revision.files.values():
                     if file.sha256 == request.match_info["sha256"]:
-                        return await self._send(request, file, {"Accept-Ranges": "bytes"}, fault)
+                        return await self._send(request, file, {"Accept-Ranges": "bytes"}, "content")
         raise Refused(404, "EntryNotFound", "Entry not found")
 
     async def _send(
-        self, request: web.Request, file: File, headers: dict[str, str], fault: Fault | None
+        self, request: web.Request, file: File, headers: dict[str, str], operation: str
     ) -> web.StreamResponse:
         headers |= {"ETag": f'"{file.etag}"', "Content-Type": "application/octet-stream"}
         if request.headers.get("If-None-Match") == headers["ETag"]:
@@ -344,7 +360,9 @@ class HubServer:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
         length = stop - start
         breaks = None
-        if fault is not None and fault.kind in ("reset", "truncated"):
+        # A HEAD has no body to break.
+        fault = None if request.method == "HEAD" else self._due(operation, request, BREAKS)
+        if fault is not None:
             breaks = min(int(fault.detail.get("bytes", length // 2)), length)
         if fault is not None and fault.kind == "truncated":
             # Without a length the early end looks like the whole file to HTTP; only size and hash can tell.

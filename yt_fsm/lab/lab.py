@@ -88,12 +88,13 @@ class Lab:
         if self.plan.system not in SYSTEMS:
             raise LabError(f"no system {self.plan.system!r}; there are {', '.join(SYSTEMS)}")
         models.model_named(self.plan.model)
+        faults = self.folder / "faults"
         try:
-            self.codex = CodexServer(self.folder / "requests" / "codex.jsonl", self.plan.script)
+            self.codex = CodexServer(self.folder / "requests" / "codex.jsonl", self.plan.script, faults / "codex.json")
         except ValueError as problem:
             raise LabError(str(problem)) from None
         self.codex.by_model = self.plan.scripts
-        self.hub = HubServer(self.folder / "models", self.folder / "requests" / "hub.jsonl")
+        self.hub = HubServer(self.folder / "models", self.folder / "requests" / "hub.jsonl", faults / "hub.json")
         self.hub.gated = {name: set(tokens) for name, tokens in self.plan.gated.items()}
         self.github = GitHubServer(self.folder / "github")
         self.machine = Machine(self.folder)
@@ -129,6 +130,8 @@ class Lab:
         await self.codex.stop()
         await self.hub.stop()
         await self.github.stop()
+        for machine in (self.machine, *self.machines().values()):
+            machine.release_disks()
         if self.plan.sockets:
             shutil.rmtree(self.sockets, ignore_errors=True)
         self._lock.close()

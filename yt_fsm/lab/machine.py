@@ -12,12 +12,53 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from yt_fsm.lab import disk
+from yt_fsm.lab.faults import Vocabulary
 from yt_fsm.lab.request_log import read
 
 HERE = Path(__file__).parent
 SYSTEMS = ("n150", "n300", "lb")
+DISKS = ("tmp", "ytfsm", "home")  # the folders that can be given a small disk
+Faults = list[dict[str, Any]]
+
+# What the programs in `bin` can be made to do.
+FAULTS = {
+    "tt-smi": Vocabulary(
+        kinds={
+            "hang": "it never ends by itself",
+            "fails": "it exits 1 with tt-smi's message",
+            "vanishes": "a reset exits 0 and the board is gone; the next good reset brings it back",
+            "absent": "no device is found",
+            "driver": "no kernel driver is found",
+        },
+        operations=("reset", "list", "snapshot"),
+    ),
+    "evaluation": Vocabulary(
+        kinds={
+            "hang": "it never ends by itself",
+            "killed": "it is killed, as the kernel does when memory runs out",
+            "exit": "it exits with `code` (1) and `text`",
+            "slow": "it waits `seconds` (5), then does its work",
+            "nan": "its metrics hold NaN",
+            "metrics": "its metrics are changed by the object `set`",
+            "twice": "an older line of metrics comes first",
+            "silent": "it prints no metrics",
+        },
+        operations=("pytest", "hf", "tt0", "tt1", "eval", "import"),
+        details=("code", "text", "seconds", "set"),
+    ),
+    "codex": Vocabulary(
+        kinds={
+            "exit": "codex itself exits with `code` (1) and `text`",
+            "killed": "codex itself is killed",
+            "mute": "codex itself prints nothing and never ends",
+        },
+        operations=("exec", "version"),
+        details=("code", "text"),
+    ),
+}
 
 
 class Machine:
@@ -26,7 +67,6 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.board = folder / "tt-smi.json"
-        self.evaluation_faults = folder / "evaluation-faults.json"
 
     def make(self, system: str, python: Path, codex_config: str) -> None:
         """Write its programs (tt-smi, and an evaluation Python that can be made to fail) and codex's settings."""
@@ -37,20 +77,14 @@ class Machine:
         ours = [sys.executable, "-I", "-S"]
         smi = shlex.join([*ours, str(HERE / "bin" / "tt-smi")])
         self._program("tt-smi", f'YTFSM_LAB_TTSMI={shlex.quote(str(self.board))} exec {smi} "$@"')
-        faults = str(self.evaluation_faults)
-        faulty = shlex.join([*ours, str(HERE / "bin" / "faulty-python"), faults, str(python)])
-        self._program(
-            "evaluation-python",
-            f'if [ -e {shlex.quote(faults)} ]; then exec {faulty} "$@"; fi\nexec {shlex.quote(str(python))} "$@"',
-        )
+        self._faulty("evaluation-python", "faulty-python", self._file("evaluation"), str(python))
+        if codex := shutil.which("codex", path=self._search(without_ours=True)):
+            self._faulty("codex", "faulty-codex", self._file("codex"), codex)
         (self.folder / "codex" / "config.toml").write_text(codex_config)
 
     def variables(self, system: str, worker: str) -> dict[str, str]:
         """The environment variables of a client on this machine; where GitHub and the Hub are is the lab's affair."""
-        folder = self.folder
-        path = [str(folder / "bin"), sysconfig.get_path("scripts")]
-        path += [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part and part not in path]
-        search = os.pathsep.join(path)
+        folder, search = self.folder, self._search()
         return {
             "HOME": str(folder / "home"),
             "XDG_CONFIG_HOME": str(folder / "home" / ".config"),
@@ -77,39 +111,76 @@ class Machine:
             state = dict(json.load(file))
         return state | {"requests": read(self.board.with_name(self.board.name + ".log"))}
 
-    def board_faults(self) -> list[dict[str, Any]]:
-        """How tt-smi will fail."""
-        return list(self.board_state()["faults"])
+    def faults(self, target: str) -> Faults:
+        """How the programs of `target` (one of FAULTS) will fail."""
+        return list(self._changed(target, lambda faults: faults))
 
-    def add_board_fault(self, fault: dict[str, Any]) -> None:
-        """Let tt-smi fail."""
-        self._change_board(lambda board: board | {"faults": [*board["faults"], fault]})
+    def add_fault(self, target: str, fault: dict[str, Any]) -> None:
+        """Let a program fail. Raises ValueError for a fault that it cannot have."""
+        FAULTS[target].check(fault)
+        self._changed(target, lambda faults: [*faults, {"operation": "any", "count": 1, **fault}])
 
-    def clear_board_faults(self) -> None:
-        """Let tt-smi work again; a board that a fault took away is back."""
-        self._change_board(lambda board: board | {"faults": [], "present": True})
+    def clear_faults(self, target: str) -> None:
+        """Let them work again; a board that a fault took away is back."""
+        self._changed(target, lambda faults: [])
+        if target == "tt-smi":
+            self._change_board(lambda board: board | {"present": True})
 
-    def python_faults(self) -> list[dict[str, Any]]:
-        """How the evaluation Python will fail."""
-        return list(json.loads(self.evaluation_faults.read_text())) if self.evaluation_faults.exists() else []
+    def release_disks(self) -> None:
+        """Take its small disks away; what is on them stays in its folders."""
+        for name in DISKS:
+            disk.release(self.folder / name)
 
-    def add_python_fault(self, fault: dict[str, Any]) -> None:
-        """Let the evaluation Python fail."""
-        self.evaluation_faults.write_text(json.dumps([*self.python_faults(), fault]))
+    def _file(self, target: str) -> Path:
+        return self.folder / f"{target}-faults.json"
 
-    def clear_python_faults(self) -> None:
-        """Let the evaluation Python work again."""
-        self.evaluation_faults.unlink(missing_ok=True)
+    def _changed(self, target: str, change: Callable[[Faults], Faults]) -> Faults:
+        """The target's faults after `change`, kept where its programs look."""
+        if target == "tt-smi":
+            board = self._change_board(lambda board: board | {"faults": change(board["faults"])})
+            return list(board["faults"])
+        path = self._file(target)
+        if not path.exists() and not change([]):
+            return []
+        path.touch()
+        with path.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            faults = change(json.loads(file.read() or "[]"))
+            _write(file, faults)
+        if not faults:
+            path.unlink()
+        return faults
 
-    def _change_board(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def _change_board(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
         with self.board.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             board = change(json.load(file))
-            file.seek(0)
-            file.truncate()
-            json.dump(board, file)
+            _write(file, board)
+        return board
+
+    def _search(self, without_ours: bool = False) -> str:
+        """The PATH of this machine's clients."""
+        path = (
+            [sysconfig.get_path("scripts")]
+            if without_ours
+            else [str(self.folder / "bin"), sysconfig.get_path("scripts")]
+        )
+        path += [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part and part not in path]
+        return os.pathsep.join(path)
+
+    def _faulty(self, name: str, wrapper: str, faults: Path, program: str) -> None:
+        """The program, but for the time when there are faults behind the wrapper that makes it fail."""
+        where, plain = shlex.quote(str(faults)), shlex.quote(program)
+        faulty = shlex.join([sys.executable, "-I", "-S", str(HERE / "bin" / wrapper), str(faults), program])
+        self._program(name, f'if [ -e {where} ]; then exec {faulty} "$@"; fi\nexec {plain} "$@"')
 
     def _program(self, name: str, body: str) -> None:
         path = self.folder / "bin" / name
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
+
+
+def _write(file: IO[str], data: Any) -> None:
+    file.seek(0)
+    file.truncate()
+    json.dump(data, file)

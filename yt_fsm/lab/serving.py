@@ -8,20 +8,30 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yt_fsm.lab.client import ask
 from yt_fsm.lab.errors import LabError
 
+if TYPE_CHECKING:
+    from yt_fsm.lab.control import Control
+
+
+Fault = dict[str, Any]  # `target`, `kind` and the rest, as Running.fault takes them
+
 
 async def serve(
-    folder: Path, ready: Callable[[dict[str, Any]], None], guarded: bool = False, **choices: str | None
+    folder: Path,
+    ready: Callable[[dict[str, Any]], None],
+    guarded: bool = False,
+    faults: Sequence[Fault] = (),
+    **choices: str | None,
 ) -> None:
     """Serve the lab in `folder` until SIGTERM or SIGINT, or when `guarded` until standard input ends.
 
-    `ready` gets what `ytfsm lab serve` prints, once the lab answers.
+    `ready` gets what `ytfsm lab serve` prints, once the lab answers; `faults` are set before that. Raises LabError.
     """
     from yt_fsm.lab.control import Control
     from yt_fsm.lab.lab import Lab
@@ -36,12 +46,21 @@ async def serve(
     control = Control(lab)
     try:
         await lab.start()
+        for fault in faults:
+            _set(control, fault)
         await control.start()
         ready(lab.ready())
         await stop.wait()
     finally:
         await control.stop()
         await lab.stop()
+
+
+def _set(control: "Control", fault: Fault) -> None:
+    try:
+        control.misbehaviour.set(str(fault.get("target")), {k: v for k, v in fault.items() if k != "target"})
+    except ValueError as problem:
+        raise LabError(str(problem)) from None
 
 
 class Running:
@@ -75,10 +94,10 @@ class Running:
         self.ask("POST", "/script", {"script": script, "model": model})
 
     def fault(self, target: str, kind: str, **detail: Any) -> None:
-        """Make a part misbehave: github, hub, codex, tt-smi or evaluation.
+        """Make a part misbehave: github, hub, codex, tt-smi, evaluation or disk. Raises LabError, in words.
 
-        `machine` names another machine than the lab's own. The kinds and their details: yt_fsm.lab.github.faults,
-        HubServer, CodexServer, bin/tt-smi and bin/faulty-python.
+        `operation`, `count` (None: for ever), `after`, `probability` and `seed` choose when; `machine` names another
+        machine than the lab's own. The kinds and their details: yt_fsm.lab.misbehaviour.KINDS.
         """
         self.ask("POST", f"/faults/{target}", {"kind": kind, **detail})
 
@@ -122,12 +141,14 @@ class Running:
         return self.process.returncode
 
 
-def start(folder: Path, *, quiet: bool = True, **choices: str | None) -> Running:
-    """Start serving the lab in `folder` in a process of its own. Raises LabError with what it said."""
+def start(folder: Path, *, quiet: bool = True, faults: Sequence[Fault] = (), **choices: str | None) -> Running:
+    """Start serving the lab in `folder` in a process of its own, with `faults` set. Raises LabError with its words."""
     argv = [sys.executable, "-m", "yt_fsm.lab.cli", "serve", "--guarded", "--dir", str(folder)]
     for name, value in choices.items():
         if value is not None:
             argv += [f"--{name}", value]
+    for fault in faults:
+        argv += ["--fault", json.dumps(fault)]
     # A session of its own: a Ctrl-C at the terminal is the command's affair first, then ours.
     # Its standard input is a pipe that nobody writes to: it ends when we die, and so does the server.
     with tempfile.TemporaryFile("w+") as errors:
@@ -160,7 +181,7 @@ def _close(process: "subprocess.Popen[str]") -> None:
 def running_lab(folder: Path, **choices: Any) -> Iterator[Running]:
     """A lab in `folder` for the time of a `with`: `env`, `state()`, `seed()`, `fault()`, `script()`, `run()`.
 
-    `choices`: model (tiny), script (bringup), system (n300), quiet (True: its progress is not shown).
+    `choices`: model (tiny), script (bringup), system (n300), faults (none), quiet (True: its progress is not shown).
     """
     lab = start(folder, **choices)
     try:
@@ -170,7 +191,7 @@ def running_lab(folder: Path, **choices: Any) -> Iterator[Running]:
             lab.stop()
 
 
-def run(folder: Path, command: list[str], **choices: str | None) -> int:
+def run(folder: Path, command: list[str], **choices: Any) -> int:
     """Run `command` inside the lab in `folder`; its exit code (128 + n when signal n ended it)."""
     with running_lab(folder, quiet=False, **choices) as lab:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from yt_fsm.lab.misbehaviour import KINDS
 from yt_fsm.lab.serving import Running
 
 from . import clients
@@ -21,6 +22,7 @@ from .scene import Scene, prepare, run
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- table: written by python -m tests.lab.conformance -->\n", "<!-- end -->\n"
+FAULTS = "<!-- faults: written by python -m tests.lab.conformance -->\n"
 YES, NO, NONE, NOT_RUN = "yes", "NO", "–", "not run"
 
 Outcomes = dict[str, str]
@@ -146,12 +148,32 @@ def read(text: str) -> dict[str, dict[str, str]]:
     return columns
 
 
+def faults_written() -> str:
+    """All that can be made to go wrong, as Markdown."""
+    lines = [_line("target", "fault", "what happens"), "|---|---|---|"]
+    lines += [_line(target, f"`{kind}`", text) for target, kinds in KINDS.items() for kind, text in kinds.items()]
+    return "\n".join(lines) + "\n"
+
+
 def in_readme() -> str:
     """The table as the README has it."""
-    return README.read_text().partition(BEGIN)[2].partition(END)[0]
+    return _part(BEGIN)[1]
+
+
+def faults_in_readme() -> str:
+    """The list of faults as the README has it."""
+    return _part(FAULTS)[1]
 
 
 def put_in_readme(table: str) -> None:
-    """Replaces the README's table."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    README.write_text(before + BEGIN + table + END + rest.partition(END)[2])
+    """Replaces the README's table, and its list of faults."""
+    for begin, text in ((BEGIN, table), (FAULTS, faults_written())):
+        before, _, after = _part(begin)
+        README.write_text(before + begin + text + END + after)
+
+
+def _part(begin: str) -> tuple[str, str, str]:
+    """What stands before a mark, between it and its end, and after."""
+    before, _, rest = README.read_text().partition(begin)
+    inside, _, after = rest.partition(END)
+    return before, inside, after

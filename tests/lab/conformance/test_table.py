@@ -37,9 +37,9 @@ def test_a_client_does_what_the_readme_says(
 def test_the_readme_has_every_row_with_its_outcome_and_every_client() -> None:
     text = table.in_readme()
     rows = [row for rows in SECTIONS.values() for row in rows]
-    assert [line.split(" | ")[:2] for line in text.splitlines() if line.startswith("| ") and " outcome " not in line] == [
-        [f"| {row.operation}", row.outcome] for row in rows
-    ]
+    assert [
+        line.split(" | ")[:2] for line in text.splitlines() if line.startswith("| ") and " outcome " not in line
+    ] == [[f"| {row.operation}", row.outcome] for row in rows]
     assert set(table.read(text)) == {"outcome", *table.COLUMNS}
     assert table.NO not in {cell for name, cells in table.read(text).items() for cell in cells.values()}
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from yt_fsm.lab.github import acts, person
 from yt_fsm.lab.github.errors import GitHubError
 from yt_fsm.lab.github.exchange import Answer, Request
 from yt_fsm.lab.github.faults import BadFault, Fault
+from yt_fsm.lab.github.limits import SETTINGS
 from yt_fsm.lab.github.nodes import Comment, Issue, Item, Project
 from yt_fsm.lab.github.store import Store
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from yt_fsm.lab.github.server import GitHubServer
@@ -27,6 +31,7 @@ def answer(server: GitHubServer, request: Request) -> Answer:
         done = Answer(400, {"message": f"the body is not JSON: {error}"})
     server.store.save()
     server.history.note(server.store.nodes)
+    server.keep()
     return done
 
 
@@ -44,10 +49,10 @@ def _answer(server: GitHubServer, request: Request) -> Answer:
         return _faults(server, request)
     if (method, path) == ("POST", "/_lab/limits"):
         for name, value in request.json().items():
-            if name not in ("points", "requests", "searches", "writes_a_minute", "writes_an_hour"):
+            if name not in SETTINGS:
                 raise BadFault(f"there is no limit {name!r}")
             setattr(server.limits, name, value)
-        return Answer(200, {"points": server.limits.points, "writes_a_minute": server.limits.writes_a_minute})
+        return Answer(200, server.limits.set())
     if (method, path) == ("POST", "/_lab/clock"):
         server.offset = float(request.json()["offset"])
         return Answer(200, {"now": store.now()})
@@ -112,7 +117,10 @@ def act_in_a_run(store: Store, before: dict[str, Any], fault: Fault) -> None:
     what = dict(fault.act or {})
     if "issue" not in what and (touched := _touched(store, before)):
         what["issue"] = touched.number
-    person.act(store, what)
+    try:
+        person.act(store, what)
+    except GitHubError as problem:
+        log.warning("nobody could %s in this run: %s", what["do"], problem)
 
 
 def _touched(store: Store, before: dict[str, Any]) -> Issue | None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import fnmatch
 import random
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from yt_fsm.lab.faults import chance, check_numbers
 from yt_fsm.lab.github.exchange import Answer, Request, refusal
 from yt_fsm.lab.github.graphql import rate_limited
+from yt_fsm.lab.github.person import DEEDS
 
 KINDS = {
     "unauthorized": "401 Bad credentials",
@@ -70,7 +72,7 @@ class Fault:
     act: dict[str, Any] | None = None
     id: int = 0
     hits: int = 0
-    _random: random.Random = field(default_factory=random.Random, repr=False)
+    throws: int = 0  # of its die
 
     def meets(self, request: Request) -> bool:
         """Whether this request is one that it means, and its turn; counts it down when it is."""
@@ -87,7 +89,7 @@ class Fault:
         if self.skip > 0:
             self.skip -= 1
             return False
-        if self.probability < 1.0 and self._random.random() >= self.probability:
+        if self.probability < 1.0 and self._die().random() >= self.probability:
             return False
         if self.count is not None:
             self.count -= 1
@@ -98,12 +100,16 @@ class Fault:
         """Its seconds, drawn when they are a range."""
         given = self.seconds if self.seconds is not None else _DEFAULT_SECONDS.get(self.fault, 0.0)
         if isinstance(given, list | tuple):
-            return self._random.uniform(*given)
+            return self._die().uniform(*given)
         return float(given)
+
+    def _die(self) -> random.Random:
+        self.throws += 1
+        return chance(self.seed, self.throws)
 
     def json(self) -> dict[str, Any]:
         """As it stands now, with how often it hit."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if not f.name.startswith("_")}
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 def answer_of(fault: Fault, request: Request) -> Answer | None:
@@ -149,7 +155,7 @@ class Faults:
 
     def add(self, spec: dict[str, Any]) -> Fault:
         """Sets a fault. Raises BadFault, which names what it does not know."""
-        known = {f.name for f in fields(Fault)} - {"id", "hits", "_random"}
+        known = {f.name for f in fields(Fault)} - {"id", "hits", "throws"}
         if unknown := set(spec) - known:
             raise BadFault(f"a fault has no {', '.join(sorted(unknown))}; it has: {', '.join(sorted(known))}")
         kind = spec.get("fault", "")
@@ -157,13 +163,23 @@ class Faults:
             raise BadFault(f"there is no fault {kind!r}; there is: {', '.join(KINDS)}")
         if kind == "act" and not spec.get("act"):
             raise BadFault('the fault `act` needs `act`, what the person does: {"do": …}')
+        if kind == "act" and spec["act"].get("do") not in DEEDS:
+            raise BadFault(f"nobody knows how to {spec['act'].get('do')!r}; there is: {', '.join(DEEDS)}")
+        try:
+            check_numbers({"after": spec.get("skip", 0), **spec})
+        except ValueError as problem:
+            raise BadFault(str(problem)) from None
         if kind in _FOR_EVER:
             spec = {"count": None, **spec}
         self._last += 1
         fault = Fault(**{**spec, "id": self._last})
-        fault._random.seed(fault.seed)
         self._faults.append(fault)
         return fault
+
+    def load(self, listed: list[dict[str, Any]]) -> None:
+        """Sets what `json` said, spent ones too."""
+        self._faults = [Fault(**one) for one in listed]
+        self._last = max((f.id for f in self._faults), default=0)
 
     def clear(self, number: int | None = None) -> int:
         """Takes one fault away, or all; says how many those were."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 HOUR = 3600
+SETTINGS = ("points", "requests", "searches", "writes_a_minute", "writes_an_hour")
 
 
 @dataclass
@@ -41,6 +42,25 @@ class Limits:
     writes_an_hour: int | None = None
     _windows: dict[tuple[str, str], Window] = field(default_factory=dict)
     _writes: dict[str, deque[float]] = field(default_factory=dict)
+
+    def set(self) -> dict[str, Any]:
+        """How high they are, as JSON."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+    def recall(self, requests: list[dict[str, Any]]) -> None:
+        """Counts the requests of a record again, so that a server which starts anew grants no second hour."""
+        now = 0.0
+        past = replace(self, clock=lambda: now, _windows={}, _writes={})
+        for one in requests:
+            if not one["login"] or one["status"] is None or (one["faults"] and one["status"] >= 400):
+                continue
+            now = datetime.fromisoformat(one["at"].replace("Z", "+00:00")).timestamp()
+            past.write(one["login"], one["writes"])
+            if one["kind"] != "rest":
+                past.spend(one["login"], "graphql", one["cost"])
+            elif one["status"] != 304:
+                past.spend(one["login"], "search" if one["operation"].startswith("GET /search/") else "core")
+        self._windows, self._writes = past._windows, past._writes
 
     def window(self, login: str, resource: str) -> Window:
         """The running window of a user's resource."""

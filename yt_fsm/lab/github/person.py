@@ -211,3 +211,4 @@ _ACTS: dict[str, Callable[[Store, What], dict[str, Any]]] = {
     "protect_branch": _protect_branch, "set_repo": _set_repo, "add_user": _add_user, "add_owner": _add_owner,
     "add_repo": _add_repo,
 }  # fmt: skip
+DEEDS = tuple(_ACTS)

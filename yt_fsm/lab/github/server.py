@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from yt_fsm.lab.github import acts, admin, graphql, rest
+from yt_fsm.lab.github.conditions import Conditions
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.exchange import Answer, Request, refusal
 from yt_fsm.lab.github.faults import Fault, Faults, answer_of, secondary_limit
@@ -41,6 +42,8 @@ class GitHubServer:
         self.history = History()
         self.record = Record(folder / "requests.jsonl")
         self.store.requests = self.record.entries
+        self.conditions = Conditions(folder / "conditions.json")
+        self._recall()
         self._runner: web.ServerRunner | None = None
         self._later: set[asyncio.Task[None]] = set()
 
@@ -68,6 +71,7 @@ class GitHubServer:
         made = self.faults.add({"fault": fault, **more})
         if self.faults.lagging():
             self.history.begin(self.store.nodes)
+        self.keep()
         return made
 
     def behave(self, number: int | None = None) -> None:
@@ -75,6 +79,22 @@ class GitHubServer:
         self.faults.clear(number)
         if not self.faults.lagging():
             self.history.end()
+        self.keep()
+
+    def keep(self) -> None:
+        """Writes down how the server behaves, if that changed: what is set must hold for whoever starts it again."""
+        self.conditions.save({"offset": self.offset, "limits": self.limits.set(), "faults": self.faults.json()})
+
+    def _recall(self) -> None:
+        """Behaves as when it stopped: the same clock, limits and faults, and what was used of this hour's limits."""
+        kept = self.conditions.load()
+        self.offset = kept.get("offset", 0.0)
+        for name, value in kept.get("limits", {}).items():
+            setattr(self.limits, name, value)
+        self.faults.load(kept.get("faults", []))
+        if self.faults.lagging():
+            self.history.begin(self.store.nodes)
+        self.limits.recall(self.record.entries)
 
     # -- one request ------------------------------------------------------------------------------
 
@@ -89,6 +109,7 @@ class GitHubServer:
         self._authenticate(request)
         (graphql if request.path == "/graphql" else rest).describe(request)
         faults = self.faults.meeting(request)
+        self.keep()
         for fault in faults:
             if fault.fault in ("hang", "reset-before", "lands-late"):
                 self._note(request, None, started, faults)

@@ -3,7 +3,7 @@
 import enum
 
 from .errors import refuse, require
-from .memory import GRID, CoreCoord
+from .memory import GRID, CoreCoord, CoreGrid
 
 DEFAULT_L1_SMALL_SIZE = 0
 DEFAULT_TRACE_REGION_SIZE = 0
@@ -97,6 +97,8 @@ class MeshDevice:
                 "call ttnn.set_fabric_config before opening a mesh of several devices",
             )
         self.shape = shape
+        # The chips of a card with two have a row of cores less.
+        self.grid = GRID if shape.mesh_size() == 1 else CoreGrid(y=GRID.y - 1, x=GRID.x)
         self.trace_region_size = trace_region_size
         self._id = device_id
         self.programs = set()  # what has run once: the program cache
@@ -116,12 +118,14 @@ class MeshDevice:
         return list(range(self.get_num_devices()))
 
     def compute_with_storage_grid_size(self):
-        return CoreCoord(GRID.x, GRID.y)
+        return CoreCoord(self.grid.x, self.grid.y)
 
     def dram_grid_size(self):
         return CoreCoord(12, 1)
 
-    core_grid = GRID
+    @property
+    def core_grid(self):
+        return self.grid
 
     def arch(self):
         return "wormhole_b0"

@@ -338,9 +338,9 @@ def _same_kind(memory, shape, like):
     """`memory` for another shape: its own shards where they still fit, else shards of the same kind."""
     padded = Tensor([torch.empty(tuple(shape), device="meta")], like.dtype, like.layout).padded_shape
     try:
-        return settle(memory, padded)
+        return settle(memory, padded, like.device().grid)
     except RuntimeError:
-        return settle(type(memory)(memory.memory_layout, memory.buffer_type), padded)
+        return settle(type(memory)(memory.memory_layout, memory.buffer_type), padded, like.device().grid)
 
 
 @operation("transpose")

@@ -150,8 +150,8 @@ class Tensor:
 
 
 @functools.lru_cache(maxsize=4096)
-def settle(memory_config, shape):
-    """The memory config of a tensor of padded `shape`; a sharded one without shards gets them here."""
+def settle(memory_config, shape, grid):
+    """The memory config of a tensor of padded `shape` on a device of `grid`; one without shards gets them here."""
     memory_config = memory_config or DRAM_MEMORY_CONFIG
     if not memory_config.is_sharded():
         return memory_config
@@ -160,14 +160,18 @@ def settle(memory_config, shape):
     kind = memory_config.memory_layout
     if spec is None:
         if kind is TensorMemoryLayout.HEIGHT_SHARDED:
-            count = _most_cores(height // TILE_SIZE)
+            count = _most_cores(height // TILE_SIZE, grid)
             spec = ShardSpec(cores(count), (height // count, width))
         elif kind is TensorMemoryLayout.WIDTH_SHARDED:
-            count = _most_cores(width // TILE_SIZE)
+            count = _most_cores(width // TILE_SIZE, grid)
             spec = ShardSpec(cores(count), (height, width // count))
         else:
             refuse("a block-sharded memory config needs its shard spec")
         return MemoryConfig(kind, memory_config.buffer_type, spec)
+    for one in spec.grid.ranges():
+        require(
+            one.end.x < grid.x and one.end.y < grid.y, f"the shards' cores {one} are not all on the device's grid {grid}"
+        )
     needed = -(-height // spec.shape[0]) * -(-width // spec.shape[1])
     require(
         spec.grid.num_cores() >= needed,
@@ -181,9 +185,9 @@ def settle(memory_config, shape):
     return memory_config
 
 
-def _most_cores(blocks):
+def _most_cores(blocks, grid):
     require(blocks >= 1, "a sharded tensor needs whole tiles")
-    return max(count for count in range(1, 65) if blocks % count == 0)
+    return max(count for count in range(1, grid.num_cores + 1) if blocks % count == 0)
 
 
 class _Mapper:
@@ -269,7 +273,7 @@ def from_torch(
     pieces = mesh_mapper.shard(tensor) if mesh_mapper is not None else [tensor]
     made = Tensor([hold(piece, dtype) for piece in pieces], dtype, layout, device, memory_config)
     if device is not None:
-        made._memory_config = settle(memory_config, made.padded_shape)
+        made._memory_config = settle(memory_config, made.padded_shape, made._device.grid)
     return made
 
 
@@ -328,7 +332,7 @@ def to_device(tensor, device, memory_config=None, cq_id=None):
     require(tensor._device is None, "to_device of a tensor that is on a device")
     require(device.capturing is None, "a host tensor was written to the device inside a trace capture")
     made = Tensor([one.clone() for one in tensor.shards], tensor.dtype, tensor.layout, device, memory_config)
-    made._memory_config = settle(memory_config, made.padded_shape)
+    made._memory_config = settle(memory_config, made.padded_shape, made._device.grid)
     return made
 
 
@@ -438,5 +442,5 @@ def produce(shards, like, dtype=None, layout=None, memory_config=None, rounded=F
     if not rounded:
         shards = [hold(one, dtype) for one in shards]
     made = Tensor(shards, dtype, layout, like._device, memory_config)
-    made._memory_config = settle(memory_config, made.padded_shape)
+    made._memory_config = settle(memory_config, made.padded_shape, made._device.grid)
     return made

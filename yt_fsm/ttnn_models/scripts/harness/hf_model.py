@@ -19,7 +19,7 @@ def compute(found, asked):
     """(dtype name, meta, arrays) of one reference entry."""
     seconds = {}
     started = time.perf_counter()
-    config = AutoConfig.from_pretrained(found.folder)
+    config = _config(found)
     windows = _windows(found, asked)
     dtype = _dtype(found, config)
     model = _load(found, dtype)
@@ -48,6 +48,13 @@ def compute(found, asked):
     }
     arrays = {"tokens": tokens.numpy(), "logits": logits.numpy().astype(numpy.float32)}
     return meta["dtype"], meta, arrays
+
+
+def _config(found):
+    try:
+        return AutoConfig.from_pretrained(found.folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise EvalError(f"transformers cannot read the configuration in {found.folder}: {error}") from error
 
 
 def _windows(found, asked):

@@ -83,10 +83,11 @@ def _through_hub(model, revision):
         from huggingface_hub import errors, snapshot_download
     except ImportError as error:
         raise EvalError(f"{model} is not a local folder and huggingface_hub is missing: {error}") from error
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     try:
-        folder = snapshot_download(
-            model, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-        )
+        folder = snapshot_download(model, revision=revision, allow_patterns=wanted)
+        if not any(pathlib.Path(folder).glob("*.safetensors")):
+            folder = snapshot_download(model, revision=revision, allow_patterns=[*wanted, "*.bin"])
     except errors.GatedRepoError as error:  # a subclass of "not found": first
         raise EvalError(f"{model} is gated: accept its terms on Hugging Face and set HF_TOKEN") from error
     except errors.RepositoryNotFoundError as error:

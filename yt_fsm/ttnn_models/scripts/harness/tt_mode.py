@@ -28,14 +28,8 @@ def evaluate(asked):
         logits = _logits(folder / "logits.npy", found.logits.shape)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    scored = scoring.compare(found.logits, logits)
-    scored["suspect"] = _suspect(scored)
+    scored = judge(found.logits, logits)
     floor = found.meta["check"].get("noise_floor")
-    if scored["top1"] > COUNTERFEIT_TOP1 and scored["pcc_median"] < COUNTERFEIT_PCC:
-        raise EvalError(
-            f"the model chooses the reference's tokens (top1 {scored['top1']:.2f}) with logits that are nothing like "
-            f"the reference's (median correlation {scored['pcc_median']:.2f}): these are not a model's logits"
-        )
     return {
         **scored,
         **report["facts"],
@@ -48,6 +42,18 @@ def evaluate(asked):
             "total": round(time.perf_counter() - started, 3),
         },
     }
+
+
+def judge(reference, logits):
+    """The scores of a model's logits, and what is suspect about them; EvalError when no model made them."""
+    scored = scoring.compare(reference, logits)
+    if scored["top1"] > COUNTERFEIT_TOP1 and scored["pcc_median"] < COUNTERFEIT_PCC:
+        raise EvalError(
+            f"the model chooses the reference's tokens (top1 {scored['top1']:.2f}) with logits that are nothing like "
+            f"the reference's (median correlation {scored['pcc_median']:.2f}): these are not a model's logits"
+        )
+    suspect = [f"KL {scored['kl']:.3f} is above {SUSPECT_KL}"] if scored["kl"] > SUSPECT_KL else []
+    return {**scored, "suspect": suspect}
 
 
 def _logits(path, shape):
@@ -64,13 +70,6 @@ def _logits(path, shape):
         bad = numpy.argwhere(~numpy.isfinite(logits).all(-1))[0]
         raise EvalError(f"the model's logits are not finite: row {bad[0]}, step {bad[1]}")
     return logits
-
-
-def _suspect(scored):
-    reasons = []
-    if scored["kl"] > SUSPECT_KL:
-        reasons.append(f"KL {scored['kl']:.3f} is above {SUSPECT_KL}")
-    return reasons
 
 
 def _shown(file):

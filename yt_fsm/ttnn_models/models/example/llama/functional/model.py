@@ -2,8 +2,8 @@
 
 Runs configurations of Llama, SmolLM2, Mistral, Qwen2 and Qwen3: grouped heads, tied embeddings, attention biases,
 normed queries and keys, default, linear and llama3 rope. Weights are BFP8, rope is the fused HF-format operation,
-attention is SDPA. Prefill works in DRAM, interleaved; decode works in L1, sharded, and reads its token and its
-position from device tensors, so that one captured trace serves every step.
+attention is SDPA. Prefill works in DRAM, interleaved; decode works in L1, its residual, norms and heads sharded, and
+reads its token and its position from device tensors, so that one captured trace serves every step.
 
 On a mesh, heads and MLP columns are split over the devices where they divide, and copied where they do not.
 """
@@ -42,7 +42,7 @@ class Llama:
         ]
         self.norm = Norm(weights["model.norm.weight"], config.rms_norm_eps, self.mesh)
         self.head = self.mesh.put_transposed(weights.get("lm_head.weight", embeddings))
-        self.residual = width_sharded(config.hidden_size)
+        self.residual = self.mesh.width_sharded(config.hidden_size)
         self.tokens = self.mesh.put(torch.zeros(1, 1, 1, batch, dtype=torch.int32), ttnn.uint32)
         self.positions = self.mesh.put(torch.zeros(batch, dtype=torch.int32), ttnn.int32)
         self.rope_rows = self.mesh.put(torch.zeros(1, 1, 1, batch, dtype=torch.int32), ttnn.uint32)
@@ -68,8 +68,8 @@ class Llama:
         x = ttnn.to_memory_config(x, self.residual)
         cos, sin = self.rope.decode(self.rope_rows)
         for layer in self.layers:
-            x = layer.decode(x, cos, sin, self.positions)
-        return ttnn.linear(self.norm(x), self.head, memory_config=DRAM)
+            x = layer.decode(x, cos, sin, self.positions, self.residual)
+        return ttnn.linear(interleaved(self.norm(x)), self.head, memory_config=DRAM)
 
 
 class Layer:
@@ -85,9 +85,11 @@ class Layer:
         x = ttnn.add(x, self.attention.prefill(self.attention_norm(x), cos, sin, user))
         return ttnn.add(x, self.mlp.prefill(self.mlp_norm(x)))
 
-    def decode(self, x, cos, sin, positions):
-        x = ttnn.add(x, self.attention.decode(self.attention_norm(x), cos, sin, positions))
-        return ttnn.add(x, self.mlp.decode(self.mlp_norm(x)))
+    def decode(self, x, cos, sin, positions, residual):
+        mixed = self.attention.decode(interleaved(self.attention_norm(x)), cos, sin, positions)
+        x = ttnn.add(x, ttnn.to_memory_config(mixed, residual))
+        mixed = self.mlp.decode(interleaved(self.mlp_norm(x)))
+        return ttnn.add(x, ttnn.to_memory_config(mixed, residual))
 
 
 class Attention:
@@ -118,7 +120,6 @@ class Attention:
             mesh.put(empty, ttnn.bfloat16, split=1 if self.parts > 1 else None, layout=ttnn.TILE_LAYOUT)
             for _ in range(2)
         )
-        self.residual = width_sharded(config.hidden_size)
 
     def prefill(self, x, cos, sin, user):
         qkv = ttnn.linear(x, self.qkv, bias=self.qkv_bias, memory_config=DRAM)
@@ -126,7 +127,7 @@ class Attention:
             qkv, num_heads=self.heads, num_kv_heads=self.kv_heads, transpose_k_heads=False, memory_config=DRAM
         )
         ttnn.deallocate(qkv)
-        if self.q_norm:
+        if self.q_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q = ttnn.experimental.rotary_embedding_hf(q, cos, sin, is_decode_mode=False)
         k = ttnn.experimental.rotary_embedding_hf(k, cos, sin, is_decode_mode=False)
@@ -146,7 +147,7 @@ class Attention:
             num_kv_heads=self.kv_heads,
             memory_config=ttnn.L1_HEIGHT_SHARDED_MEMORY_CONFIG,
         )
-        if self.q_norm:
+        if self.q_norm is not None:
             q, k = norm_heads(q, self.q_norm), norm_heads(k, self.k_norm)
         q = ttnn.experimental.rotary_embedding_hf(q, cos, sin, is_decode_mode=True)
         k = ttnn.experimental.rotary_embedding_hf(k, cos, sin, is_decode_mode=True)
@@ -160,13 +161,13 @@ class Attention:
         )
         mixed = ttnn.transpose(mixed, 1, 2)
         mixed = ttnn.experimental.nlp_concat_heads(mixed, memory_config=L1)
-        return self.project(mixed, self.residual)
+        return self.project(mixed, L1)
 
     def project(self, mixed, memory_config):
         out = ttnn.linear(mixed, self.out, memory_config=memory_config)
         if self.parts > 1:
             out = self.mesh.sum(out, memory_config)
-        return ttnn.add(out, self.out_bias) if self.out_bias else out
+        return ttnn.add(out, self.out_bias) if self.out_bias is not None else out
 
 
 class Mlp:
@@ -179,20 +180,18 @@ class Mlp:
         self.gate = mesh.put_transposed(weights[name + "gate_proj.weight"], split=3 if split else None)
         self.up = mesh.put_transposed(weights[name + "up_proj.weight"], split=3 if split else None)
         self.down = mesh.put_transposed(weights[name + "down_proj.weight"], split=2 if split else None)
-        self.residual = width_sharded(config.hidden_size)
-        self.inner = width_sharded(config.intermediate_size // self.parts)
 
     def prefill(self, x):
-        return self.run(x, DRAM, DRAM)
+        return self.run(x, DRAM)
 
     def decode(self, x):
-        return self.run(x, self.inner, self.residual)
+        return self.run(x, L1)
 
-    def run(self, x, inner, outer):
-        gate = ttnn.silu(ttnn.linear(x, self.gate, memory_config=inner))
-        up = ttnn.linear(x, self.up, memory_config=inner)
-        out = ttnn.linear(ttnn.mul(gate, up), self.down, memory_config=outer)
-        return self.mesh.sum(out, outer) if self.parts > 1 else out
+    def run(self, x, memory_config):
+        gate = ttnn.silu(ttnn.linear(x, self.gate, memory_config=memory_config))
+        up = ttnn.linear(x, self.up, memory_config=memory_config)
+        out = ttnn.linear(ttnn.mul(gate, up), self.down, memory_config=memory_config)
+        return self.mesh.sum(out, memory_config) if self.parts > 1 else out
 
 
 class Norm:
@@ -218,7 +217,7 @@ class Rope:
         self.width = head_width(config)
         self.sharded = ttnn.create_sharded_memory_config(
             (TILE, self.width),
-            core_grid=ttnn.num_cores_to_corerangeset(batch, ttnn.CoreCoord(8, 8), True),
+            core_grid=ttnn.num_cores_to_corerangeset(batch, mesh.grid, True),
             strategy=ttnn.ShardStrategy.HEIGHT,
             use_height_and_width_as_shard_shape=True,
         )
@@ -242,6 +241,7 @@ class Mesh:
         self.device = device
         self.shape = tuple(device.shape)
         self.count = device.get_num_devices()
+        self.grid = device.compute_with_storage_grid_size()
 
     def parts(self, *sizes):
         """How many parts to split something into: one a device when every size divides, else one."""
@@ -278,6 +278,18 @@ class Mesh:
             return ttnn.ReplicateTensorToMesh(self.device)
         return ttnn.ShardTensorToMesh(self.device, dim=split)
 
+    def width_sharded(self, width):
+        """An L1 config for one tile of rows, cut into whole tiles over as many cores as divide it."""
+        tiles = width // TILE
+        grids = [(x, y) for x in range(1, self.grid.x + 1) for y in range(1, self.grid.y + 1) if tiles % (x * y) == 0]
+        x, y = max(grids, key=lambda grid: grid[0] * grid[1])
+        return ttnn.create_sharded_memory_config(
+            (TILE, width // (x * y)),
+            core_grid=ttnn.CoreGrid(y=y, x=x),
+            strategy=ttnn.ShardStrategy.WIDTH,
+            use_height_and_width_as_shard_shape=True,
+        )
+
     def sum(self, tensor, memory_config):
         """The sum of every device's part, on every device."""
         axis = 1 if self.shape[0] == 1 else 0 if self.shape[1] == 1 else None
@@ -303,18 +315,9 @@ def norm_heads(heads, norm):
     return ttnn.to_memory_config(norm(ttnn.to_memory_config(heads, DRAM)), sharded)
 
 
-def width_sharded(width):
-    """An L1 memory config for one tile of rows, `width` cut into whole tiles over as many cores as divide it."""
-    tiles = width // TILE
-    x, y = max(
-        ((x, y) for x in range(1, 9) for y in range(1, 9) if tiles % (x * y) == 0), key=lambda grid: grid[0] * grid[1]
-    )
-    return ttnn.create_sharded_memory_config(
-        (TILE, width // (x * y)),
-        core_grid=ttnn.CoreGrid(y=y, x=x),
-        strategy=ttnn.ShardStrategy.WIDTH,
-        use_height_and_width_as_shard_shape=True,
-    )
+def interleaved(sharded):
+    """A sharded tensor as matrix products take it without a program config."""
+    return ttnn.to_memory_config(sharded, L1)
 
 
 def rope_frequencies(config):
