@@ -388,3 +388,15 @@ def test_a_broken_pushover_file_is_said_to_be_broken(bench: Bench, tmp_path: Pat
     )
     assert done.stdout.startswith("SetupError codexapi ended the task: Pushover config error")
     assert "mend or remove ~/.pushover" in done.stdout
+
+
+def test_a_thread_that_codex_has_lost_is_replaced_by_a_new_one_with_the_whole_task(bench: Bench) -> None:
+    lost = "thread/resume failed: no rollout found for thread id t-0 (code -32600)"
+    bench.plays({"thread": "", "messages": [], "error": lost, "exit": 1}, {"thread": "t-1"})
+    codex = bench.codex(thread_id="t-0", thread_tokens=900, task="bring it up")
+    assert codex("mend it") == "done"
+    assert (codex.thread_id, bench.threads) == ("t-1", ["t-1"])
+    first, second = bench.calls
+    assert "t-0" in first["argv"]
+    assert "resume" not in second["argv"]
+    assert second["prompt"].startswith("bring it up\n\nmend it")

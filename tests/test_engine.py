@@ -437,3 +437,29 @@ def test_a_run_is_listed_with_the_others(new_run: NewRun) -> None:
     (folder,) = store.everyone(run.settings.runs)
     row = store.row(folder)
     assert (row["run_id"], row["state"], row["complete"], row["issue"]) == (run.run_id, "review", True, 12)
+
+
+@pytest.mark.parametrize("error", [StopRequested("stopped by SIGTERM"), RuntimeError("a bug"), OSError("disk")])
+def test_a_walk_that_breaks_off_while_it_publishes_does_not_end_the_run(new_run: NewRun, error: Exception) -> None:
+    run = new_run(work=straight(review=raising(error)))
+    with pytest.raises((StopRequested, Crashed)):
+        engine.walk(run)
+    records = on_disk(run)
+    assert records[-1]["kind"] in ("stopped", "crashed")
+    assert run.state == "review"
+    Journal.probe(run.journal.path)  # nobody holds it: the next start publishes
+
+
+def test_a_stop_while_the_outbox_is_delivered_leaves_it_full(new_run: NewRun) -> None:
+    answers: list[Exception] = [GitHubError("502", "5xx"), StopRequested("stopped by SIGTERM")]
+
+    def review(run: Run) -> None:
+        raise answers.pop(0)
+
+    run = new_run(work=straight(review=review))
+    engine.walk(run)
+    assert run.waiting
+    with pytest.raises(StopRequested):
+        engine.deliver(run)
+    assert run.waiting == "502"
+    assert "end" not in [record["kind"] for record in on_disk(run)]

@@ -34,6 +34,7 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
     Raises StopRequested when a signal asked, Crashed for an error that nothing here describes, JournalBroken when
     the journal's disk failed. In each case the run can be resumed, and its Status was not touched.
     """
+    walked = False
     try:
         if take_up:
             take_up()
@@ -41,6 +42,7 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
                 step(run)
         while not run.final:
             step(run)
+        walked = True
     except StopRequested as stop:
         run.stop.clear()
         _keep_unfinished(run)
@@ -59,7 +61,7 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
             f"{run.folder}; `ytfsm replay {run.run_id}` shows it and `ytfsm resume {run.run_id}` goes on"
         ) from error
     finally:
-        tear_down(run)
+        tear_down(run, walked)
 
 
 def step(run: Run) -> None:
@@ -129,32 +131,40 @@ def _keep_unfinished(run: Run) -> None:
 
 def deliver(run: Run) -> None:
     """Try the outbox of a run in a final state again: its state's work, in which every effect happens once."""
-    run.waiting = None
+    before, run.waiting = run.waiting, None
     try:
         run.work()
     except (Verdict, Refused) as problem:
         settle(run, problem)
+    except BaseException:
+        run.waiting = before  # a stop, or a bug of ours: what was not delivered still waits
+        raise
     finally:
         tear_down(run)
 
 
-def tear_down(run: Run) -> None:
-    """End the run's processes, delete its workspace, let the board go; write `end` when the outbox is empty too."""
+def tear_down(run: Run, walked: bool = True) -> None:
+    """End the run's processes, delete its workspace, let the board go; write `end` when the outbox is empty too.
+
+    A walk that was stopped or crashed (not `walked`) did not end the run, whatever its state: publishing goes on later.
+    """
+    waits = walked and run.final and run.waiting is not None
     try:
         left = [] if run.shell.dry else end_survivors(run.run_id)
-        if "workspace" in run.facts and run.workspace.folder.exists():
+        there = "workspace" in run.facts and run.workspace.folder.exists()
+        if there:
             run.workspace.delete()
-            run.journal.append("cleanup", workspace=str(run.workspace.folder), killed=left)
         run.board.release()
-        over = run.final and run.waiting is None
-        if over:
-            run.journal.append("end", state=run.state, published=run.refused is None)
-        if not run.final or over:
+        if not waits:
             run.heartbeat.stop()
+        if there:
+            run.journal.append("cleanup", workspace=str(run.workspace.folder), killed=left)
+        if walked and run.final and not waits:
+            run.journal.append("end", state=run.state, published=run.refused is None)
         record.write(run)
         (run.folder / "ballast").unlink(missing_ok=True)
-    except JournalBroken as broken:
-        log.error("%s", broken)
+    except (JournalBroken, SetupError) as problem:  # the next start ends what this one could not write down
+        log.error("%s", problem)
     finally:
-        if not run.waiting:
+        if not waits:
             run.journal.close()

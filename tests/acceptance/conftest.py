@@ -88,6 +88,7 @@ class World:
         assert self.left_running(run_id) == []
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One whole real run is enough: the tests that look at it share a worker process."""
     for item in items:

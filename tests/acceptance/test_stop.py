@@ -102,7 +102,7 @@ def test_a_second_signal_gives_the_issue_back_with_its_work(enter: Callable[...,
         assert time.monotonic() < deadline
         time.sleep(0.05)
     live.signal(signal.SIGINT)
-    time.sleep(0.3)  # the kernel makes one of two that come at once
+    time.sleep(0.05)  # the kernel makes one of two that come at once
     live.signal(signal.SIGINT)
     done = live.wait()
     run_id = path.parent.name

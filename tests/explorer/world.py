@@ -257,7 +257,8 @@ class World:
                     yield issue.changed(claim.owner, end="status")
         elif deed == END_A_CLAIM and issue.status == MARKED:
             for claim in issue.claims:
-                if claim.owner >= 0 and not claim.end and workers[claim.owner].won:
+                # Between a win and its MARK nobody looks again: that window is an instant's.
+                if claim.owner >= 0 and not claim.end and workers[claim.owner].at in OWNING[2:]:
                     yield issue.changed(claim.owner, end="status")
         elif deed == DELETE_A_CLAIM and issue.status == MARKED:
             for claim in issue.claims:

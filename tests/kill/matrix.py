@@ -23,6 +23,7 @@ from yt_fsm.shell import MARKER
 HERE = Path(__file__).resolve().parent
 WORKER = [sys.executable, str(HERE / "worker.py")]
 TIMEOUT = 120
+ENVIRONMENT = threading.Lock()  # this process's own, which a lab inherits
 
 # Where the world fails and no process dies, a run may also end as the spec wants it for that: in `setup error`.
 WORLDS_FAULT = ("full", "disk", "child", "lab")
@@ -42,6 +43,7 @@ FAMILIES = {
     "command": "SIGKILL as soon as a command has been started, which goes on without us (every 2nd)",
     "file": "SIGKILL before a file or folder is made, opened for writing, renamed or removed (every 8th)",
     "twice": "SIGKILL in the middle, and again while the next start goes on with the run",
+    "stop": "SIGTERM after a record: the run stops, and the next start goes on (every 2nd that is no command's)",
     "full": "the disk is full from a journal record on, at every record, until the next start",
     "disk": "the disk is full for one write, takes half a record, or fails to sync (every 3rd that is no command's)",
     "child": "SIGKILL of a child: each program that a run starts, its first and its last time",
@@ -81,6 +83,8 @@ class Trace:
         if family == "twice":
             middle = [n for n in telling if records[n] in ("transition", "attempt", "effect.intent")][1:]
             return [f"record:{n}:after+record:{m}:before" for m, n in enumerate(middle[::2] + middle[1::2])]
+        if family == "stop":
+            return [f"record:{n}:stop" for n in telling[1::2]]
         if family == "full":
             return [f"record:{n}:full" for n in everyone]
         if family == "disk":
@@ -142,11 +146,12 @@ class World:
         return program
 
     def _serve(self) -> serving.Running:
-        os.environ["YT_PYTHON"] = str(self._evaluation)
-        try:
-            return serving.start(self.folder / "lab", model="tiny", script="bringup")
-        finally:
-            del os.environ["YT_PYTHON"]
+        with ENVIRONMENT:
+            os.environ["YT_PYTHON"] = str(self._evaluation)
+            try:
+                return serving.start(self.folder / "lab", model="tiny", script="bringup")
+            finally:
+                del os.environ["YT_PYTHON"]
 
     def close(self) -> None:
         """Stop the lab."""
@@ -179,8 +184,11 @@ class World:
         }
         return Case(number, {**machine, **quick, **env})
 
-    def start(self, case: Case, point: str = "", **env: str) -> Ended:
-        """Start the worker once, with an accident built in or without one; wait for its end."""
+    def start(self, case: Case, point: str = "", patience: float = TIMEOUT, **env: str) -> Ended:
+        """Start the worker once, with an accident built in or without one; wait for its end.
+
+        After `patience` seconds it gets a SIGTERM.
+        """
         started = time.monotonic()
         with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
             # Files, not pipes: what a killed worker leaves running holds them open.
@@ -193,11 +201,14 @@ class World:
                 start_new_session=True,
             )
             try:
-                code = process.wait(TIMEOUT)
+                code = process.wait(patience)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                code = 124
+                process.terminate()
+                try:
+                    code = process.wait(30) or 124
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    code = process.wait()
             out.seek(0)
             err.seek(0)
             case.starts.append(Ended(code, out.read(), err.read(), time.monotonic() - started))
@@ -251,9 +262,15 @@ class World:
         assert died.code == -signal.SIGKILL, f"it was not killed there, it exited {died.code}"
         self.go_on(case)
 
-    def _disturb_full(self, case: Case, point: str) -> None:
+    def _disturb_stop(self, case: Case, point: str) -> None:
         ended = self.start(case, point)
-        assert ended.code > 0, f"the disk was full and it exited {ended.code}"
+        assert ended.code == 0, f"it was asked to stop and exited {ended.code}"
+        self.check_machine(case)
+        self.go_on(case)
+
+    def _disturb_full(self, case: Case, point: str) -> None:
+        ended = self.start(case, point, patience=20)  # what is not published yet waits for a disk with room
+        assert "is full" in ended.err, f"the disk was full and it said nothing of it: {ended.err[-1500:]}"
         assert "Traceback" not in ended.err, f"a full disk is worth words, not a traceback: {ended.err[-1500:]}"
         self.go_on(case)
 

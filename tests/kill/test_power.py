@@ -82,9 +82,7 @@ def place_of(world: World, kind: str, nth: int) -> int:
     return [n for n, what in enumerate(world.trace().of("record")) if what == kind][nth]
 
 
-@pytest.mark.parametrize(
-    ("kind", "nth"), [("header", 0), ("effect.intent", 0), ("attempt", 0), ("attempt", 1), ("effect.done", 3)]
-)
+@pytest.mark.parametrize(("kind", "nth"), [("header", 0), ("attempt", 1), ("effect.done", 3)])
 def test_a_power_cut_takes_back_nothing_that_was_journalled(world: World, disk: Disk, kind: str, nth: int) -> None:
     places = {"YTFSM_HOME": str(disk.folder / "ytfsm"), "YT_TMP_ROOT": str(disk.folder / "tmp")}
     case = world.case(**places)
@@ -111,7 +109,7 @@ def end(world: World, case: Case) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("kind", "nth"), [("transition", 1), ("attempt", 0), ("effect.intent", 3)])
+@pytest.mark.parametrize(("kind", "nth"), [("attempt", 0), ("effect.intent", 3)])
 def test_a_disk_that_is_really_full_ends_the_run_in_words(
     world: World, small: Callable[[int], Path], kind: str, nth: int
 ) -> None:

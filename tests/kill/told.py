@@ -12,12 +12,14 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- kill matrix: written by scripts/kill-matrix -->\n", "<!-- end -->"
 
 
-def table(families: dict[str, str], trace: "Trace", counts: dict[str, int], wrong: dict[str, int], before: str) -> str:
+def table(
+    families: dict[str, str], trace: "Trace", run: dict[str, int], wrong: dict[str, list[str]], before: str
+) -> str:
     """The counts as a Markdown table, then the undisturbed run's records; families not run keep `before`'s line."""
-    lines = ["| what happens | points | wrong |", "|---|---:|---:|"]
+    lines = ["| what happens | points | run | wrong |", "|---|---:|---:|---:|"]
     for family, words in families.items():
-        if family in counts:
-            lines.append(f"| {words} | {counts[family]} | {wrong[family]} |")
+        if family in run:
+            lines.append(f"| {words} | {len(trace.points(family))} | {run[family]} | {len(wrong[family])} |")
         else:
             lines += [line for line in before.splitlines() if line.startswith(f"| {words} |")]
     return "\n".join([*lines, "", records(trace)])

@@ -1,17 +1,19 @@
 """The whole kill matrix, or a share of it: what `scripts/kill-matrix` runs.
 
     scripts/kill-matrix                          # every point; writes the counts into tests/README.md
-    scripts/kill-matrix --share 0.1 --seed 7     # a tenth of each family, chosen by the seed; only prints
+    scripts/kill-matrix --share 0.1 --seed 7     # a tenth of each family, chosen by the seed
     scripts/kill-matrix --family disk --family child
     scripts/kill-matrix --point record:17:torn   # one point, to look at it again
 
-Exit code 1 when something was wrong at some point; what the run left is kept then, and said where.
+SIGINT or SIGTERM ends it early; what was run until then is counted. Exit code 1 when something was wrong at some point;
+what the run left is kept then, and said where.
 """
 
 import argparse
 import contextlib
 import queue
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -39,8 +41,11 @@ def main() -> None:
     folder = asked.dir or Path(tempfile.mkdtemp(prefix="kill-matrix-"))
     families = asked.family or list(matrix.FAMILIES)
     work: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-    counts = dict.fromkeys(families, 0)
+    run = dict.fromkeys(families, 0)
     wrong: dict[str, list[str]] = {family: [] for family in families}
+    stop, counting = threading.Event(), threading.Lock()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
     with contextlib.ExitStack() as stack:
         worlds = []
         for number in range(asked.jobs):
@@ -54,20 +59,22 @@ def main() -> None:
             told.write(told.table(matrix.FAMILIES, trace, {}, {}, told.written()))
             return
         chance = random.Random(asked.seed)
+        order: list[tuple[float, str, str]] = []
         for family in families:
             points = trace.points(family)
             if asked.point:
                 points = [p for p in asked.point if p in points]
-            elif asked.share < 1:
-                points = sorted(chance.sample(points, max(1, round(asked.share * len(points)))), key=points.index)
-            counts[family] = len(points)
-            for point in points:
-                work.put((family, point))
+            chance.shuffle(points)
+            points = points[: max(1, round(asked.share * len(points)))]
+            # Side by side, so that a run that is stopped early has seen as much of every family.
+            order += [(nth / len(points), family, point) for nth, point in enumerate(points)]
+        for _, family, point in sorted(order):
+            work.put((family, point))
         total, started = work.qsize(), time.monotonic()
         print(f"{total} points in {folder}", flush=True)
 
         def one(world: matrix.World) -> None:
-            while True:
+            while not stop.is_set():
                 try:
                     family, point = work.get_nowait()
                 except queue.Empty:
@@ -77,20 +84,19 @@ def main() -> None:
                 except matrix.Wrong as problem:
                     wrong[family].append(point)
                     print(f"WRONG {problem}", flush=True)
-                done = total - work.qsize()
-                if done % 25 == 0:
-                    print(f"… {done} of {total} after {time.monotonic() - started:.0f} s", flush=True)
+                with counting:
+                    run[family] += 1
+                    if sum(run.values()) % 25 == 0:
+                        print(f"… {sum(run.values())} of {total} after {time.monotonic() - started:.0f} s", flush=True)
 
         threads = [threading.Thread(target=one, args=(world,)) for world in worlds]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    whole = asked.share == 1 and not asked.point
-    numbers = {family: len(points) for family, points in wrong.items()}
-    table = told.table(matrix.FAMILIES, trace, counts, numbers, told.written() if whole else "")
+    table = told.table(matrix.FAMILIES, trace, run, wrong, told.written())
     print(table)
-    if whole:
+    if not asked.point:
         told.write(table)
     sys.exit(1 if any(wrong.values()) else 0)
 

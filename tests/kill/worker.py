@@ -3,6 +3,7 @@
 A point is `WHERE:NUMBER:WHAT`, numbers from 0, counted in this process:
 
     record:17:before|torn|after     this process gets SIGKILL around, or half way through, a journal write
+    record:17:stop                  SIGTERM after that record
     record:17:filled                the disk of the run's folder is really filled, by a file `filler` in it
     record:17:full|once|short|eio   the disk under that write is full (from then on, or once), or takes half of it
                                     and no more, or fails to sync
@@ -118,6 +119,8 @@ def _arm_records(accident: Accident) -> None:
         written = write(self, line)
         if hit and accident.what == "after":
             die()
+        if hit and accident.what == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
         if accident.here("world"):
             os.kill(int(os.environ["KILL_VICTIM"]), signal.SIGKILL)
         return written

@@ -34,10 +34,12 @@ SERVER_KINDS = {
     "cut": "the stream breaks",
     "slow": "the answer takes `seconds` (1) longer",
 }
+TURN_KINDS = {name: f"a turn goes by the script `{name}`" for name in SCRIPTS if name not in SERVER_KINDS}
 FAULTS = Vocabulary(
-    kinds=SERVER_KINDS | {name: f"a turn goes by the script `{name}`" for name in SCRIPTS if name not in SERVER_KINDS},
+    kinds=SERVER_KINDS | TURN_KINDS,
     operations=("responses", "turn"),
     details=("status", "seconds"),
+    only=dict.fromkeys(SERVER_KINDS, ("responses",)) | dict.fromkeys(TURN_KINDS, ("turn",)),
 )
 HEAD = 400  # characters of a text that the log keeps
 OUTPUT = 4000  # characters of a tool's output that the log keeps
@@ -115,7 +117,7 @@ class CodexServer:
         thread_id = str(request.headers.get("thread-id") or asked.get("prompt_cache_key"))
         turn = self._turn(thread, thread_id)
         step = turn.steps[thread.step % len(turn.steps) if turn.endless else min(thread.step, len(turn.steps) - 1)]
-        fault = self.faults.due("responses", never=SCRIPTS.keys() - SERVER_KINDS)
+        fault = self.faults.due("responses", never=TURN_KINDS)
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(float(fault.detail.get("seconds", 1)))
         elif fault is not None:

@@ -17,19 +17,24 @@ SETTINGS = ("kind", "operation", "count", "after", "probability", "seed")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What can be asked of one part: kinds with their meaning, operations, and the settings that are its kinds' own."""
+    """What can be asked of one part: kinds with their meaning, operations, and the settings that are its kinds' own.
+
+    `only` says which operations can meet a kind at all, where those are not all.
+    """
 
     kinds: Mapping[str, str]
     operations: tuple[str, ...]
     details: tuple[str, ...] = ()
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def check(self, fault: Mapping[str, Any]) -> None:
         """Raises ValueError, with what there is, for a fault that this part cannot have."""
         kind, operation = fault.get("kind"), fault.get("operation", "any")
         if kind not in self.kinds:
             raise ValueError(f"there is no fault {kind!r} here; there is: {', '.join(self.kinds)}")
-        if operation not in ("any", *self.operations):
-            raise ValueError(f"there is no operation {operation!r}; there is: any, {', '.join(self.operations)}")
+        operations = ("any", *self.only.get(str(kind), self.operations))
+        if operation not in operations:
+            raise ValueError(f"no operation {operation!r} meets {kind!r}; there is: {', '.join(operations)}")
         if unknown := set(fault) - {*SETTINGS, *self.details}:
             every = ", ".join((*SETTINGS, *self.details))
             raise ValueError(f"a fault here has no {', '.join(sorted(unknown))}; it has: {every}")

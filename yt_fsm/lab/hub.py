@@ -23,6 +23,7 @@ from yt_fsm.lab.request_log import RequestLog, now
 TOKEN = "hf_lab000000000000000000000000000000"  # noqa: S105 - what the lab's own account is given
 MODEL = "/api/models/{org}/{name}"
 
+BREAKS = ("reset", "truncated")  # met by whoever is sent a file's content
 FAULTS = Vocabulary(
     kinds={
         "status": "an answer of `status` (500), with the error code `code` and `message`",
@@ -33,12 +34,12 @@ FAULTS = Vocabulary(
         "slow": "the answer takes `seconds` (1) longer",
         "reset": "the connection breaks after `bytes` (half) of a file",
         "truncated": "a file ends after `bytes` (half), but cleanly",
-        "huge": "a file is said to have `bytes`, more than any disk; operation `info`",
+        "huge": "a file is said to have `bytes`, more than any disk",
     },
     operations=("info", "tree", "resolve", "content"),
     details=("path", "status", "code", "message", "seconds", "bytes"),
+    only={"huge": ("info",), **dict.fromkeys(BREAKS, ("resolve", "content"))},
 )
-BREAKS = ("reset", "truncated")  # met by whoever is sent a file's content
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

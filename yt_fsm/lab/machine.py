@@ -34,6 +34,7 @@ FAULTS = {
             "driver": "no kernel driver is found",
         },
         operations=("reset", "list", "snapshot"),
+        only={"vanishes": ("reset",)},
     ),
     "evaluation": Vocabulary(
         kinds={
@@ -48,6 +49,7 @@ FAULTS = {
         },
         operations=("pytest", "hf", "tt0", "tt1", "eval", "import"),
         details=("code", "text", "seconds", "set"),
+        only=dict.fromkeys(("nan", "metrics", "twice", "silent"), ("hf", "tt0", "tt1", "eval")),
     ),
     "codex": Vocabulary(
         kinds={

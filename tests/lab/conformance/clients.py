@@ -21,7 +21,7 @@ OCTOKIT = (
     "@octokit/plugin-rest-endpoint-methods@18.0.0",
     "undici@6.29.1",
 )
-PATIENCE = 120  # seconds for one client's way from its registry
+PATIENCE = 60  # seconds for one client's way from its registry
 
 
 class NotHere(Exception):
@@ -50,7 +50,7 @@ def githubkit() -> Path:
 
     def fetch(folder: Path) -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-        _run([*pip, "--retries", "1", "--timeout", "15", "--target", ".", *GITHUBKIT], folder)
+        _run([*pip, "--retries", "0", "--timeout", "15", "--target", ".", *GITHUBKIT], folder)
 
     name = f"githubkit-0.16.1-py{sys.version_info[0]}{sys.version_info[1]}"
     return _kept(name, "githubkit/__init__.py", fetch).parents[1]
@@ -65,7 +65,7 @@ def octokit() -> Path:
         if shutil.which("npm") is None:
             raise NotHere("no npm to get octokit with")
         (folder / "package.json").write_text('{"private": true, "type": "module"}\n')
-        quick = ["--fetch-retries=1", "--fetch-timeout=15000", "--no-audit", "--no-fund", "--ignore-scripts"]
+        quick = ["--fetch-retries=0", "--fetch-timeout=15000", "--no-audit", "--no-fund", "--ignore-scripts"]
         _run(["npm", "install", *quick, *OCTOKIT], folder)
 
     return _kept("octokit-7", "node_modules/@octokit/core/package.json", fetch).parents[3]
@@ -96,5 +96,6 @@ def _run(argv: list[str], folder: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise NotHere(f"{argv[0]}: {problem}") from None
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
+        lines = (done.stderr + done.stdout).splitlines()
+        said = next((line for line in lines if "error" in line.lower()), "it did not say why")
         raise NotHere(f"{' '.join(argv[:3])}: exit {done.returncode}: {said}")
