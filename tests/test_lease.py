@@ -429,6 +429,38 @@ def test_a_run_that_lost_its_issue_does_not_go_on(
         resumed(held, snapshot(*comments, status=status))
 
 
+def test_an_edit_whose_answer_was_lost_is_sent_again_before_anything_is_read(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("me", edited=50), status="in progress"))
+    lease_.comment = "C-me"
+    answers = iter([GitHubError("no answer", "NETWORK", landed=None), None])
+    edit = lease_.forge.edit_comment
+
+    def edit_comment(comment: str, body: str) -> float:
+        if problem := next(answers):
+            raise problem
+        return edit(comment, body)
+
+    lease_.forge.edit_comment = edit_comment  # type: ignore[method-assign]
+    lease_.resume("body", ["in progress"])
+    assert lease_.forge.edits == [("C-me", "body")]  # type: ignore[attr-defined]
+
+
+def test_a_run_does_not_go_on_while_github_does_not_confirm_its_claim(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("me", edited=50), status="in progress"))
+    lease_.comment = "C-me"
+    lease_.forge.fault = GitHubError("no answer", "NETWORK", landed=None)  # type: ignore[attr-defined]
+    with pytest.raises(GitHubError, match="no answer"):
+        lease_.resume("body", ["in progress"])
+    assert sum(lease_.clock.waits) > lease_.settle  # type: ignore[attr-defined]
+
+
+def test_two_machines_that_drew_one_run_id_do_not_take_each_others_claim_for_their_own() -> None:
+    first, second = claim("me"), dataclasses.replace(claim("me", at=5), id="C-other")
+    given = snapshot(first, second)
+    assert judge(given, "me", "ready", "in progress", "ready", 3600, "C-me")[0] == "wait"
+    assert judge(given, "me", "ready", "in progress", "ready", 3600, "C-other")[0] == "withdraw"
+
+
 def test_a_run_whose_claim_is_unknown_does_not_go_on(held: Callable[..., Lease]) -> None:
     with pytest.raises(Lost, match="claim comment is unknown"):
         held(snapshot()).resume("body", ["ready"])

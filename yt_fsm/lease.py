@@ -151,17 +151,26 @@ def eligible(
     return mark is not None and status == mark and bool(found)
 
 
-def judge(snapshot: Snapshot, run_id: str, base: str, mark: str | None, seen: str, ttl: float) -> tuple[str, str]:
-    """VERIFY: (`won` | `again` | `wait` | `withdraw`, why), from one read; `seen` is the status at LOOK."""
+def judge(
+    snapshot: Snapshot,
+    run_id: str,
+    base: str,
+    mark: str | None,
+    seen: str,
+    ttl: float,
+    comment: str | None = None,
+) -> tuple[str, str]:
+    """VERIFY: (`won` | `again` | `wait` | `withdraw`, why), from one read.
+
+    `seen` is the status at LOOK; our bid is `comment`, or the claim of `run_id` when its id is not known.
+    """
     if _short(snapshot):
         return "again", "the list of comments is shorter than its count"
     found = claims(snapshot.comments, ttl)
-    places = [place for place, claim in enumerate(found) if claim.run_id == run_id]
-    if not places:
+    mine = own(found, run_id, comment)
+    if mine is None:
         return "again", "our bid is not visible yet"
-    place = places[0]
-    mine = found[place]
-    now = mine.created
+    place, now = found.index(mine), mine.created
     if mine.ended:
         return "withdraw", "our bid was ended by somebody"
     if not snapshot.open:
@@ -178,6 +187,11 @@ def judge(snapshot: Snapshot, run_id: str, base: str, mark: str | None, seen: st
     if later:
         return "withdraw", "a dead claim follows ours, so ours is not the latest (§6.2)"
     return "won", ""
+
+
+def own(found: list[Claim], run_id: str, comment: str | None) -> Claim | None:
+    """Our claim among those `found`: by its id when we know it, as two machines may draw the same run id."""
+    return next((c for c in found if (c.comment == comment if comment else c.run_id == run_id)), None)
 
 
 def _short(snapshot: Snapshot) -> bool:
@@ -232,7 +246,7 @@ class Lease:
         mine = self._mine(snapshot)
         if mine:
             self.comment = mine.comment
-        verdict, why = judge(snapshot, self.run_id, base, mark, seen, self.ttl)
+        verdict, why = judge(snapshot, self.run_id, base, mark, seen, self.ttl, self.comment)
         waited = self.clock.now() - self.bid_at
         if waited > self.ttl / 2:
             raise Lost(f"too long ago ({waited:.0f} s) to act on a bid")
@@ -329,14 +343,27 @@ class Lease:
         """RESUME of a run that MARKed: first edit the own claim, *then* read. Raises Lost (the caller releases).
 
         The claim must be the sole live one and the latest, the issue open, and its status one of `statuses`.
+        Raises GitHubError when GitHub does not answer: nothing is known then, and nothing may be done.
         """
         if self.comment is None:
             raise Lost("the run's claim comment is unknown")
         known = set(statuses)
-        self.beat(body)
+        since = self.clock.now()
+        while not self.revive(since, body):
+            self.clock.wait(random.uniform(1, 3))  # noqa: S311 - jitter
         since = self.clock.now()
         while pause := self.look_for_others(since, known):
             self.clock.wait(pause)
+
+    def revive(self, since: float, body: str) -> bool:
+        """Edit the own claim; False when nobody knows whether that landed, which for `settle` seconds is no error."""
+        try:
+            self.beat(body)
+        except GitHubError as problem:
+            if problem.landed is not None or self.clock.now() - since > self.settle:
+                raise
+            return False
+        return True
 
     def look_for_others(self, since: float, statuses: set[str | None]) -> float:
         """One read of RESUME: 0 when the run may go on, else the seconds until the next look. Raises Lost."""
@@ -347,11 +374,11 @@ class Lease:
         if mine is None or mine.beat < self.shown or _short(snapshot):
             return self._ask_again(since, "GitHub does not show our heartbeat")
         for claim in found:
-            if claim.run_id != self.run_id and not claim.dead(snapshot.now):
+            if claim != mine and not claim.dead(snapshot.now):
                 raise Lost(f"worker {claim.worker} took the issue over (run {claim.run_id})")
         if mine.dead(snapshot.now):
             raise Lost("our claim was released")
-        if found[-1].run_id != self.run_id:
+        if found[-1] != mine:
             raise Lost(f"worker {found[-1].worker} held the issue meanwhile (run {found[-1].run_id})")
         self._never_silent(mine.beat)
         if not snapshot.open:
@@ -372,7 +399,7 @@ class Lease:
         return snapshot
 
     def _mine(self, snapshot: Snapshot) -> Claim | None:
-        return next((c for c in claims(snapshot.comments, self.ttl) if c.run_id == self.run_id), None)
+        return own(claims(snapshot.comments, self.ttl), self.run_id, self.comment)
 
     def _ask_again(self, since: float, why: str) -> float:
         if self.clock.now() - since > self.settle:

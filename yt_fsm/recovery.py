@@ -12,7 +12,7 @@ from typing import Any
 
 from . import engine, store
 from . import run as runs
-from .errors import Lost, NotFound, Owned, Usage, Verdict
+from .errors import GitHubError, Lost, NotFound, Owned, StopRequested, Usage, Verdict
 from .github import GitHub, Issue
 from .journal import Journal
 from .lease import stamp
@@ -123,7 +123,8 @@ def _take_up(run: Run, going_on: bool) -> None:
 def _reclaim(run: Run) -> None:
     """First edit the own claim, then read: it must be alive and alone, and the card where this run left it.
 
-    Raises Lost; a run in a final state then has ended its claim, the others do it on their way out.
+    Raises Lost; a run in a final state then has ended its claim, the others do it on their way out. Raises
+    StopRequested when GitHub does not answer: the run is no verdict's as long as nobody knows whose the issue is.
     """
     terminal = [r["status"] for r in run.journal.records if r["kind"] == "transition" and r["status"]]
     if run.effects.done("comment", terminal[-1] if terminal else ""):
@@ -135,6 +136,8 @@ def _reclaim(run: Run) -> None:
         if run.final:
             run.lease.release(run.claim_text(released=stamp()))
         raise
+    except GitHubError as problem:
+        raise StopRequested(f"{run.run_id} waits, as GitHub did not confirm its claim: {problem}", 1) from None
     run.heartbeat.start()
 
 

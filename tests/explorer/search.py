@@ -58,7 +58,7 @@ def explore(configuration: Configuration, program: type[Program] = Program, limi
             raise TooManyStates(f"{configuration.name}: more than {limit} states")
     found.states = len(states)
     found.steps = sum(made.ran for made in set(world.programs))
-    if not found.broken:
+    if not found.broken and configuration.lively:
         never = endless(onward)
         if never is not None:
             found.broken, found.way = "nobody ever wins", _way(parents, parents[never], configuration.workers)
@@ -83,7 +83,9 @@ def served(configuration: Configuration, state: State) -> bool:
     if DELETE_A_CLAIM in configuration.deeds and issue.status == MARKED and not issue.claims:
         return True
     awake = [worker for worker in state.workers if worker.power == "on"]
-    return not awake or any(w.won and not w.silent and not w.superseded and w.at in OWNING for w in awake)
+    owned = any(w.won and not w.silent and not w.superseded and w.at in OWNING for w in awake)
+    # Work ends some day, also that of a worker which has lost its claim and does not know it yet.
+    return not awake or owned or any(w.at == "work" for w in awake)
 
 
 def endless(onward: list[list[int] | None]) -> int | None:
@@ -114,6 +116,9 @@ def _way(parents: list[Step], last: Step, workers: int) -> list[str]:
         steps.append(parents[steps[-1][0]])
     names, way = list(range(workers)), []
     for _, who, what, order in reversed(steps):
-        way.append(f"worker {names[who]}: {what}" if who >= 0 else what)
+        told = what
+        for place, name in enumerate(names):
+            told = told.replace(f"@{place}", str(name))
+        way.append(f"worker {names[who]}: {told}" if who >= 0 else told)
         names = [names[old] for old in order] if order else names
     return way

@@ -160,7 +160,7 @@ class Program:
             return Outcome(asks=far.asked)
         except Lost:
             at = self.lost(worker)
-        except (LookupError, TypeError, AttributeError, AssertionError) as bug:
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as bug:
             raise Bug(f"a worker dies of {bug!r} in `{worker.at}`") from bug
         except GitHubError:
             at = self.unanswered(worker)
@@ -302,8 +302,10 @@ class Program:
     # --- RESUME
 
     def _revive(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
-        lease.beat(BODY)
-        return "others", ""
+        try:
+            return ("others" if lease.revive(NOW - worker.since * TICK, BODY) else worker.at), ""
+        except GitHubError:
+            return worker.at, ""  # the run waits, and is resumed later
 
     def _others(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
         if lease.look_for_others(

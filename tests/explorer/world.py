@@ -58,7 +58,8 @@ class Configuration:
     shared_login: bool = True
     holes: bool = False  # lists may lack a comment that their count promises
     deeds: tuple[str, ...] = ()
-    skews: tuple[int, ...] = ()
+    skews: tuple[int, ...] = ()  # ticks by which the workers' clocks are ahead of GitHub's
+    lively: bool = True  # whether somebody must win in whatever order turns are taken
 
     def start(self) -> State:
         """Before anything happened."""
@@ -94,7 +95,7 @@ class World:
                         stale = seen_by(state.issue, me, self.given.shared_login)
                         less = after._replace(left=_less(after.left, "lags"))
                         behind = _with(less, who, worker._replace(stale=stale))
-                        words = f"{move.what}, which a replica does not show worker {who}"
+                        words = f"{move.what}, which a replica does not show worker @{who}"
                         yield self._canonical(Move(move.who, words, False, behind, move.broken), behind)
 
     def _raw(self, state: State) -> Iterator[Move]:
@@ -275,7 +276,7 @@ class World:
                 continue
             options = self._absences(who, worker)
             ways = [
-                (_less(left, fault), (*before, absent), (*words, f"worker {who} {how}"))
+                (_less(left, fault), (*before, absent), (*words, f"worker @{who} {how}"))
                 for left, before, words in ways
                 for fault, absent, how in options
                 if getattr(left, fault)

@@ -1,0 +1,75 @@
+"""The lease holds in everything that can happen, and a lease that does not would be found."""
+
+import pytest
+
+from yt_fsm import lease as leases
+
+from .__main__ import README, row
+from .configurations import LARGE, QUICK
+from .search import Found, explore
+from .variants import Literal, LiteralById, conditions, without
+from .worker import Program
+from .world import Configuration
+
+
+def named(name: str) -> Configuration:
+    """The quick configuration of that name."""
+    (found,) = [c for c in QUICK if c.name == name]
+    return found
+
+
+@pytest.mark.parametrize("configuration", QUICK, ids=lambda c: c.name)
+def test_one_owner_somebody_wins_and_the_readme_has_the_counts(configuration: Configuration) -> None:
+    found = explore(configuration)
+    assert not found.broken, "\n".join([found.broken, *found.way])
+    assert row(found) in README.read_text().splitlines(), "run scripts/explore"
+
+
+def test_the_readme_has_every_configuration_once() -> None:
+    lines = [line for line in README.read_text().splitlines() if line.startswith(("| 2 ", "| 3 ", "| 4 "))]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == [c.name for c in QUICK + LARGE]
+
+
+def broken(configurations: list[Configuration], program: type[Program] = Program) -> Found | None:
+    """The first search that finds something broken."""
+    return next((found for c in configurations if (found := explore(c, program)).broken), None)
+
+
+def test_the_specs_rule_taken_literally_has_two_owners() -> None:
+    found = explore(named("2 workers: separate logins"), Literal)
+    assert found.broken == "two owners at a time"
+    assert [step.rpartition("-> ")[2] for step in found.way].count("mark") == 2
+
+
+def test_a_look_at_the_status_and_a_deletion_by_id_do_not_mend_the_literal_rule() -> None:
+    found = explore(named("2 workers: no faults"), LiteralById)
+    assert found.broken == "two owners at a time"
+
+
+def test_delete_last_takes_the_claim_of_a_worker_with_the_same_login() -> None:
+    found = explore(named("2 workers: no faults"), Literal)
+    assert found.broken == "a worker deleted another's claim"
+    assert "delete last" in found.way[-1]
+
+
+# Each line of the lease that the properties rest on. VERIFY's are all there are.
+MATTERS = [
+    *((leases, "judge", condition) for condition in conditions(leases.judge)),
+    *((leases, "eligible", condition) for condition in conditions(leases.eligible)),
+    (leases.Lease, "look_at_bid", "waited > self.ttl / 2"),
+    (leases.Lease, "look_at_claim", "mine.dead(snapshot.now)"),
+    (leases.Lease, "look_at_claim", "not snapshot.open"),
+    (leases.Lease, "look_at_claim", "allowed is not None and snapshot.status not in (known := set(allowed))"),
+    (leases.Lease, "look_for_others", "mine.dead(snapshot.now)"),
+    (leases.Lease, "look_for_others", "found[-1] != mine"),
+    (leases.Lease, "look_for_others", "not snapshot.open"),
+    (leases.Lease, "look_for_others", "snapshot.status not in statuses"),
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "condition"), MATTERS, ids=lambda given: str(getattr(given, "__name__", given))
+)
+def test_a_lease_that_lacks_one_condition_is_found_out(where: object, name: str, condition: str) -> None:
+    with without(where, name, condition):
+        assert broken(QUICK), f"nothing goes wrong without `{condition}` in {name}"
