@@ -130,7 +130,29 @@ def lab(times: int) -> list[Line]:
     return [Line(name, "ms", [found[name] for found in rounds], most=limits.get(name)) for name in rounds[0]]
 
 
-BENCHES: dict[str, Callable[[int], list[Line]]] = {"graph": graph, "journal": journal, "lab": lab}
+def evaluation(times: int) -> list[Line]:
+    """A first and a later check of codex's work (pytest, hf, tt0, tt1), by phase, and the straightforward way."""
+    from yt_fsm.lab import eval_bench
+
+    rounds = [eval_bench.measure() for _ in range(min(times, 3))]
+    lines = []
+    for place, title in enumerate(("first check", "later check", "straightforward")):
+        for name in ("total", *(name for name in rounds[0][place] if name != "total")):
+            values = [found[place][name] for found in rounds]
+            if statistics.median(values) >= 0.05:
+                lines.append(Line(title if name == "total" else f"  {name}", "s", values))
+    for place, title in enumerate(("first check", "later check")):
+        ratios = [found[2]["total"] / found[place]["total"] for found in rounds]
+        lines.append(Line(f"straightforward / {title}", "", ratios))
+    return lines
+
+
+BENCHES: dict[str, Callable[[int], list[Line]]] = {
+    "graph": graph,
+    "journal": journal,
+    "lab": lab,
+    "eval": evaluation,
+}
 
 
 def main() -> None:

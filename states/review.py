@@ -1,6 +1,6 @@
 """review: the work is published (§9.1 G): branch, pull request, status, comment."""
 
-from yt_fsm import publishing
+from yt_fsm import metrics, publishing
 from yt_fsm.run import Run
 
 
@@ -68,6 +68,11 @@ def limitations(run: Run) -> list[str]:
         lines.append("- **The TT evaluation was skipped** (`--skip-tt`, no card): only the HF reference was run.")
     if "cpu-standin" in devices:
         lines.append("- Evaluated on the CPU stand-in for TTNN, not on a card.")
+    for key, data in found.items():
+        lines += [
+            f"- **Suspect** ({key}): {one}. A position that is off by one shows in little else."
+            for one in metrics.suspicions(data)
+        ]
     for attempt in run.attempts():
         if attempt.get("tampered"):
             lines.append(

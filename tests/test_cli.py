@@ -64,7 +64,7 @@ def recorded(journals: Callable[..., Journal]) -> Callable[..., Journal]:
             journal.append("transition", **edge._asdict())
             state = edge.dest
             if event == "submit":
-                low = {"tt0": {"top1": 0.5, "top5": 1.0, "tokens": 32}}
+                low = {"tt0": {"top1": 0.5, "top5": 1.0, "tokens": 32, "kl": 0.03, "suspect": ["KL is high"]}}
                 journal.append(
                     "attempt", n=1, passed=False, failing="run_eval.py --mode tt", metrics=low, tokens=9, seconds=1.5,
                     error="top1 is 0.5",
@@ -152,7 +152,9 @@ def test_replay_is_a_line_a_transition(ytfsm: Callable[..., Said], recorded: Cal
     at = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
     assert re.fullmatch(rf"{at}  claim    ready → claimed +\[in progress\] +\d+\.\ds", lines[1])
     assert re.search(
-        rf"{at}    check 1 failed: run_eval.py --mode tt\n +metrics: tt0 top1=0.5 top5=1.0 tokens=32", said.out
+        rf"{at}    check 1 failed: run_eval.py --mode tt\n +tt0 +top1 0.500 top5 1.000 \(32 tokens\) KL 0.0300; "
+        "suspect: KL is high\n",
+        said.out,
     )
     assert f"journal ok: {len(journal.records)} records, last {len(journal.records) - 1}:" in said.out
     assert "\x1b" not in said.out, "no colours where nobody sees them"

@@ -74,11 +74,11 @@ class Bench:
         self.repository.git("checkout", "--quiet", "-b", "b")
         self.repository.copy_for_agent(self.workspace.agent)
 
-    def evaluation(self, skip_tt: bool = False, **given: Any) -> Evaluation:
+    def evaluation(self, skip_tt: bool = False, pinned: str | None = None, **given: Any) -> Evaluation:
         env = {"PATH": os.environ["PATH"], "HOME": str(self.workspace.home), "PYTHONDONTWRITEBYTECODE": "1"}
         settings = self._settings(**{"python": sys.executable, "eval_secs": 30, **given})
         return Evaluation(
-            self.shell, settings, BRIEF, REVISION, self.workspace, env, self.cache, self.artifacts, skip_tt
+            self.shell, settings, BRIEF, REVISION, self.workspace, env, self.cache, self.artifacts, skip_tt, pinned
         )
 
     def write(self, name: str = MODEL, **plan: Any) -> None:
@@ -349,6 +349,14 @@ def _rebase_model(bench: Bench, **plan: Any) -> None:
     file = bench.workspace.clean / MODEL
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(plan))
+
+
+def test_nothing_is_judged_by_another_reference_than_the_one_before_codex_began(bench: Bench) -> None:
+    bench.write(**{key: {"metrics": {"reference": "before"}} for key in ("hf", "tt0", "tt1")})
+    assert bench.check(pinned="before").error is None
+    bench.write(hf={"metrics": {"reference": "before"}}, tt0={"metrics": {"reference": "after"}})
+    with pytest.raises(SetupError, match="the reference is 'after', and was 'before' before codex began"):
+        bench.check(pinned="before")
 
 
 def test_a_reference_that_was_killed_is_the_worlds_fault(bench: Bench) -> None:

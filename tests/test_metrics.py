@@ -198,5 +198,10 @@ def test_a_summary_says_the_kl_when_there_is_one() -> None:
     assert summary({**GOOD, "kl": 0.0014}) == "top1 0.969 top5 1.000 (32 tokens) KL 0.0014"
 
 
+@pytest.mark.parametrize(("suspect", "end"), [(["KL is high"], "; suspect: KL is high"), ([], ""), ("x", "")])
+def test_a_summary_says_what_is_suspect(suspect: object, end: str) -> None:
+    assert summary({**GOOD, "suspect": suspect}) == summary(GOOD) + end
+
+
 def test_check_hands_back_what_it_was_given() -> None:
     assert check(GOOD) is GOOD

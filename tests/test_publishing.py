@@ -53,6 +53,20 @@ def test_metrics_are_a_table_and_a_block_of_json() -> None:
     assert json.loads(block.removeprefix("```json\n").removesuffix("\n```")) == METRICS
 
 
+def test_what_is_suspect_stands_in_the_table_and_among_the_known_limitations(new_run: Callable[..., Run]) -> None:
+    from states import review
+
+    run = new_run()
+    found = {"hf": METRICS["hf"], "tt1": {**METRICS["tt0"], "suspect": ["KL 0.031 is above 0.02"]}}
+    run.journal.append("attempt", n=1, passed=True, metrics=found, tampered=[])
+    assert "| TT, trace on | top1 0.969 top5 1.000 (32 tokens) KL 0.0014; suspect: KL 0.031 is above 0.02 |" in table(
+        found
+    )
+    assert [line for line in review.limitations(run) if "Suspect" in line] == [
+        "- **Suspect** (tt1): KL 0.031 is above 0.02. A position that is off by one shows in little else."
+    ]
+
+
 @pytest.fixture
 def run(new_run: Callable[..., Run]) -> Run:
     return new_run()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import metrics as m
-from .errors import BadReference, BringupError, CommandFailed
+from .errors import BadReference, BringupError, CommandFailed, SetupError
 from .git import Repository
 from .shell import Result, Shell, end_survivors
 from .workspace import Workspace, remove
@@ -81,7 +81,10 @@ def eval_argv(python: str, brief: Brief, revision: str, case: Case) -> list[str]
 
 
 class Evaluation:
-    """Runs the commands for one run; `env` is the isolated environment, `cache` where HF references are kept."""
+    """Runs the commands for one run; `env` is the isolated environment, `cache` where HF references are kept.
+
+    `pinned` identifies the reference that was there before codex wrote anything: nothing is judged by another one.
+    """
 
     def __init__(
         self,
@@ -94,10 +97,12 @@ class Evaluation:
         cache: Path | str,
         artifacts: Path,
         skip_tt: bool = False,
+        pinned: str | None = None,
     ) -> None:
         self.shell, self.settings, self.brief, self.revision = shell, settings, brief, revision
         self.workspace, self.env, self.cache, self.artifacts = workspace, dict(env), str(cache), artifacts
         self.cases = (HF,) if skip_tt else (HF, TT0, TT1)
+        self.pinned = pinned
 
     def reference(self, folder: Path) -> m.Metrics:
         """The HF-only evaluation at the end of `download`. Raises BadReference, or SetupError when it was killed."""
@@ -184,6 +189,12 @@ class Evaluation:
             tokens=self.brief.decode_len * self.brief.batch,
             model=self.brief.hf_model_id,
         )
+        if self.pinned is not None and found.get("reference") != self.pinned:
+            raise SetupError(
+                f"the reference is {found.get('reference')!r}, and was {self.pinned!r} before codex began: somebody "
+                f"wrote to {self.cache}, or it was computed again with another result. Nothing is judged by it. "
+                "Remove that folder and set the issue to ready again"
+            )
         if self.settings.skip_tt:
             found["skip_tt"] = True
         self.artifacts.mkdir(parents=True, exist_ok=True)

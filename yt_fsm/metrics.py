@@ -87,8 +87,16 @@ def matches(data: Metrics, **asked: Any) -> None:
 
 
 def summary(data: Metrics) -> str:
-    """`top1 0.969 top5 1.000 (32 tokens)`, with the mean KL when it was measured."""
+    """`top1 0.969 top5 1.000 (32 tokens)`, with the mean KL when it was measured, and what is suspect."""
     text = f"top1 {data['top1']:.3f} top5 {data['top5']:.3f} ({data['tokens']} tokens)"
     if isinstance(data.get("kl"), int | float):
         text += f" KL {data['kl']:.4f}"
+    if found := suspicions(data):
+        text += f"; suspect: {', '.join(found)}"
     return text
+
+
+def suspicions(data: Metrics) -> list[str]:
+    """What the harness found suspect in scores that may well pass, such as a mean KL above 0.02."""
+    found = data.get("suspect")
+    return [str(one) for one in found] if isinstance(found, list) else []

@@ -10,6 +10,7 @@ import typer
 
 from .journal import Reading, Record
 from .machine import duration
+from .metrics import summary
 from .replay import transitions_of
 
 if TYPE_CHECKING:
@@ -38,13 +39,8 @@ def _line(record: Record, moves: dict[int, dict[str, Any]]) -> str | None:
     kind = record["kind"]
     if kind == "transition":
         return _transition(at, moves[record["seq"]])
-    if kind == "attempt" and not record["passed"]:
-        first = (record.get("error") or "").strip().splitlines()
-        failing = record.get("failing") or (first[0] if first else "")
-        numbers = "; ".join(f"{key} {_numbers(data)}" for key, data in (record.get("metrics") or {}).items())
-        return typer.style(f"{at}    check {record['n']} failed: {failing}", fg="red") + (
-            f"\n{'':19}    metrics: {numbers}" if numbers else ""
-        )
+    if kind == "attempt":
+        return _attempt(at, record)
     if kind == "verdict":
         return typer.style(f"{at}    {record['error']}: {record['text'].splitlines()[0]}", fg="red")
     if kind in ("stopped", "crashed", "resumed", "repaired", "refused"):
@@ -53,15 +49,28 @@ def _line(record: Record, moves: dict[int, dict[str, Any]]) -> str | None:
     return None
 
 
+def _attempt(at: str, record: Record) -> str:
+    first = (record.get("error") or "").strip().splitlines()
+    failing = record.get("failing") or (first[0] if first else "")
+    said, colour = (
+        (f"check {record['n']} passed", "green")
+        if record["passed"]
+        else (
+            f"check {record['n']} failed: {failing}",
+            "red",
+        )
+    )
+    lines = [typer.style(f"{at}    {said}", fg=colour)]
+    for key, data in (record.get("metrics") or {}).items():
+        lines.append(f"{'':19}    {key:<5}{summary(data)}")
+    return "\n".join(lines)
+
+
 def _transition(at: str, move: dict[str, Any]) -> str:
     status = f"[{move['status']}]" if move["status"] else ""
     colour = "red" if move["dest"] in BAD else ("green" if move["dest"] == "review" else "cyan")
     path = f"{move['source']} → {move['dest']}"
     return f"{at}  {move['event']:<9}{typer.style(f'{path:<28}', fg=colour)}{status:<19}{duration(move['seconds']):>8}"
-
-
-def _numbers(data: dict[str, Any]) -> str:
-    return " ".join(f"{key}={data[key]}" for key in ("top1", "top5", "kl", "tokens") if data.get(key) is not None)
 
 
 def _ending(told: dict[str, Any], folder: Path) -> str:

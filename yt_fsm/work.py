@@ -28,6 +28,7 @@ def evaluation_of(run: Run) -> "Evaluation":
         cache,
         run.artifacts,
         run.settings.skip_tt,
+        run.facts.get("reference", {}).get("reference"),
     )
 
 

@@ -53,6 +53,18 @@ def test_each_setting_has_a_reference_of_its_own(ask, computed, other):
     assert len(computed) == 2
 
 
+def test_a_reference_that_somebody_rewrote_is_known_by_its_digest(ask, tmp_path):
+    first = ask()
+    assert ask().digest == ask("--reference-cache", tmp_path / "elsewhere").digest == first.digest
+    (entry,) = entries(tmp_path / "references")
+    kept = store.Store(str(tmp_path / "references"))
+    meta, arrays = kept.read(entry.stem)
+    kept.write(entry.stem, meta, {**arrays, "logits": -arrays["logits"]})  # with a checksum that is right
+    assert ask("--seed", 1).digest != first.digest
+    assert ask().cached
+    assert ask().digest != first.digest
+
+
 @pytest.mark.parametrize("name", ["torch", "transformers", "tokenizers"])
 def test_another_library_version_is_another_reference(ask, monkeypatch, name):
     ask()

@@ -18,6 +18,7 @@ def evaluate(asked):
         "dtype": found.meta["dtype"],
         "device": "cpu",
         "commit": found.snapshot.commit,
+        "reference": found.digest,
         "reference_cached": found.cached,
         "timing": {
             "reference": round(found.seconds, 3),

@@ -7,6 +7,7 @@ import numpy
 import torch
 
 from . import corpus, scoring
+from .bar import Bar
 from .errors import EvalError
 
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -118,13 +119,18 @@ def _pass(model, tokens):
 def _steps(model, tokens, prefill):
     """The same logits as the device computes them: the prompt at once, then token by token over a cache."""
     rows = []
+    bar = Bar(tokens.shape[0] * (tokens.shape[1] - prefill + 1))
+    done = 0
     for row in tokens:
         out = model(row[None, :prefill], use_cache=True)
         logits = [out.logits[:, -1].float()]
         for at in range(prefill, len(row)):
             out = model(row[None, at : at + 1], past_key_values=out.past_key_values, use_cache=True)
             logits.append(out.logits[:, -1].float())
+            bar.show(done + len(logits))
+        done += len(logits)
         rows.append(torch.stack(logits, 1))
+    bar.end()
     return torch.cat(rows)
 
 

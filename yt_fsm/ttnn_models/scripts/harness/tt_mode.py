@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import sys
 import tempfile
 import time
 
@@ -29,12 +30,15 @@ def evaluate(asked):
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     scored = judge(found.logits, logits)
+    for one in scored["suspect"]:
+        print(f"suspect: {one}", file=sys.stderr)
     floor = found.meta["check"].get("noise_floor")
     return {
         **scored,
         **report["facts"],
         "noise_floor_top1": floor["top1"] if floor else None,
         "commit": found.snapshot.commit,
+        "reference": found.digest,
         "reference_cached": found.cached,
         "timing": {
             **report["timing"],
