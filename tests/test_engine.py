@@ -1,5 +1,6 @@
 """The engine: what is on disk when, which error becomes which event, and what is cleaned up."""
 
+import errno
 import json
 import os
 import signal
@@ -268,6 +269,39 @@ def test_a_claim_lost_meanwhile_is_fired_as_lose(new_run: NewRun) -> None:
 
 
 # --- disks
+
+
+def test_a_file_that_finds_no_room_ends_the_run_as_a_setup_error(new_run: NewRun) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/logs/007-git.log")
+    run = new_run(work=straight(setup=raising(full)))
+    engine.walk(run)
+    assert run.state == "setup_error"
+    (verdict,) = [record for record in on_disk(run) if record["kind"] == "verdict"]
+    assert verdict["text"] == "the disk that holds /logs/007-git.log is full"
+
+
+def test_publishing_on_a_full_disk_waits_for_room(new_run: NewRun) -> None:
+    tries: list[int] = []
+
+    def review(run: Run) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device", "/logs/007-git.log")
+
+    run = new_run(work=straight(review=review))
+    engine.walk(run)
+    assert "is full" in str(run.waiting)
+    engine.deliver(run)
+    assert "is full" in str(run.waiting)
+    engine.deliver(run)
+    assert (run.state, run.waiting) == ("review", None)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_other_trouble_with_files_is_no_full_disk(new_run: NewRun, number: int) -> None:
+    run = new_run(work=straight(setup=raising(OSError(number, "x"))))
+    with pytest.raises(Crashed):
+        engine.walk(run)
 
 
 def test_a_full_disk_ends_the_run_as_a_setup_error(new_run: NewRun) -> None:

@@ -1,7 +1,9 @@
 """The engine: the one place that triggers events, turns errors into events, and cleans up."""
 
+import contextlib
+import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from . import record, work
 from .errors import (
@@ -67,15 +69,27 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
 def step(run: Run) -> None:
     """Fire the event that the state left behind; an error decides the next one."""
     try:
-        if run.next_event is None:
-            run.work()  # transitions calls no on_enter for an initial or a restored state
-        else:
-            fire(run, run.next_event)
+        with full_disk_in_words():
+            if run.next_event is None:
+                run.work()  # transitions calls no on_enter for an initial or a restored state
+            else:
+                fire(run, run.next_event)
     except (Verdict, Refused) as verdict:
         if run.final:
             settle(run, verdict)
         else:
             judge(run, verdict)
+
+
+@contextlib.contextmanager
+def full_disk_in_words() -> Iterator[None]:
+    """A file that found no room is the world's fault, not a crash. Raises SetupError for it."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise SetupError(f"the disk that holds {problem.filename or 'the files of this run'} is full") from problem
 
 
 def fire(run: Run, event: str) -> None:
@@ -133,7 +147,8 @@ def deliver(run: Run) -> None:
     """Try the outbox of a run in a final state again: its state's work, in which every effect happens once."""
     before, run.waiting = run.waiting, None
     try:
-        run.work()
+        with full_disk_in_words():
+            run.work()
     except (Verdict, Refused) as problem:
         settle(run, problem)
     except BaseException:

@@ -6,7 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from yt_fsm.lab.serving import running_lab
+from yt_fsm.lease import text
 
 
 def test_a_run_that_ends_early_costs_ten_points_and_four_writes(tmp_path: Path, worker: Any, malformed: str) -> None:
@@ -27,6 +30,10 @@ def test_a_run_that_ends_early_costs_ten_points_and_four_writes(tmp_path: Path, 
         "poll": 1,
         "snapshot": 4,  # the claim verified; then a look before the status, after it, and before the comment
     }
+    # A claim that nobody contests is one comment, one look and one move of the card.
+    operations = [one["operation"] for one in requests]
+    bid = operations.index("add_comment")
+    assert operations[bid - 1 : bid + 4] == ["poll", "add_comment", "snapshot", "set_status", "snapshot"]
     for one in requests:
         assert {"at", "client", "login", "operation", "variables", "status", "cost", "answer"} <= set(one)
         assert one["client"].startswith("GitHub CLI")
@@ -41,3 +48,16 @@ def test_an_idle_look_costs_three_points_and_nothing_is_written(tmp_path: Path, 
     # The board, the poll, and a look for issues whose system stands in their text only.
     assert sum(one["cost"] for one in requests) == 3
     assert sum(one["writes"] for one in requests) == 0
+
+
+@pytest.mark.parametrize("status", ["ready", "in progress"])
+def test_who_comes_late_writes_nothing(tmp_path: Path, worker: Any, malformed: str, status: str) -> None:
+    with running_lab(tmp_path / "lab", model="tiny") as lab:
+        lab.act("move_card", issue=1, status="assessing")
+        number = lab.seed(body=malformed)
+        lab.act("comment", issue=number, body=text("other", "n300", "run-of-other", "2026-11-22T03:41:07Z", 3600))
+        lab.act("move_card", issue=number, status=status)
+        assert worker(lab.env).ended() == {"run_id": None, "reason": "no work"}
+        requests = lab.state()["requests"]
+    assert sum(one["writes"] for one in requests) == 0
+    assert sum(one["cost"] for one in requests) == 3, "no more than an idle look"
