@@ -81,6 +81,17 @@ def test_from_every_state_the_run_can_end() -> None:
         assert ends or state in MACHINE.final, state
 
 
+def test_a_machine_as_a_journal_has_it_keeps_todays_work_where_the_state_is_still_there() -> None:
+    table = MACHINE.table()
+    table["states"] = [*table["states"], "paused"]
+    table["edges"] = [*table["edges"], ["pause", "setup", "paused", None]]
+    found = MACHINE.as_in(table)
+    assert found.table() == table
+    assert found.states["setup"] is MACHINE.states["setup"]
+    assert found.states["paused"](None) is None  # type: ignore[arg-type]
+    assert MACHINE.as_in(MACHINE.table()).hash == MACHINE.hash
+
+
 def test_every_state_is_reachable() -> None:
     assert {edge[2] for edge in reachable(MACHINE.table(), "ready")} | {"ready"} == set(MACHINE.states)
 

@@ -170,10 +170,10 @@ def abandon(
     """End a run properly: work preserved, status set, workspace gone."""
     from .recovery import abandon as end
 
-    _take_over(ctx.obj, run, lambda walked: end(walked, reason), as_json)
+    _take_over(ctx.obj, run, lambda walked: end(walked, reason), as_json, ending=True)
 
 
-def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool) -> None:
+def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool, ending: bool = False) -> None:
     from . import settings as s
     from .shell import Shell
     from .worker import Worker
@@ -188,7 +188,7 @@ def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool) -> N
         _machine(machines, header["machine"]), settings, Shell(f"worker-{os.getpid()}", settings.redactor())
     )
     worker.listen()
-    _say(worker.take_over(folder, walk), as_json)
+    _say(worker.take_over(folder, walk, ending), as_json)
 
 
 @app.command(epilog="Example: ytfsm replay 7f3c --json")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,6 +70,16 @@ class Definition:
             "edges": [list(edge) for edge in self.edges],
         }
 
+    def as_in(self, table: dict[str, Any]) -> "Definition":
+        """The machine that a journal's header has, with today's work in the states that are still there."""
+        return replace(
+            self,
+            initial=table["initial"],
+            states={name: self.states.get(name, _nothing) for name in table["states"]},
+            final=frozenset(table["final"]),
+            rows=tuple((event, source, dest, status) for event, source, dest, status in table["edges"]),
+        )
+
     @property
     def hash(self) -> str:
         """Identifies the table: 16 hex digits."""
@@ -92,6 +102,11 @@ class Definition:
             send_event=True,
             queued=False,  # a queued trigger always says True and forgets its queue on an exception
         )
+
+
+def _nothing(run: "Run") -> str | None:
+    """The work of a state that is no more."""
+    return None
 
 
 def table_hash(table: dict[str, Any]) -> str:

@@ -28,11 +28,13 @@ CRASHES = 3  # in one state: then a person has to look
 UNBORN_SECS = 10.0  # a run's folder is older than that without a journal only when its maker died
 
 
-def open_run(folder: Path, definition: Definition, settings: Settings, github: GitHub, stop: StopFlag) -> Run:
+def open_run(
+    folder: Path, definition: Definition, settings: Settings, github: GitHub, stop: StopFlag, ending: bool = False
+) -> Run:
     """Take a run over from its dead owner. Raises Owned, JournalDamaged, or Usage when it cannot go on.
 
     The run's own settings are not used again, but for what identifies its issue: today's machine and today's
-    settings decide, as the operator may have mended them.
+    settings decide, as the operator may have mended them. A run that is only to be ended leaves by the edges it had.
     """
     redact = settings.redactor()
     journal = Journal.open(folder / "journal.jsonl", redact)
@@ -44,8 +46,10 @@ def open_run(folder: Path, definition: Definition, settings: Settings, github: G
             raise Usage(f"{header['run_id']} is of {header['system']} and this worker is {settings.system}")
         if journal.records[-1]["kind"] == "end":
             raise NotFound(f"{header['run_id']} is complete: there is nothing to go on with")
-        run = runs.assemble(definition, settings, journal, _issue(header["issue"]), github, stop, redact)
-        _still_valid(run, header)
+        machine = definition.as_in(header["machine_table"]) if ending else definition
+        if not ending:
+            _still_valid(journal, header, definition)
+        run = runs.assemble(machine, settings, journal, _issue(header["issue"]), github, stop, redact)
     except BaseException:
         journal.close()
         raise
@@ -56,15 +60,16 @@ def open_run(folder: Path, definition: Definition, settings: Settings, github: G
     return run
 
 
-def _still_valid(run: Run, header: dict[str, Any]) -> None:
+def _still_valid(journal: Journal, header: dict[str, Any], definition: Definition) -> None:
     """Raise Usage unless every edge that the run could still take exists unchanged today."""
-    then = reachable(header["machine_table"], run.state)
-    now = reachable(run.definition.table(), run.state)
-    changed = sorted(str(edge[0]) for edge in then - now)
+    state = next((r["dest"] for r in reversed(journal.records) if r["kind"] == "transition"), definition.initial)
+    then = reachable(header["machine_table"], state)
+    now = reachable(definition.table(), state)
+    changed = sorted({str(edge[0]) for edge in then - now})
     if changed:
         raise Usage(
-            f"the machine has changed since {run.run_id} began ({', '.join(changed)} from `{run.state}` on): it cannot "
-            f'go on; end it with `ytfsm abandon {run.run_id} --reason "…"`'
+            f"the machine has changed since {header['run_id']} began ({', '.join(changed)} from `{state}` on): it "
+            f'cannot go on; end it with `ytfsm abandon {header["run_id"]} --reason "…"`'
         )
 
 

@@ -183,7 +183,7 @@ class Worker:
         except StopRequested:
             if not self._give_back:
                 raise
-            run = recovery.open_run(run.folder, self.definition, self.settings, self.github, StopFlag())
+            run = recovery.open_run(run.folder, self.definition, self.settings, self.github, StopFlag(), ending=True)
             recovery.abandon(run, self._give_back, "release")
         finally:
             self._current = None
@@ -290,9 +290,9 @@ class Worker:
             raise NotFound(f"{where} cannot be claimed: {why}; it must be {self.definition.base!r} and unclaimed")
         return issue
 
-    def take_over(self, folder: Path, walk: Callable[[Run], None]) -> Outcome:
+    def take_over(self, folder: Path, walk: Callable[[Run], None], ending: bool = False) -> Outcome:
         """Go on with, or end, one run of this machine (`ytfsm resume`, `ytfsm abandon`)."""
-        run = recovery.open_run(folder, self.definition, self.settings, self.github, StopFlag())
+        run = recovery.open_run(folder, self.definition, self.settings, self.github, StopFlag(), ending)
         self._walk(run, walk)
         self._empty_outbox()
         return outcome_of(run)

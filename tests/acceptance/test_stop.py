@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -167,6 +168,46 @@ def test_abandon_ends_a_run_properly(enter: Callable[..., World]) -> None:
     assert done.json["state"] == "failed", done.err
     assert world.issue(number)["status"] == "failed"
     assert "abandoned: wrong revision" in world.comments(number, "[yt-status]")[0]
+    world.nothing_is_left(run_id)
+
+
+def test_a_run_of_a_machine_that_has_changed_is_ended_and_not_gone_on_with(enter: Callable[..., World]) -> None:
+    world = enter(script="silent")
+    number = world.seed()
+    live = Live(world)
+    run_id = live.until(THREAD).parent.name
+    live.signal(signal.SIGKILL)
+    live.wait()
+    ytfsm = [sys.executable, str(Path(__file__).with_name("changed_machine.py"))]
+
+    def later(*argv: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([*ytfsm, *argv], env=world.env, capture_output=True, text=True, check=False)
+
+    refused = later("resume", run_id)
+    assert refused.returncode == 2
+    assert f"the machine has changed since {run_id} began (retry from `bringup` on)" in refused.stderr
+    assert f"ytfsm abandon {run_id}" in refused.stderr
+    assert later("run", "--system", "n300", "--once").returncode == 0, "a worker leaves it alone"
+    assert world.issue(number)["status"] == "in progress"
+    done = later("abandon", run_id, "--reason", "the machine has changed", "--json")
+    assert json.loads(done.stdout)["state"] == "failed", done.stderr
+    assert world.issue(number)["status"] == "failed"
+    told = world.replay(run_id)
+    assert (told["integrity"]["verdict"], told["complete"], told["definition"]["drift"]) == ("ok", True, False)
+    world.nothing_is_left(run_id)
+
+
+def test_a_closed_terminal_and_sighup_do_not_end_a_worker(enter: Callable[..., World]) -> None:
+    world = enter(script="right")
+    number = world.seed()
+    live = Live(world)
+    run_id = live.until('"dest":"claimed"').parent.name
+    live.process.stdout.close()
+    live.process.stderr.close()
+    live.signal(signal.SIGHUP)
+    live.process.wait(180)
+    assert world.issue(number)["status"] == "in review"
+    assert world.replay(run_id)["complete"] is True
     world.nothing_is_left(run_id)
 
 

@@ -410,7 +410,8 @@ def operation(name, writes=None):
             trace = device.capturing
             if trace is None:
                 device.programs.add(program)
-                return function(*args, **options)
+                with torch._C.DisableTorchFunction():
+                    return function(*args, **options)
             require(
                 program in device.programs,
                 f"ttnn.{name} was captured before it ran once with these shapes; run the step untraced first",
@@ -418,7 +419,8 @@ def operation(name, writes=None):
             if writes is not None:
                 trace.steps.append((function, args, options, []))
                 return args[writes]
-            results = function(*args, **options)
+            with torch._C.DisableTorchFunction():
+                results = function(*args, **options)
             made = list(results) if isinstance(results, (tuple, list)) else [results]
             trace.steps.append((function, args, options, made))
             return results
