@@ -29,7 +29,7 @@ class Store:
         try:
             head, _, payload = raw.partition(b"\n")
             head = json.loads(head)
-            if head["sha256"] != hashlib.sha256(payload).hexdigest() or head["key"] != key:
+            if head["key"] != key or head["sha256"] != _checksum(key, head["meta"], payload):
                 raise ValueError("its checksum does not match")
             arrays = dict(numpy.load(io.BytesIO(payload), allow_pickle=False))
         except (ValueError, KeyError, OSError, EOFError, TypeError) as error:
@@ -47,7 +47,7 @@ class Store:
         buffer = io.BytesIO()
         numpy.savez(buffer, **arrays)
         payload = buffer.getvalue()
-        head = {"key": key, "sha256": hashlib.sha256(payload).hexdigest(), "meta": meta}
+        head = {"key": key, "sha256": _checksum(key, meta, payload), "meta": meta}
         raw = json.dumps(head, allow_nan=False).encode() + b"\n" + payload
         try:
             self._put(key + SUFFIX, raw)
@@ -105,3 +105,10 @@ class Store:
                 return
             path.unlink(missing_ok=True)
             total -= size
+
+
+def _checksum(key, meta, payload):
+    """Of all that a reader believes."""
+    found = hashlib.sha256(json.dumps([key, meta], sort_keys=True, allow_nan=False).encode())
+    found.update(payload)
+    return found.hexdigest()
