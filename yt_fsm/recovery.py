@@ -178,7 +178,9 @@ def _crashes(records: list[dict[str, Any]]) -> int:
 
 
 def clean(settings: Settings) -> list[str]:
-    """The janitor: remove what dead, finished runs left (workspaces, processes); says what. Live runs are not touched.
+    """The janitor: remove what dead, finished runs left (workspaces, processes, files that are of no use any more).
+
+    Says what it removed. Live runs are not touched.
 
     What an unfinished run left is its own to use when it goes on.
     """
@@ -199,17 +201,26 @@ def clean(settings: Settings) -> list[str]:
         named = pattern.match(path.name)
         if not named:
             continue
-        folder = settings.runs / named[1]
-        if not (folder / "journal.jsonl").exists() or _alive(folder):
-            continue
-        reading = store.reading_of(folder)
-        if reading.verdict != "corrupt" and reading.records and reading.records[-1]["kind"] == "end":
+        if _over(settings.runs / named[1]):
             Workspace(path).delete()
             done.append(f"workspace {path}")
+    for name in ("ballast", "run_record.new"):  # of a run that died after its last record
+        for path in settings.runs.glob(f"*/{name}"):
+            if _over(path.parent):
+                path.unlink(missing_ok=True)
+                done.append(f"{name} of {path.parent.name}")
     for folder in _unborn(settings.runs):
         remove(folder)
         done.append(f"run {folder.name}, which never began")
     return done
+
+
+def _over(folder: Path) -> bool:
+    """Whether this is the folder of a run that has ended, and whose process is gone."""
+    if not (folder / "journal.jsonl").exists() or _alive(folder):
+        return False
+    reading = store.reading_of(folder)
+    return reading.verdict != "corrupt" and bool(reading.records) and reading.records[-1]["kind"] == "end"
 
 
 def _unborn(runs_folder: Path) -> list[Path]:

@@ -284,6 +284,7 @@ def test_the_janitor_clears_what_a_finished_run_left_and_touches_no_live_one(wor
     done = world.ytfsm("doctor", "--clean", "--json")
     assert done.code == 0, done.err
     assert not finished_workspace.exists()
+    assert not (folder / "ballast").exists()
     assert strangers.exists(), "another YTFSM_HOME's run is not ours to judge"
     assert marked.wait(10) == -signal.SIGKILL
     assert json.loads(done.out)
