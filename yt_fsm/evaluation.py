@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from . import metrics as m
 from .errors import BadReference, BringupError, CommandFailed, SetupError
 from .git import Repository
+from .progress import tokens_of
 from .shell import Result, Shell, end_survivors
 from .workspace import Workspace, remove
 
@@ -173,7 +174,8 @@ class Evaluation:
             pretended = self._pretend(case)
             private.write_text(json.dumps({"nonce": nonce, "metrics": pretended}))
         try:
-            result = self._run(argv, f"eval-{case.key}", self.settings.eval_secs, folder, env)
+            with tokens_of(f"evaluating {case.key}", private.with_suffix(".progress")) as more:
+                result = self._run(argv, f"eval-{case.key}", self.settings.eval_secs, folder, {**env, **more})
             if not result.ok:
                 raise result.failed()
             found = m.parse(result.out)

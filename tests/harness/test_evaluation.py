@@ -1,6 +1,9 @@
 """The command's contract (§10): options, exit codes, and metrics of the example model on the stand-in."""
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import textwrap
 
@@ -10,6 +13,26 @@ from .conftest import STANDIN, clean
 
 REQUIRED = {"top1", "top5", "tokens", "mode", "trace", "timing"}
 SHORT = ("--prefill-len", 8, "--decode-len", 4)
+
+
+def test_progress_over_tokens_is_drawn_on_a_terminal_and_told_in_a_file(repo, python, tiny, bringup, tmp_path):
+    bringup()
+    options = ("--prefill-len", "8", "--decode-len", "4", "--reference-cache", str(tmp_path / "references"))
+    for mode in ("hf", "tt"):
+        ours, theirs = pty.openpty()
+        file = tmp_path / f"{mode}.progress"
+        command = [python, "scripts/run_eval.py", "--hf-model", str(tiny), "--mode", mode, *options]
+        environment = clean(YT_PROGRESS_FILE=str(file))
+        done = subprocess.run(command, cwd=repo, env=environment, stderr=theirs, stdout=subprocess.DEVNULL, check=False)
+        os.close(theirs)
+        drawn = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while more := os.read(ours, 4096):
+                drawn += more
+        os.close(ours)
+        assert done.returncode == 0, drawn.decode()
+        assert b"[##############################] 4/4 tokens" in drawn
+        assert file.read_text() == "4/4"
 
 
 def test_hf_mode_scores_a_sound_reference(evaluate):
