@@ -1,5 +1,6 @@
 """The worker: which issue it takes, what it says when there is none, and when it stops claiming."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from machines.bringup import MACHINE
 from yt_fsm import preflight
 from yt_fsm import worker as module
-from yt_fsm.errors import BranchExists, GitHubError, NotFound, SetupError, Usage
+from yt_fsm.errors import BranchExists, GitHubError, NotFound, SetupError, StopRequested, Usage
 from yt_fsm.github import STATUSES
 from yt_fsm.lease import text
 from yt_fsm.run import Run
@@ -211,6 +212,30 @@ def test_no_work_is_said_to_be_no_work(worker: Worker) -> None:
     outcome = worker.work(once=True)
     assert outcome.as_json() == {"run_id": None, "reason": "no work"}
     assert outcome.code == 0
+
+
+def test_a_run_whose_claim_github_does_not_confirm_is_gone_on_with_later(
+    worker: Worker, new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from yt_fsm import recovery
+
+    run = new_run()
+    tries: list[str] = []
+
+    def resume(given: Run) -> None:
+        tries.append(given.run_id)
+        if len(tries) == 1:
+            raise StopRequested(f"{given.run_id} waits, as GitHub did not confirm its claim", 1)
+        worker.stop.set(StopRequested("enough", 0))
+
+    monkeypatch.setattr(recovery, "unfinished", lambda settings, machine: [run.folder] if len(tries) < 2 else [])
+    monkeypatch.setattr(recovery, "open_run", lambda *given: run)
+    monkeypatch.setattr(recovery, "resume", resume)
+    monkeypatch.setattr(module, "RECOVER_SECS", 0.1)
+    monkeypatch.setattr(worker, "_pause", lambda seconds: time.sleep(0.02))
+    with pytest.raises(StopRequested, match="enough"):
+        worker.work()
+    assert tries == [run.run_id] * 2
 
 
 def test_a_poll_that_failed_is_not_no_work(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ IDLE_FACTOR = 3  # idle polling backs off from 20 s to 60 s
 SWEEP_SECS = 300.0  # how often issues without a system's label are looked through
 BREAKER = 3  # equal setup errors in a row after which the worker stops claiming
 OUTBOX_SECS = (5.0, 300.0)
+RECOVER_SECS = 60.0  # between two tries to go on with a run while GitHub does not confirm its claim
 
 
 @dataclass
@@ -89,6 +90,7 @@ class Worker:
         self._versions: dict[str, str] = {}
         self._setup_errors: list[str] = []
         self._swept = float("-inf")
+        self._recover_at = float("inf")  # when to try again to go on with runs whose claim was not confirmed
 
     # --- signals
 
@@ -130,6 +132,8 @@ class Worker:
         idle = 0
         while True:
             self.stop.check()
+            if time.monotonic() >= self._recover_at:
+                self._recover()
             try:
                 candidate = self._asked_for(issue) if issue is not None else self._choose()
             except SetupError as problem:
@@ -159,7 +163,11 @@ class Worker:
         return any(r["kind"] == "transition" and r["event"] == "claim" for r in run.journal.records)
 
     def _recover(self) -> None:
-        """Go on with this machine's own unfinished runs, and clear away what the finished ones left."""
+        """Go on with this machine's own unfinished runs, and clear away what the finished ones left.
+
+        A run whose claim GitHub did not confirm waits for a later try, while others are taken.
+        """
+        self._recover_at = float("inf")
         for folder in recovery.unfinished(self.settings, self.definition.name):
             try:
                 run = recovery.open_run(folder, self.definition, self.settings, self.github, StopFlag())
@@ -167,7 +175,13 @@ class Worker:
                 log.warning("%s is left alone: %s", folder.name, problem)
                 continue
             log.info("run_id=%s issue=%s goes on in `%s`", run.run_id, run.issue.number, run.state)
-            self._walk(run, recovery.resume)
+            try:
+                self._walk(run, recovery.resume)
+            except StopRequested as problem:
+                if self.stop:
+                    raise
+                log.error("%s", problem)
+                self._recover_at = time.monotonic() + RECOVER_SECS
         for done in recovery.clean(self.settings):
             log.info("cleared away: %s", done)
 

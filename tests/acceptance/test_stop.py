@@ -243,6 +243,25 @@ def test_a_resumed_run_whose_claim_was_taken_over_leaves_the_issue_alone(enter: 
     assert world.comments(number, "[yt-status]") == []
 
 
+def test_a_run_whose_claim_github_does_not_confirm_waits_and_is_nobodys_verdict(enter: Callable[..., World]) -> None:
+    world = enter(script="right")
+    number = world.seed()
+    live = Live(world)
+    run_id = live.until(BRINGUP).parent.name
+    live.signal(signal.SIGKILL)
+    live.wait()
+    world.lab.fault("github", "reset-before", match="edit_comment", count=None)
+    waiting = world.work()
+    assert waiting.json == {"run_id": None, "reason": "no work"}, waiting.err
+    assert f"{run_id} waits, as GitHub did not confirm its claim" in waiting.err
+    assert world.issue(number)["status"] == "in progress"
+    world.lab.clear("github")
+    assert world.work().code == 0
+    told = world.replay(run_id)
+    assert (told["state"], told["complete"]) == ("review", True)
+    world.nothing_is_left(run_id)
+
+
 def test_publishing_survives_a_github_that_is_away(enter: Callable[..., World]) -> None:
     world = enter(script="right")
     number = world.seed()
