@@ -91,3 +91,10 @@ def test_an_unknown_benchmark_is_a_usage_error() -> None:
     done = run("speed")
     assert done.returncode == 2
     assert "graph" in done.stderr
+
+
+def test_the_phases_of_an_evaluation_are_seconds_and_not_their_sum() -> None:
+    from yt_fsm.lab.eval_bench import phases
+
+    timing = {"reference": 0.1, "decode": 2, "total": 5.0, "tokens_per_second": 9.1, "computed": {"load": 1.0}}
+    assert phases(timing) == {"reference": 0.1, "decode": 2.0}

@@ -117,7 +117,13 @@ def checks(python: str, tiny: Path, tmp_path: Path) -> Callable[..., str]:
     def run(name: str, python: str = python, **environment: str) -> str:
         command = [python, "-m", "pytest", "-q", "--noconftest", "-c", "/dev/null", "--rootdir", str(tmp_path)]
         command += ["-p", "no:cacheprovider", "-W", "error", str(Path(__file__).with_name(name))]
-        more = {"TINY": str(tiny), "TEMPLATE": str(template.SOURCE), "OMP_WAIT_POLICY": "PASSIVE", **environment}
+        more = {
+            "TINY": str(tiny),
+            "TEMPLATE": str(template.SOURCE),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "GOMP_SPINCOUNT": "3000",
+            **environment,
+        }
         done = subprocess.run(
             command, cwd=tmp_path, env={**clean(), **more}, capture_output=True, text=True, timeout=600, check=False
         )
