@@ -18,6 +18,13 @@ def quiet(text: str) -> None:
     pass
 
 
+def empty(folder: Path) -> None:
+    """An environment with nothing in it but a Python."""
+    (folder / "bin").mkdir(parents=True, exist_ok=True)
+    (folder / "bin" / "python").unlink(missing_ok=True)
+    (folder / "bin" / "python").symlink_to(sys.executable)
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("YTFSM_CACHE", str(tmp_path / "cache"))
@@ -42,9 +49,9 @@ def test_an_environment_that_was_cut_short_is_made_anew(cache: Path, monkeypatch
 
     def make(folder: Path, torch_index: str, say: object) -> None:
         made.append(folder)
-        (folder / "bin").mkdir(parents=True, exist_ok=True)
         if len(made) == 1:
             raise LabError("the network went away")
+        empty(folder)
 
     monkeypatch.setattr(environment, "_make", make)
     with pytest.raises(LabError, match="went away"):
@@ -54,13 +61,30 @@ def test_an_environment_that_was_cut_short_is_made_anew(cache: Path, monkeypatch
     assert len(made) == 2
 
 
+def test_an_environment_whose_python_was_removed_is_made_anew(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_make", lambda folder, index, say: empty(folder))
+    python = evaluation_python(quiet)
+    python.unlink()
+    python.symlink_to("/no/such/python")
+    assert evaluation_python(quiet) == python
+    assert python.resolve() == Path(sys.executable).resolve()
+
+
+def test_an_environment_does_not_hang_on_the_virtual_environment_of_one_clone() -> None:
+    said = subprocess.run(
+        [environment._base_python(), "-c", "import sys; print(sys.prefix, sys.base_prefix)"],
+        capture_output=True, text=True, check=True, env={},
+    ).stdout.split()  # fmt: skip
+    assert said == [sys.base_prefix, sys.base_prefix]
+
+
 def test_two_labs_that_start_at_once_make_it_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Path] = []
     began = threading.Event()
 
     def make(folder: Path, torch_index: str, say: object) -> None:
         made.append(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        empty(folder)
         began.wait(0.3)
 
     monkeypatch.setattr(environment, "_make", make)
@@ -76,7 +100,7 @@ def test_two_labs_that_start_at_once_make_it_once(cache: Path, monkeypatch: pyte
 
 
 def test_other_requirements_are_another_environment(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_make", lambda folder, index, say: folder.mkdir(parents=True))
+    monkeypatch.setattr(environment, "_make", lambda folder, index, say: empty(folder))
     first = evaluation_python(quiet)
     monkeypatch.setattr(environment, "TORCH", "torch==0")
     assert evaluation_python(quiet) != first

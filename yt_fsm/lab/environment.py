@@ -73,11 +73,12 @@ def evaluation_python(say: Say = say_on_stderr) -> Path:
     folder = cache_folder() / f"evaluation-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
     complete = folder / ".complete"
-    # A venv cannot be moved, so that it is whole is said by a stamp that is written last.
-    if complete.exists():
+    # A venv cannot be moved, so that it is whole is said by a stamp that is written last. The Python that it links to
+    # may have been removed since.
+    if complete.exists() and python.exists():
         return python
     with locked(folder.with_suffix(".lock")):
-        if complete.exists():
+        if complete.exists() and python.exists():
             return python
         _make(folder, torch_index, say)
         complete.write_text(wanted + "\n")
@@ -104,12 +105,18 @@ def _make(folder: Path, torch_index: str, say: Say) -> None:
     if not torch_index:
         say("set YTFSM_TORCH_INDEX to PyTorch's CPU index if pip would fetch torch's large CUDA build")
     for step, command in (
-        ("a virtual environment", [sys.executable, "-m", "venv", str(folder)]),
+        ("a virtual environment", [_base_python(), "-m", "venv", str(folder)]),
         (TORCH, torch),
         (", ".join(OTHERS), [*pip, TORCH, *OTHERS]),
     ):
         say(f"installing {step}" if command is not torch or torch_index else f"installing {step} (the large one)")
         _run(command, log)
+
+
+def _base_python() -> str:
+    """The Python that our own virtual environment was made with: ours may be deleted, and the cache stays."""
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return str(base) if base.exists() else sys.executable
 
 
 def _run(command: list[str], log: Path) -> None:
