@@ -148,11 +148,24 @@ def test_a_check_is_json_as_doctor_prints_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "fix"),
+    [("NETWORK", preflight.WAIT), ("5xx", preflight.WAIT), ("UNAUTHORIZED", preflight.LOG_IN), ("NOT_FOUND", "look")],
+)
+def test_the_remedy_is_for_what_github_said(kind: str, fix: str) -> None:
+    def look() -> str:
+        raise GitHubError("no", kind)
+
+    assert preflight._try("Project board", look, "look") == Check("Project board", False, "no", fix)
+
+
+@pytest.mark.parametrize(
     ("user", "words"),
     [
         ([4, "", "To get started with GitHub CLI, please run:  gh auth login"], "gh is not logged in: .*gh auth login"),
         (ok({"message": "Bad credentials"}, status=401), "gh is not logged in: Bad credentials"),
         (ok({"message": "Sorry. Your account was suspended"}, status=403), "Your account was suspended"),
+        ([1, "", 'Get "https://api.github.com/user": EOF'], "GitHub does not answer: Get .*EOF"),
+        (ok({"message": "Server Error"}, status=500), "GitHub does not answer: Server Error"),
         (ok({"login": "bot"}, "gist, repo"), "gh's login lacks the scope `project` .it has gist, repo"),
         (ok({"login": "bot"}, "project, read:org"), "gh's login lacks the scope `repo`"),
     ],

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 TOOL_SECS = 60.0
 IMPORT_SECS = 300.0
 MODULES = ("ttnn", "torch", "transformers", "pytest")
+NOT_LOGGED_IN = 4  # gh's exit code for it
+LOG_IN = "`gh auth login -s project`, or `gh auth refresh -s project`"
+WAIT = "look at this machine's network and at GitHub's status, then try again"
+REMEDIES = {"NETWORK": WAIT, "5xx": WAIT, "UNAUTHORIZED": LOG_IN}  # whatever was asked of GitHub
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
         _try(
             "GitHub login",
             lambda: _login(shell),
-            "`gh auth login -s project`, or `gh auth refresh -s project`",
+            LOG_IN,
         ),
         _try(
             "Project board",
@@ -114,7 +118,7 @@ def _try(name: str, look: Callable[[], str], fix: str) -> Check:
     try:
         return Check(name, True, look())
     except YtfsmError as problem:
-        return Check(name, False, str(problem), fix)
+        return Check(name, False, str(problem), REMEDIES.get(getattr(problem, "kind", ""), fix))
 
 
 def _tool(shell: Shell, program: str, fix: str) -> Check:
@@ -183,6 +187,8 @@ def _login(shell: Shell) -> str:
         said = str(body.get("message") or result.tail.strip() or result.why)
         if status in (403, 429) and "rate limit" in said.lower():
             return "rate limited for now"
+        if (status or 0) >= 500 or (status is None and result.code != NOT_LOGGED_IN):
+            raise GitHubError(f"GitHub does not answer: {said}", "NETWORK")
         raise GitHubError(f"gh is not logged in: {said}", "UNAUTHORIZED")
     scopes = [scope.strip() for scope in headers.get("x-oauth-scopes", "").split(",") if scope.strip()]
     if scopes and "project" not in scopes:
