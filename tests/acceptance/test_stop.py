@@ -52,6 +52,23 @@ BRINGUP = '"dest":"bringup"'
 THREAD = '"name":"thread"'
 
 
+def killed(world: World, words: str) -> str:
+    """The run of a worker that got SIGKILL once its journal said `words`."""
+    live = Live(world)
+    run_id = live.until(words).parent.name
+    live.signal(signal.SIGKILL)
+    live.wait()
+    return run_id
+
+
+def written(world: World, name: str) -> None:
+    """Wait until codex has written that file."""
+    deadline = time.monotonic() + 30
+    while not list(Path(world.env["YT_TMP_ROOT"]).glob(f"ytfsm-*/agent/{name}")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_stopped_run_goes_on_with_its_thread_and_its_work(enter: Callable[..., World]) -> None:
     world = enter()
     first = [{"exec": "mkdir -p models/lab && echo half > models/lab/half.txt"}, {"exec": "sleep 300"}, {"say": "x"}]
@@ -59,10 +76,7 @@ def test_a_stopped_run_goes_on_with_its_thread_and_its_work(enter: Callable[...,
     number = world.seed()
     live = Live(world)
     path = live.until(THREAD)
-    deadline = time.monotonic() + 30
-    while not list(Path(world.env["YT_TMP_ROOT"]).glob("ytfsm-*/agent/models/lab/half.txt")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    written(world, "models/lab/half.txt")
     live.signal(signal.SIGINT)
     done = live.wait()
     assert done.code == 130, done.err
@@ -98,10 +112,7 @@ def test_a_second_signal_gives_the_issue_back_with_its_work(enter: Callable[...,
     number = world.seed()
     live = Live(world)
     path = live.until(THREAD)
-    deadline = time.monotonic() + 30
-    while not list(Path(world.env["YT_TMP_ROOT"]).glob(f"ytfsm-*/agent/{folder}/half.py")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    written(world, f"{folder}/half.py")
     live.signal(signal.SIGINT)
     time.sleep(0.05)  # the kernel makes one of two that come at once
     live.signal(signal.SIGINT)
@@ -123,11 +134,7 @@ def test_a_second_signal_gives_the_issue_back_with_its_work(enter: Callable[...,
 
 def test_a_killed_worker_is_recovered_by_the_next_start(world: World) -> None:
     number = world.seed()
-    live = Live(world)
-    path = live.until('"kind":"attempt"')
-    live.signal(signal.SIGKILL)
-    live.wait()
-    run_id = path.parent.name
+    run_id = killed(world, '"kind":"attempt"')
     told = world.replay(run_id)
     assert told["complete"] is False
     assert world.workspaces(), "only a kill leaves a workspace behind"
@@ -159,10 +166,7 @@ def test_a_live_run_cannot_be_taken_over(enter: Callable[..., World]) -> None:
 def test_abandon_ends_a_run_properly(enter: Callable[..., World]) -> None:
     world = enter(script="silent")
     number = world.seed()
-    live = Live(world)
-    run_id = live.until(THREAD).parent.name
-    live.signal(signal.SIGKILL)
-    live.wait()
+    run_id = killed(world, THREAD)
     done = world.ytfsm("abandon", run_id, "--reason", "wrong revision", "--json")
     assert done.code == 1
     assert done.json["state"] == "failed", done.err
@@ -174,10 +178,7 @@ def test_abandon_ends_a_run_properly(enter: Callable[..., World]) -> None:
 def test_a_run_of_a_machine_that_has_changed_is_ended_and_not_gone_on_with(enter: Callable[..., World]) -> None:
     world = enter(script="silent")
     number = world.seed()
-    live = Live(world)
-    run_id = live.until(THREAD).parent.name
-    live.signal(signal.SIGKILL)
-    live.wait()
+    run_id = killed(world, THREAD)
     ytfsm = [sys.executable, str(Path(__file__).with_name("changed_machine.py"))]
 
     def later(*argv: str) -> "subprocess.CompletedProcess[str]":
@@ -228,10 +229,7 @@ def test_a_person_who_moves_the_card_stops_the_run_and_keeps_the_card(enter: Cal
 def test_a_resumed_run_whose_claim_was_taken_over_leaves_the_issue_alone(enter: Callable[..., World]) -> None:
     world = enter(script="silent")
     number = world.seed()
-    live = Live(world, YT_CLAIM_TTL_SECS="3600")
-    run_id = live.until(THREAD).parent.name
-    live.signal(signal.SIGKILL)
-    live.wait()
+    run_id = killed(world, THREAD)
     other = (
         "[yt-claim]\nworker: other\nsystem: n300\nrun_id: 20260101T000000Z-n300-i2-0000\n"
         "timestamp: 2026-01-01T00:00:00Z\nttl: 3600\n"
@@ -246,10 +244,7 @@ def test_a_resumed_run_whose_claim_was_taken_over_leaves_the_issue_alone(enter: 
 def test_a_run_whose_claim_github_does_not_confirm_waits_and_is_nobodys_verdict(enter: Callable[..., World]) -> None:
     world = enter(script="right")
     number = world.seed()
-    live = Live(world)
-    run_id = live.until(BRINGUP).parent.name
-    live.signal(signal.SIGKILL)
-    live.wait()
+    run_id = killed(world, BRINGUP)
     world.lab.fault("github", "reset-before", match="edit_comment", count=None)
     waiting = world.work()
     assert waiting.json == {"run_id": None, "reason": "no work"}, waiting.err
