@@ -271,13 +271,15 @@ def test_a_claim_lost_meanwhile_is_fired_as_lose(new_run: NewRun) -> None:
 # --- disks
 
 
-def test_a_file_that_finds_no_room_ends_the_run_as_a_setup_error(new_run: NewRun) -> None:
-    full = OSError(errno.ENOSPC, "No space left on device", "/logs/007-git.log")
+@pytest.mark.parametrize("name", ["/logs/007-git.log", None])
+def test_a_file_that_finds_no_room_ends_the_run_as_a_setup_error(new_run: NewRun, name: str | None) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", name)
     run = new_run(work=straight(setup=raising(full)))
     engine.walk(run)
     assert run.state == "setup_error"
     (verdict,) = [record for record in on_disk(run) if record["kind"] == "verdict"]
-    assert verdict["text"] == "the disk that holds /logs/007-git.log is full"
+    where = name or f"{run.folder} or {run.settings.tmp_root}"
+    assert verdict["text"] == f"the disk that holds {where} is full"
 
 
 def test_publishing_on_a_full_disk_waits_for_room(new_run: NewRun) -> None:

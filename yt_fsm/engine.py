@@ -69,7 +69,7 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
 def step(run: Run) -> None:
     """Fire the event that the state left behind; an error decides the next one."""
     try:
-        with full_disk_in_words():
+        with full_disk_in_words(run):
             if run.next_event is None:
                 run.work()  # transitions calls no on_enter for an initial or a restored state
             else:
@@ -82,14 +82,15 @@ def step(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def full_disk_in_words() -> Iterator[None]:
+def full_disk_in_words(run: Run) -> Iterator[None]:
     """A file that found no room is the world's fault, not a crash. Raises SetupError for it."""
     try:
         yield
     except OSError as problem:
         if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise SetupError(f"the disk that holds {problem.filename or 'the files of this run'} is full") from problem
+        where = problem.filename or f"{run.folder} or {run.settings.tmp_root}"  # a write knows no file's name
+        raise SetupError(f"the disk that holds {where} is full") from problem
 
 
 def fire(run: Run, event: str) -> None:
@@ -147,7 +148,7 @@ def deliver(run: Run) -> None:
     """Try the outbox of a run in a final state again: its state's work, in which every effect happens once."""
     before, run.waiting = run.waiting, None
     try:
-        with full_disk_in_words():
+        with full_disk_in_words(run):
             run.work()
     except (Verdict, Refused) as problem:
         settle(run, problem)
