@@ -17,6 +17,7 @@ from .github import GitHub, Issue
 from .journal import Journal
 from .lease import stamp
 from .machine import Definition, reachable
+from .replay import state_of
 from .run import Run
 from .settings import Settings
 from .shell import MARKER, StopFlag, end_survivors
@@ -62,7 +63,7 @@ def open_run(
 
 def _still_valid(journal: Journal, header: dict[str, Any], definition: Definition) -> None:
     """Raise Usage unless every edge that the run could still take exists unchanged today."""
-    state = next((r["dest"] for r in reversed(journal.records) if r["kind"] == "transition"), definition.initial)
+    state = state_of(journal.records) or definition.initial
     then = reachable(header["machine_table"], state)
     now = reachable(definition.table(), state)
     changed = sorted({str(edge[0]) for edge in then - now})
