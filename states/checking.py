@@ -1,9 +1,9 @@
 """checking: the work is judged (§9.1 F), and if it passes, once more for the final metrics (§9.1 G)."""
 
 from yt_fsm import metrics, publishing
-from yt_fsm.errors import BringupError
-from yt_fsm.evaluation import Report
-from yt_fsm.git import Repository
+from yt_fsm.clean import clean_clone
+from yt_fsm.errors import BringupError, SetupError
+from yt_fsm.evaluation import Report, judged_bundle
 from yt_fsm.journal import Record
 from yt_fsm.prompt import clip
 from yt_fsm.run import Run
@@ -16,8 +16,7 @@ def enter(run: Run) -> str:
     Leaves `accept` after a pass that is committed, `retry` after a failure with attempts left, else `give_up`.
     Raises Lost (`lose`) when the claim did not survive the work, SetupError (`abort`) for the world's faults.
     """
-    repository = Repository(run.shell, run.workspace.clean)
-    attempt = judged(run) or judge(run, repository)
+    attempt = judged(run) or judge(run)
     if attempt["passed"]:
         run.fence()
         run.fact("commit", attempt["commit"])
@@ -40,18 +39,19 @@ def judged(run: Run) -> Record | None:
     return None
 
 
-def judge(run: Run, repository: Repository) -> Record:
+def judge(run: Run) -> Record:
     """Check the work, and if it passes evaluate it once more and commit it; returns the attempt's record.
 
-    The commit is of the tree that was judged, and is bundled before the record: whatever happens to the workspace or
-    in it, what is published is what passed.
+    codex's files are read once, and the tree that this gave is judged, committed and pushed. The commit is made in a
+    clone that the judged code never saw and is bundled before the record: whatever happens to the workspace or in it,
+    what is published is what passed.
     """
     before = run.attempts()
     number = len(before) + 1
     if before and before[-1].get("killed"):
         run.board.reset()  # what hung may have left the board hanging
     evaluation = evaluation_of(run)
-    report = evaluation.check(repository, run.facts["base"], f"{number:02d}")
+    report = evaluation.check(clean_clone(run), run.facts["base"], f"{number:02d}")
     if report.error is None:
         try:
             report.metrics = {}
@@ -59,12 +59,13 @@ def judge(run: Run, repository: Repository) -> Record:
         except BringupError as problem:
             report.error = f"the checks passed, but the final evaluation did not: {problem}"
     run.report = report
-    commit = publishing.commit(run, report.tree, message(run, report.metrics)) if report.error is None else None
+    commit = commit_of(run, report) if report.error is None else None
     return run.journal.append(
         "attempt",
         n=number,
         passed=report.error is None,
         failing=report.failing,
+        tree=report.tree or None,
         commit=commit,
         metrics=report.metrics,
         tokens=run.tokens() - sum(attempt["tokens"] or 0 for attempt in before),
@@ -73,6 +74,18 @@ def judge(run: Run, repository: Repository) -> Record:
         killed="was killed" in (report.error or ""),
         tampered=report.tampered,
     )
+
+
+def commit_of(run: Run, report: Report) -> str:
+    """Commit what was judged; returns the commit. Raises SetupError when the tree that was kept is another one."""
+    repository = clean_clone(run)
+    kept = report.tree if run.shell.dry else repository.fetch_aside(judged_bundle(run.artifacts))
+    if kept != report.tree:
+        raise SetupError(
+            f"the tree that was judged is {report.tree}, and {judged_bundle(run.artifacts)} holds {kept}: somebody "
+            "wrote to it. Nothing is committed; set the issue to ready again"
+        )
+    return publishing.commit(run, repository, kept, message(run, report.metrics))
 
 
 def message(run: Run, found: dict[str, metrics.Metrics]) -> str:

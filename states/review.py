@@ -63,6 +63,10 @@ def limitations(run: Run) -> list[str]:
         f"({run.brief.decode_len * run.brief.batch} tokens).",
         "- Functional bringup: performance was not tuned.",
     ]
+    if run.facts.get("isolation") == "none":
+        lines.append("- **Without walls** (YT_ISOLATION=none): codex and the checks ran as the worker's own user.")
+    else:
+        lines.append("- codex and the checks ran isolated (bubblewrap), the checks without a network.")
     devices = {str(data.get("device")) for data in found.values() if data.get("device")}
     if run.settings.skip_tt:
         lines.append("- **The TT evaluation was skipped** (`--skip-tt`, no card): only the HF reference was run.")

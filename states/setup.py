@@ -2,7 +2,8 @@
 
 import tempfile
 
-from yt_fsm import preflight, work
+from yt_fsm import isolation, preflight, work
+from yt_fsm.clean import keep_pristine
 from yt_fsm.errors import BranchExists
 from yt_fsm.evaluation import model_folder
 from yt_fsm.git import Repository, branch_name
@@ -16,11 +17,13 @@ def enter(run: Run) -> str:
     or when the branch exists on the remote (§8.4).
     """
     make_workspace(run)
+    run.fact("isolation", isolation.in_force(run.settings))
     preflight.require(run.shell, run.settings)
     run.board.verify()
     repository = Repository(run.shell, run.workspace.clean)
     run.fact("base", repository.clone(run.settings.remote))
     run.fact("into", repository.default_branch())
+    keep_pristine(run, repository)
     branch = branch_name(run.issue.number, run.brief.hf_model_id)
     earlier = earlier_work(run, repository, branch)
     run.fact("tip", earlier)
@@ -69,6 +72,7 @@ def restore(run: Run, going_on: bool) -> None:
     if "branch" not in run.facts:  # still in claimed or setup, which make everything themselves
         return
     space = run.workspace
+    run.fact("isolation", isolation.in_force(run.settings))
     if not space.whole(boot_id()):
         work.rebuild(run)
     space.make()

@@ -54,7 +54,8 @@ def settings(bare: Path, tmp_path: Path) -> Callable[..., Settings]:
 
     def make(**given: Any) -> Settings:
         places = {"home": tmp_path / "state", "tmp_root": tmp_path / "tmp"}
-        return Settings(**{"system": "n300", "worker_name": "bench-7", "write_gap_secs": 0, **places, **given})
+        others = {"worker_name": "bench-7", "write_gap_secs": 0, "isolation": "none"}
+        return Settings(**{"system": "n300", **others, **places, **given})
 
     return make
 

@@ -75,7 +75,7 @@ class Bench:
         self.repository.copy_for_agent(self.workspace.agent)
 
     def evaluation(self, skip_tt: bool = False, pinned: str | None = None, **given: Any) -> Evaluation:
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.workspace.home), "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.workspace.evaluation.home), "PYTHONDONTWRITEBYTECODE": "1"}
         settings = self._settings(**{"python": sys.executable, "eval_secs": 30, **given})
         return Evaluation(
             self.shell, settings, BRIEF, REVISION, self.workspace, env, self.cache, self.artifacts, skip_tt, pinned
@@ -142,7 +142,13 @@ def test_a_check_that_passes_runs_all_four_in_order(bench: Bench) -> None:
         "scripts/run_eval.py --mode tt --trace 1",
     ]
     names = sorted(file.name for file in bench.artifacts.iterdir())
-    assert names == ["diff-01.patch", "metrics-01-hf.json", "metrics-01-tt0.json", "metrics-01-tt1.json"]
+    assert names == [
+        "diff-01.patch",
+        "judged.bundle",
+        "metrics-01-hf.json",
+        "metrics-01-tt0.json",
+        "metrics-01-tt1.json",
+    ]
     assert report.seconds > 0
 
 
@@ -284,11 +290,13 @@ def test_a_changed_file_outside_is_named(bench: Bench) -> None:
     assert "were changed: README.md" in (bench.check().error or "")
 
 
-def test_tests_of_codexs_own_are_allowed_and_decide_nothing(bench: Bench) -> None:
+def test_tests_of_codexs_own_are_allowed_and_decide_nothing(bench: Bench, real_gate: None) -> None:
     bench.write()
-    bench.write("tests/models/org/name/n300/test_mine.py")
+    for name in ("test_mine.py", "conftest.py"):
+        bench.write(f"tests/models/org/name/n300/{name}")
+        (bench.workspace.agent / "tests/models/org/name/n300" / name).write_text("import os\nos._exit(7)\n")
     assert bench.check().error is None
-    assert not (bench.workspace.check / "tests" / "models").exists()
+    assert (bench.workspace.check / "tests" / "models").exists(), "what is judged is what is committed"
 
 
 def test_links_are_not_allowed(bench: Bench) -> None:

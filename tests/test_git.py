@@ -108,6 +108,11 @@ def remote(tmp_path: Path) -> Path:
     return bare
 
 
+def changed(clean: Repository, agent: Path) -> list[Change]:
+    """What codex changed, as a check sees it."""
+    return clean.changes(clean.head(), clean.read(agent, clean.head()))
+
+
 @pytest.fixture
 def clean(shell: Shell, tmp_path: Path, remote: Path) -> Repository:
     """The worker's clone, on a branch of its own, with codex's beside it."""
@@ -194,7 +199,7 @@ def test_what_codex_changed_is_told_path_by_path(clean: Repository, agent: Path,
     (agent / "README.md").unlink()
     (agent / "link").symlink_to("/etc/passwd")
     (agent / "tests" / "test_smoke.py").chmod(0o755)
-    assert sorted(clean.changes(agent, clean.head()), key=lambda c: c.path) == [
+    assert sorted(changed(clean, agent), key=lambda c: c.path) == [
         Change("README.md", "D", "000000"),
         Change("link", "A", "120000"),
         Change(MODEL_PY, "A", "100644"),
@@ -205,7 +210,7 @@ def test_what_codex_changed_is_told_path_by_path(clean: Repository, agent: Path,
 
 
 def test_an_untouched_tree_has_no_changes(clean: Repository, agent: Path) -> None:
-    assert clean.changes(agent, clean.head()) == []
+    assert changed(clean, agent) == []
 
 
 def test_what_codex_committed_itself_is_a_change_too(
@@ -214,7 +219,7 @@ def test_what_codex_committed_itself_is_a_change_too(
     write(MODEL_PY)
     git("add", "-A", cwd=agent)
     git("commit", "--quiet", "-m", "mine", cwd=agent)
-    assert [c.path for c in clean.changes(agent, clean.head())] == [MODEL_PY]
+    assert [c.path for c in changed(clean, agent)] == [MODEL_PY]
 
 
 def test_only_the_allowed_folders_come_into_the_commit(
@@ -225,7 +230,7 @@ def test_only_the_allowed_folders_come_into_the_commit(
     write("scripts/run_eval.py", "print('cheat')\n")
     git("add", "-A", cwd=agent)
     git("commit", "--quiet", "-m", "codex's own", cwd=agent)
-    tree = clean.tree_of(agent, base, [FOLDER, "tests/models/org/name/n300"])
+    tree = clean.tree_of(clean.read(agent, base), base, [FOLDER, "tests/models/org/name/n300"])
     sha = clean.commit(tree, base, "bringup/issue-12-org-name", "Bringup org/name\n\nYtfsm-Run: r1\n")
     assert clean.head() == sha
     assert git("log", "--format=%s", cwd=clean.folder) == "Bringup org/name\nfirst"
@@ -239,7 +244,7 @@ def test_only_the_allowed_folders_come_into_the_commit(
 def test_what_codex_deleted_in_an_allowed_folder_is_deleted(clean: Repository, agent: Path) -> None:
     base = clean.head()
     (agent / "models/org/old/n300/functional/notes.md").unlink()
-    tree = clean.tree_of(agent, base, ["models/org/old/n300"])
+    tree = clean.tree_of(clean.read(agent, base), base, ["models/org/old/n300"])
     assert git("diff", "--name-status", base, tree, cwd=clean.folder) == ("D\tmodels/org/old/n300/functional/notes.md")
 
 
@@ -253,13 +258,13 @@ def test_a_folder_with_nothing_to_keep_leaves_the_base_as_it_was(
     if content == "ignored files only":
         write(f"{FOLDER}/.gitignore", "*\n")
         write(MODEL_PY)
-    tree = clean.tree_of(agent, base, [FOLDER])
+    tree = clean.tree_of(clean.read(agent, base), base, [FOLDER])
     assert clean.diff(base, tree) == ""
 
 
 def test_the_diff_is_for_people(clean: Repository, agent: Path, write: Callable[..., Path]) -> None:
     write(MODEL_PY, "NEW = 1\n")
-    diff = clean.diff(clean.head(), clean.tree_of(agent, clean.head(), [FOLDER]))
+    diff = clean.diff(clean.head(), clean.tree_of(clean.read(agent, clean.head()), clean.head(), [FOLDER]))
     assert "1 file changed, 1 insertion(+)" in diff
     assert "+NEW = 1" in diff
 
@@ -268,7 +273,7 @@ def test_an_export_has_the_trees_files_and_no_repository(
     clean: Repository, agent: Path, write: Callable[..., Path], tmp_path: Path
 ) -> None:
     write(MODEL_PY, "NEW = 1\n")
-    tree = clean.tree_of(agent, clean.head(), [FOLDER])
+    tree = clean.tree_of(clean.read(agent, clean.head()), clean.head(), [FOLDER])
     clean.export(tree, tmp_path / "check")
     files = sorted(str(f.relative_to(tmp_path / "check")) for f in (tmp_path / "check").rglob("*") if f.is_file())
     assert files == sorted([*git("ls-tree", "-r", "--name-only", "main", cwd=clean.folder).splitlines(), MODEL_PY])
@@ -305,8 +310,8 @@ def test_git_never_runs_what_codex_configured(
     write(f"{FOLDER}/.gitattributes", "* filter=x diff=x\n")
     write(MODEL_PY, "NEW = 1\n")
     base = clean.head()
-    assert clean.changes(agent, base)
-    tree = clean.tree_of(agent, base, [FOLDER])
+    assert changed(clean, agent)
+    tree = clean.tree_of(clean.read(agent, base), base, [FOLDER])
     clean.export(tree, tmp_path / "check")
     clean.diff(base, tree)
     sha = clean.commit(tree, base, "bringup/issue-12-org-name", "x")
@@ -354,7 +359,7 @@ def test_commits_are_ytfsms_unless_the_machine_says_whose(
     shell: Shell, clean: Repository, agent: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(MODEL_PY)
-    tree = clean.tree_of(agent, clean.head(), [FOLDER])
+    tree = clean.tree_of(clean.read(agent, clean.head()), clean.head(), [FOLDER])
     base = clean.head()
     clean.commit(tree, base, "bringup/issue-12-org-name", "x")
     assert git("log", "-1", "--format=%an <%ae>", cwd=clean.folder).startswith("ytfsm <")
@@ -367,7 +372,7 @@ def test_commits_are_ytfsms_unless_the_machine_says_whose(
 def committed(clean: Repository, agent: Path, write: Callable[..., Path]) -> str:
     write(MODEL_PY)
     base = clean.head()
-    return clean.commit(clean.tree_of(agent, base, [FOLDER]), base, "bringup/issue-12-org-name", "x")
+    return clean.commit(clean.tree_of(clean.read(agent, base), base, [FOLDER]), base, "bringup/issue-12-org-name", "x")
 
 
 def test_a_push_creates_the_branch(clean: Repository, committed: str, remote: Path) -> None:

@@ -344,6 +344,10 @@ class Remote:
             if answer != "before":
                 self.sha = "c" * 40
             return (1, "the remote end hung up unexpectedly") if answer else (0, "")
+        if name.startswith("git rev-parse"):
+            return (0, "c" * 40)
+        if name.startswith("git "):
+            return 0, ""
         return self.forge(name, variables)
 
 
@@ -351,6 +355,7 @@ class Remote:
 def remote(committed: Run, forge: Forge) -> Remote:
     made = Remote(forge)
     committed.github.shell.answer = made  # type: ignore[attr-defined]
+    committed.fact("base", "b" * 40)
     committed.fact("workspace", str(committed.folder / "work"))
     (committed.workspace.clean / ".git").mkdir(parents=True)
     return made

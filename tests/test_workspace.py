@@ -26,8 +26,8 @@ def space(tmp_path: Path) -> Workspace:
 
 def test_a_workspace_is_its_users_alone(space: Workspace) -> None:
     assert stat.S_IMODE(space.folder.stat().st_mode) == 0o700
-    assert space.home.is_dir()
-    assert space.tmp.is_dir()
+    assert space.codex.home.is_dir()
+    assert space.codex.tmp.is_dir()
     space.make()
 
 
@@ -101,7 +101,7 @@ def seen(
     def look(**variables: str) -> dict[str, str]:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        return environment(settings(hf_token="my-token"), space)
+        return environment(settings(hf_token="my-token"), space, space.codex)
 
     return look
 
@@ -133,15 +133,18 @@ def test_unreviewed_code_is_at_home_in_the_workspace_and_offline(
     seen: Callable[..., dict[str, str]], space: Workspace
 ) -> None:
     env = seen()
-    assert (env["HOME"], env["TMPDIR"]) == (str(space.home), str(space.tmp))
-    assert env["HF_HOME"] == str(space.weights)
+    assert (env["HOME"], env["TMPDIR"]) == (str(space.codex.home), str(space.codex.tmp))
+    assert env["HF_HUB_CACHE"] == str(space.weights / "hub")
     assert (env["HF_HUB_OFFLINE"], env["TRANSFORMERS_OFFLINE"]) == ("1", "1")
     assert env["GIT_CONFIG_GLOBAL"] == "/dev/null"
-    assert list(space.home.iterdir()) == []
+    assert list(space.codex.home.iterdir()) == []
 
 
 def test_weights_lie_where_the_machine_keeps_them(seen: Callable[..., dict[str, str]]) -> None:
-    assert seen(HF_HOME="/models/huggingface")["HF_HOME"] == "/models/huggingface"
+    env = seen(HF_HOME="/models/huggingface")
+    assert env["HF_HUB_CACHE"] == "/models/huggingface/hub"
+    assert not env["HF_HOME"].startswith("/models"), "the operator's token lies there"
+    assert seen(HF_HUB_CACHE="/models/hub")["HF_HUB_CACHE"] == "/models/hub"
 
 
 def test_only_the_download_has_the_hubs_token(
@@ -149,4 +152,4 @@ def test_only_the_download_has_the_hubs_token(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "my-token")
     assert hub_environment(space)["HF_TOKEN"] == "my-token"
-    assert "HF_TOKEN" not in environment(settings(hf_token="my-token"), space)
+    assert "HF_TOKEN" not in environment(settings(hf_token="my-token"), space, space.codex)

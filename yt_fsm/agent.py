@@ -12,8 +12,10 @@ from typing import Any
 
 from codexapi import Task, TaskResult, WelfareStop, welfare
 
+from .codex_home import CodexHome
 from .errors import BringupError, SetupError
-from .shell import Shell, end_survivors
+from .sandbox import Sandbox
+from .shell import Result, Shell, end_survivors
 
 log = logging.getLogger("ytfsm")
 
@@ -44,7 +46,10 @@ class Codex:
         thread_id: str | None = None,
         thread_tokens: int = 0,
         task: str = "",
+        walls: Sandbox | None = None,
+        home: CodexHome | None = None,
     ) -> None:
+        self.walls, self.home = walls, home
         self.task = task  # the whole of it, for a new thread in the place of one that codex has lost
         self.shell, self.binary, self.sandbox, self.folder, self.env = shell, binary, sandbox, folder, env
         self.artifacts, self.wall, self.stall, self.backoff = artifacts, wall, stall, backoff
@@ -70,20 +75,11 @@ class Codex:
         for attempt in range(1, TRIES + 1):
             self._messages: list[str] = []
             self._error = ""
-            result = self.shell.run(
-                self.argv(),
-                input=welfare.append_instructions(prompt),
-                env=self.env,
-                cwd=self.folder,
-                name="codex",
-                timeout=self.wall,
-                stall=self.stall,
-                on_line=self._event,
-                check=False,
-                pretend=json.dumps({"type": "item.completed", "item": {"type": "agent_message", "text": "(dry run)"}}),
-            )
-            if not self.shell.dry:
-                end_survivors(self.shell.marker)
+            try:
+                result = self._turn_of(prompt)
+            finally:
+                if self.home:
+                    self.home.settle()
             if result.why:  # too long or too silent: what it wrote so far is checked
                 log.warning("codex %s", result.why)
                 return f"(codex {result.why})"
@@ -106,6 +102,27 @@ class Codex:
             f"codex does not work: it exited {result.code} {TRIES} times ({why}). Check `codex login status`, "
             f"CODEX_HOME and the log {result.log.name if result.log else ''}"
         )
+
+    def _turn_of(self, prompt: str) -> Result:
+        """Start codex once and wait for its end."""
+        if self.home:
+            self.env |= self.home.make()
+        result = self.shell.run(
+            self.argv(),
+            input=welfare.append_instructions(prompt),
+            env=self.env,
+            cwd=self.folder,
+            name="codex",
+            timeout=self.wall,
+            stall=self.stall,
+            on_line=self._event,
+            check=False,
+            sandbox=self.walls,
+            pretend=json.dumps({"type": "item.completed", "item": {"type": "agent_message", "text": "(dry run)"}}),
+        )
+        if not self.shell.dry:
+            end_survivors(self.shell.marker)
+        return result
 
     def _file(self, what: str, ending: str) -> Path:
         number = 1 + len(list(self.artifacts.glob(f"{what}-*.{ending}")))

@@ -132,10 +132,14 @@ class BranchExists(SetupError):
 class CommandFailed(SetupError):
     """A program exited badly, was killed, or ran out of time; words itself from argv, exit code and tail."""
 
-    def __init__(self, argv: list[str], code: int | None, tail: str, log: Path | None, why: str = "") -> None:
+    def __init__(
+        self, argv: list[str], code: int | None, tail: str, log: Path | None, why: str = "", limit: str = ""
+    ) -> None:
         self.argv, self.code, self.tail, self.log, self.why = argv, code, tail, log, why
         how = why or ("was killed by signal " + str(-code) if code is not None and code < 0 else f"exited {code}")
         text = f"`{shlex.join(argv)}` {how}"
+        if limit:
+            text += f", as {limit}"
         if log:
             text += f" (log: {log.name})"
         super().__init__(f"{text}\n{tail}".rstrip())

@@ -1,18 +1,21 @@
 """The evaluation (§9.1 F): four commands in YT_PYTHON, on a tree that codex could not prepare.
 
 Commands: `python -m pytest -q`, then `python scripts/run_eval.py --mode hf`, `--mode tt --trace 0`, `--trace 1`.
-The tree is the base commit with the model's folder from codex's clone laid over it, so the harness is always the
-base's. Metrics are believed only when the printed line and the private file agree and are of what was asked for.
+The tree is the base commit with the model's folder and codex's own tests laid over it, so the harness is always the
+base's; it is what will be committed and pushed, and nobody can write to it while it is judged. Each command has a HOME
+and a TMPDIR of its own and no network. Metrics are believed only when the printed line and the private file agree and
+are of what was asked for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +23,7 @@ from . import metrics as m
 from .errors import BadReference, BringupError, CommandFailed, SetupError
 from .git import Repository
 from .progress import tokens_of
+from .sandbox import Sandbox
 from .shell import Result, Shell, end_survivors
 from .workspace import Workspace, remove
 
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 PYTEST_SECS = 900.0
+FILES = 20_000  # more than the base has
+BYTES = 2 << 30
 STANDIN = "cpu-standin"
 HARNESS = ("scripts/", "tests/", "conftest.py", "pytest.ini", "pyproject.toml", "setup.cfg", "tox.ini")
 
@@ -84,7 +90,8 @@ def eval_argv(python: str, brief: Brief, revision: str, case: Case) -> list[str]
 class Evaluation:
     """Runs the commands for one run; `env` is the isolated environment, `cache` where HF references are kept.
 
-    `pinned` identifies the reference that was there before codex wrote anything: nothing is judged by another one.
+    `sandbox` is what every command gets; each is given its own folders besides (None: no sandbox at all). `pinned`
+    identifies the reference that was there before codex wrote anything: nothing is judged by another one.
     """
 
     def __init__(
@@ -99,7 +106,9 @@ class Evaluation:
         artifacts: Path,
         skip_tt: bool = False,
         pinned: str | None = None,
+        sandbox: Sandbox | None = None,
     ) -> None:
+        self.sandbox = sandbox
         self.shell, self.settings, self.brief, self.revision = shell, settings, brief, revision
         self.workspace, self.env, self.cache, self.artifacts = workspace, dict(env), str(cache), artifacts
         self.cases = (HF,) if skip_tt else (HF, TT0, TT1)
@@ -108,7 +117,7 @@ class Evaluation:
     def reference(self, folder: Path) -> m.Metrics:
         """The HF-only evaluation at the end of `download`. Raises BadReference, or SetupError when it was killed."""
         try:
-            found = self._eval(HF, folder, "reference")
+            found = self._eval(HF, folder, "reference", store=True)
         except CommandFailed as problem:
             if problem.code is None or problem.code < 0:
                 raise
@@ -136,7 +145,10 @@ class Evaluation:
     def tests(self, report: Report) -> None:
         """The fast gate. Raises BringupError when it fails."""
         argv = [self.settings.python, "-m", "pytest", "-q"]
-        result = self._run(argv, "pytest", PYTEST_SECS)
+        # codex's own tests are in the tree that is judged, and decide nothing; nobody may write a cache into it.
+        options = f"-p no:cacheprovider --ignore={tests_folder(self.brief, self.settings.system)}"
+        env = {**self.env, "PYTEST_ADDOPTS": options}
+        result = self._run(argv, "pytest", PYTEST_SECS, self.workspace.check, env)
         if not result.ok:
             report.failing = shlex.join(argv)
             raise BringupError(_failure(result))
@@ -157,12 +169,15 @@ class Evaluation:
                 report.failing = shlex.join(argv)
                 raise BringupError(f"failing command: {report.failing}\n{error}") from None
 
-    def _eval(self, case: Case, folder: Path, attempt: str) -> m.Metrics:
-        """Run one evaluation and return its metrics. Raises CommandFailed or BadMetrics."""
+    def _eval(self, case: Case, folder: Path, attempt: str, store: bool = False) -> m.Metrics:
+        """Run one evaluation and return its metrics; only with `store` may it add to the references.
+
+        Raises CommandFailed or BadMetrics.
+        """
         import secrets
 
         nonce = secrets.token_hex(16)
-        private = self.workspace.folder / f"metrics-{secrets.token_hex(4)}.json"
+        private = self.workspace.evaluation.tmp / f"metrics-{secrets.token_hex(4)}.json"
         argv = eval_argv(self.settings.python, self.brief, self.revision, case)
         env = {
             **self.env,
@@ -170,18 +185,14 @@ class Evaluation:
             "YT_METRICS_NONCE": nonce,
             "YT_REFERENCE_CACHE": self.cache,
         }
+        with tokens_of(f"evaluating {case.key}", private.with_suffix(".progress")) as more:
+            result = self._run(argv, f"eval-{case.key}", self.settings.eval_secs, folder, {**env, **more}, store)
         if self.shell.dry:
-            pretended = self._pretend(case)
-            private.write_text(json.dumps({"nonce": nonce, "metrics": pretended}))
-        try:
-            with tokens_of(f"evaluating {case.key}", private.with_suffix(".progress")) as more:
-                result = self._run(argv, f"eval-{case.key}", self.settings.eval_secs, folder, {**env, **more})
-            if not result.ok:
-                raise result.failed()
-            found = m.parse(result.out)
-            m.agree(found, private, nonce)
-        finally:
-            private.unlink(missing_ok=True)
+            private.write_text(json.dumps({"nonce": nonce, "metrics": self._pretend(case)}))
+        if not result.ok:
+            raise result.failed()
+        found = m.parse(result.out)
+        m.agree(found, private, nonce)
         if found.get("device") == STANDIN and not os.environ.get("YTFSM_LAB"):
             raise m.BadMetrics("the evaluation ran on the CPU stand-in for ttnn, which counts in a lab only")
         m.matches(
@@ -215,29 +226,44 @@ class Evaluation:
         }
 
     def _run(
-        self,
-        argv: list[str],
-        name: str,
-        timeout: float,
-        folder: Path | None = None,
-        env: dict[str, str] | None = None,
+        self, argv: list[str], name: str, timeout: float, folder: Path, env: dict[str, str], store: bool = False
     ) -> Result:
         pretend = ""
         if self.shell.dry and "run_eval.py" in " ".join(argv):
             case = next(c for c in (TT1, TT0, HF) if argv == eval_argv(argv[0], self.brief, self.revision, c))
             pretend = m.PREFIX + json.dumps(self._pretend(case))
+        remove(self.workspace.evaluation.folder)
+        self.workspace.evaluation.make()
         result = self.shell.run(
             argv,
-            cwd=folder or self.workspace.check,
-            env=env or self.env,
+            cwd=folder,
+            env=env,
             name=name,
             timeout=timeout,
             check=False,
             pretend=pretend,
+            sandbox=self._sandbox(folder, store),
         )
         if not self.shell.dry:
             end_survivors(self.shell.marker)
         return result
+
+    def _sandbox(self, folder: Path, store: bool) -> Sandbox | None:
+        """The sandbox of one command: the tree to read, its room to write, and the references, to read after codex."""
+        if self.sandbox is None:
+            return None
+        read, write = [folder], [self.workspace.evaluation.folder, self.workspace.kernels]
+        remote = "://" in self.cache and not self.cache.startswith("file://")
+        if not remote:
+            cache = Path(self.cache.removeprefix("file://"))
+            cache.mkdir(parents=True, exist_ok=True)
+            (write if store else read).append(cache)
+        return replace(
+            self.sandbox,
+            read=(*self.sandbox.read, *read),
+            write=(*self.sandbox.write, *write),
+            network=remote,  # to where the references are; there is no other way to them
+        )
 
     def _below(self, case: Case, found: m.Metrics) -> str:
         """What is below its threshold, in words; "" when nothing is."""
@@ -253,16 +279,17 @@ class Evaluation:
         return "; ".join(low)
 
     def _collect(self, repository: Repository, base: str, report: Report, attempt: str) -> None:
-        """Lay codex's model folder over the base in a new tree. Raises BringupError for what it may not have done."""
+        """Read what codex left, once, and lay what it may have written over the base in a new tree.
+
+        Raises BringupError for what it may not have done.
+        """
         agent = self.workspace.agent
         folder = model_folder(self.brief, self.settings.system)
         allowed = (folder + "/", tests_folder(self.brief, self.settings.system) + "/")
-        nested = [path for path in agent.rglob(".git") if path != agent / ".git"]
-        if nested:
-            where = ", ".join(str(path.parent.relative_to(agent)) for path in nested[:5])
-            raise BringupError(f"there is a git repository inside the repo ({where}): remove it")
         try:
-            changes = repository.changes(agent, base)
+            survey(agent, repository.size(base) + FILES)
+            read = repository.read(agent, base)
+            changes = repository.changes(base, read)
         except CommandFailed as problem:
             if problem.why:
                 raise
@@ -279,12 +306,38 @@ class Evaluation:
             raise BringupError(f"links and submodules are not allowed: {', '.join(links[:20])}")
         if not any(c.path.startswith(allowed[0]) and c.kind != "D" for c in changes) and not self.shell.dry:
             raise BringupError(f"there is nothing new in `{allowed[0]}`: the bringup belongs there")
-        tree = repository.tree_of(agent, base, [folder])
-        report.tree = repository.tree_of(agent, base, list(allowed))
-        remove(self.workspace.check)
-        repository.export(tree, self.workspace.check)
+        report.tree = repository.tree_of(read, base, [name.rstrip("/") for name in allowed])
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        (self.artifacts / f"diff-{attempt}.patch").write_text(repository.diff(base, tree), errors="backslashreplace")
+        repository.take_aside(report.tree, base, judged_bundle(self.artifacts))
+        remove(self.workspace.check)
+        repository.export(report.tree, self.workspace.check)
+        patch = self.artifacts / f"diff-{attempt}.patch"
+        patch.write_text(repository.diff(base, report.tree), errors="backslashreplace")
+
+
+def judged_bundle(artifacts: Path) -> Path:
+    """Where the tree that is being judged is kept: what is committed comes from there."""
+    return artifacts / "judged.bundle"
+
+
+def survey(agent: Path, files: int) -> None:
+    """Look at codex's tree before anything of it is read. Raises BringupError for what no bringup can need."""
+    seen = size = 0
+    for place, folders, names in os.walk(agent):
+        here = Path(place)
+        if here == agent:
+            folders[:] = [name for name in folders if name != ".git"]
+            names = [name for name in names if name != ".git"]
+        elif ".git" in folders + names:
+            raise BringupError(f"there is a git repository inside the repo ({here.relative_to(agent)}): remove it")
+        seen += len(names) + len(folders)
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += os.lstat(here / name).st_size
+        if seen > files:
+            raise BringupError(f"the repo holds more than {files} files now: remove what the bringup does not need")
+        if size > BYTES:
+            raise BringupError(f"the repo holds more than {BYTES / 1e9:.0f} GB now: remove what it does not need")
 
 
 def _is_harness(path: str) -> bool:

@@ -1,9 +1,12 @@
 """git: the worker's own clean clone, and what codex left in its clone, seen through it.
 
-Commands: clone, checkout, ls-remote, add, read-tree, write-tree, diff, checkout-index, commit-tree, update-ref, status,
-push, bundle, cat-file. git never runs with codex's `.git`: its configuration could run code. The worker's repository
-looks at codex's files as a work tree instead, and the commit is made from an index that holds the base and the allowed
-folders.
+Commands: clone, init, fetch, checkout, ls-remote, add, read-tree, write-tree, ls-tree, diff, checkout-index,
+commit-tree, update-ref, status, push, bundle, cat-file. git never runs with codex's `.git`: its configuration could run
+code. The worker's repository looks at codex's files as a work tree instead, once, and everything that is judged,
+committed and pushed is made of the tree that this look gave.
+
+The clean clone is out of belief too (faults S5 b): whoever uses it after unreviewed code ran makes it anew, from a
+bundle whose sha256 was journalled before, or from the remote. What passes through a bundle has its ids computed again.
 """
 
 import os
@@ -14,6 +17,7 @@ from pathlib import Path
 
 from .errors import CommandFailed, SetupError
 from .shell import Result, Shell
+from .workspace import remove
 
 CLONE_SECS = 1800.0
 LOCAL_SECS = 600.0
@@ -22,8 +26,20 @@ SSH = os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=
 TRAILER = "Ytfsm-Run"
 WIP = "refs/heads/ytfsm-unfinished"
 
-# What a tampered repository could use to run code on our side.
-_SAFE = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false", "protocol.ext.allow": "never"}
+# What a tampered repository could use to run code on our side, and what would make files other than they are.
+_SAFE = {
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "protocol.ext.allow": "never",
+    "core.attributesFile": "/dev/null",
+    "core.excludesFile": "/dev/null",
+    "core.autocrlf": "false",
+    "core.protectHFS": "true",
+    "core.protectNTFS": "true",
+    "init.templateDir": "",
+}
+# Of highest precedence: no .gitattributes in a tree changes a file on its way in or out, or names a filter.
+_ATTRIBUTES = "* -text -eol -filter -ident -working-tree-encoding\n"
 # A worker started from a git hook inherits these, and they point at the repository around it.
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
 _NOBODY = {
@@ -73,6 +89,7 @@ class Repository:
             **_configured(outer, _SAFE),
             **_NOBODY,
             **known,
+            "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_SSH_COMMAND": SSH,
             "LC_ALL": "C",
@@ -106,8 +123,28 @@ class Repository:
 
     def clone(self, url: str) -> str:
         """Clone `url` (§8.2); returns the commit of its default branch."""
-        self.git("clone", "--quiet", url, str(self.folder), timeout=CLONE_SECS, cwd=self.folder.parent)
+        where = self.folder.parent
+        self.git("clone", "--quiet", url, str(self.folder), timeout=CLONE_SECS, cwd=where)
+        self._keep_files_as_they_are()
         return self.head()
+
+    def renew(self, pristine: Path, url: str) -> None:
+        """Make the clone again from a bundle that `keep` made, with `url` as its remote; what was there is deleted."""
+        remove(self.folder)
+        self.git("init", "--quiet", str(self.folder), cwd=self.folder.parent)
+        self._keep_files_as_they_are()
+        self.git("remote", "add", "origin", url)
+        self.git("fetch", "--quiet", str(pristine), "+HEAD:refs/ytfsm/base")
+
+    def keep(self, pristine: Path) -> None:
+        """Bundle what is checked out with its history, for `renew`."""
+        self.git("bundle", "create", "--quiet", str(pristine), "HEAD")
+
+    def _keep_files_as_they_are(self) -> None:
+        if not self.shell.dry:
+            info = self.folder / ".git" / "info"
+            info.mkdir(parents=True, exist_ok=True)
+            (info / "attributes").write_text(_ATTRIBUTES)
 
     def head(self) -> str:
         """The commit that is checked out."""
@@ -135,13 +172,17 @@ class Repository:
         self.git("clone", "--quiet", "--no-hardlinks", str(self.folder), str(folder), cwd=self.folder.parent)
         self.git("-C", str(folder), "remote", "remove", "origin")
 
-    def changes(self, agent: Path, base: str) -> list[Change]:
-        """Every path of codex's tree that differs from `base`, by git's ignore rules."""
-        index = self.folder / ".git" / "ytfsm-all"
+    def read(self, agent: Path, base: str) -> str:
+        """Read codex's files, each once, but what `.gitignore` says is none; returns them as a tree object."""
+        index = self.folder / ".git" / "ytfsm-read"
         index.unlink(missing_ok=True)
         self.git("read-tree", base, index=index)
         self.git("add", "-A", "--", ".", index=index, tree=agent)
-        out = self.git("diff", "--cached", "--raw", "-z", "--no-renames", base, index=index).out
+        return self.git("write-tree", index=index, pretend="0" * 40).out.strip()
+
+    def changes(self, base: str, tree: str) -> list[Change]:
+        """Every path of a tree that differs from `base`."""
+        out = self.git("diff", "--raw", "-z", "--no-renames", "--no-abbrev", base, tree).out
         words = out.split("\0")
         found = []
         for meta, path in zip(words[::2], words[1::2], strict=False):
@@ -149,15 +190,25 @@ class Repository:
             found.append(Change(path, kind[:1], mode))
         return found
 
-    def tree_of(self, agent: Path, base: str, folders: list[str]) -> str:
-        """A tree object: `base` with `folders` as codex has them."""
+    def tree_of(self, read: str, base: str, folders: list[str]) -> str:
+        """A tree object: `base` with `folders` as the tree `read` has them."""
         index = self.folder / ".git" / "ytfsm-part"
         index.unlink(missing_ok=True)
         self.git("read-tree", base, index=index)
-        there = [f for f in folders if (agent / f).exists()]
-        if there:
-            self.git("add", "-A", "--", *there, index=index, tree=agent)
+        for folder in folders:
+            found = self.git("rev-parse", "--verify", "--quiet", f"{read}:{folder}", check=False)
+            self.git("rm", "--cached", "--quiet", "-r", "--ignore-unmatch", "--", folder, index=index)
+            if found.ok and found.out.strip():
+                self.git("read-tree", f"--prefix={folder}/", found.out.strip(), index=index)
         return self.git("write-tree", index=index, pretend="0" * 40).out.strip()
+
+    def size(self, commit: str) -> int:
+        """How many files a commit has."""
+        return self.git("ls-tree", "-r", "-z", "--name-only", commit).out.count("\0")
+
+    def tree_in(self, commit: str) -> str:
+        """The tree of a commit."""
+        return self.git("rev-parse", f"{commit}^{{tree}}", pretend="0" * 40).out.strip()
 
     def export(self, tree: str, folder: Path, only: str = "") -> None:
         """Write the files of a tree object (only those in one folder of it) into a folder, without a `.git`."""
@@ -186,17 +237,20 @@ class Repository:
             raise SetupError(f"the clean clone is not clean after the commit: {dirt[:500]}")
         return sha
 
-    def take_aside(self, agent: Path, base: str, file: Path) -> None:
-        """Bundle codex's whole tree, as `base` plus one commit, so that it outlives the workspace."""
-        self.changes(agent, base)
-        tree = self.git("write-tree", index=self.folder / ".git" / "ytfsm-all").out.strip()
-        sha = self.git("commit-tree", tree, "-p", base, "-m", "unfinished").out.strip()
+    def take_aside(self, tree: str, base: str, file: Path) -> None:
+        """Bundle a tree, as `base` plus one commit, so that it outlives the workspace and what may happen in it."""
+        sha = self.git("commit-tree", tree, "-p", base, "-m", "unfinished", pretend="1" * 40).out.strip()
         self.git("update-ref", WIP, sha)
         self._bundle(WIP, base, file)
 
+    def fetch_aside(self, file: Path) -> str:
+        """Bring back what `take_aside` bundled; returns its tree, whose ids were computed again on the way."""
+        self.git("fetch", "--quiet", "--force", str(file), f"{WIP}:{WIP}")
+        return self.tree_in(WIP)
+
     def put_back(self, file: Path, agent: Path) -> None:
         """Make codex's files those of a bundle that `take_aside` made."""
-        self.git("fetch", "--quiet", "--force", str(file), f"{WIP}:{WIP}")
+        self.fetch_aside(file)
         for path in agent.iterdir():
             if path.name == ".git":
                 continue
@@ -226,9 +280,9 @@ class Repository:
         return self.git("cat-file", "-e", f"{sha}^{{commit}}", check=False).ok
 
     def unbundle(self, file: Path, branch: str) -> str:
-        """Bring the branch back from a bundle; returns its commit."""
-        self.git("fetch", "--quiet", "--force", str(file), f"refs/heads/{branch}:refs/heads/{branch}")
-        return self.git("rev-parse", f"refs/heads/{branch}").out.strip()
+        """Bring a branch's commits back from a bundle; returns its tip, whose id was computed again on the way."""
+        self.git("fetch", "--quiet", "--force", str(file), f"refs/heads/{branch}:refs/ytfsm/kept")
+        return self.git("rev-parse", "refs/ytfsm/kept", pretend="1" * 40).out.strip()
 
     def push(self, branch: str, sha: str, tip: str | None) -> None:
         """Make `sha` the branch's tip on the remote, where it must be at `tip` now (None: not exist).

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 BOARDS_OF = {"n150": ["n150"], "n300": ["n300"], "lb": ["n300"] * 4}  # what tt-smi lists on each system
+DEVICES = Path("/dev/tenstorrent")
 LIST_SECS = 60.0
 RESET_SECS = 300.0
 RESETS = 3
@@ -41,6 +42,16 @@ class Board:
     def environment(self) -> dict[str, str]:
         """What confines a program to this worker's board."""
         return {} if self.device is None else {"TT_VISIBLE_DEVICES": str(self.device)}
+
+    def devices(self) -> list[Path]:
+        """What a program needs in sight to use the board(s): device nodes and hugepages, as far as they are there."""
+        wanted = "*" if self.device is None else str(self.device)
+        nodes = sorted(path for path in DEVICES.glob(wanted) if path.name.isdecimal())
+        try:
+            mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+        except OSError:
+            mounts = []
+        return nodes + [Path(words[1]) for words in mounts if nodes and words[2] == "hugetlbfs"]
 
     def boards(self) -> list[str]:
         """The type of every board that tt-smi sees (`n150`, `n300`). Raises SetupError when it sees none."""
@@ -136,6 +147,10 @@ class NoBoard(Board):
         except SetupError:
             return
         raise SetupError(f"--skip-tt is for machines without a card, and tt-smi lists {', '.join(found)}")
+
+    def devices(self) -> list[Path]:
+        """Nothing to see."""
+        return []
 
     def acquire(self) -> None:
         """Nothing to hold."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import isolation, sandbox
 from .errors import GitHubError, PreflightFailed, SetupError, YtfsmError
 from .git import SSH
 from .hardware import Board, NoBoard, board_of
@@ -50,6 +51,11 @@ def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
         _tool(shell, "gh", "install the GitHub CLI, then `gh auth login -s project`"),
         _tool(shell, settings.codex_bin, "install codex, then `codex login`; CODEX_BIN may name it"),
         _try("tt-smi and board", lambda: _board(board), "install tt-smi, check the card, or mend YT_SYSTEM"),
+        _try(
+            "isolation",
+            lambda: _isolation(shell, settings),
+            f"`{sandbox.INSTALL}`; YT_ISOLATION=none does without walls, and lets codex read what this user can",
+        ),
         _try(
             "evaluation python",
             lambda: _python(shell, settings),
@@ -138,8 +144,21 @@ def _board(board: Board) -> str:
     return "none, and none is wanted (--skip-tt)" if isinstance(board, NoBoard) else ", ".join(board.boards())
 
 
+def _isolation(shell: Shell, settings: Settings) -> str:
+    """Make a sandbox as codex gets one, and start codex in it."""
+    if isolation.in_force(settings) == "none":
+        return "none: codex and the evaluation run as this user, without walls"
+    version = _first_line(shell, [sandbox.WALLS, "--version"])
+    box = None if shell.dry else isolation.sandbox_of(settings)
+    argv, env = [settings.codex_bin, "--version"], {**isolation.passed(), "HOME": "/tmp"}  # noqa: S108 - the sandbox's
+    result = shell.run(argv, name="codex-isolated", timeout=TOOL_SECS, check=False, env=env, sandbox=box)
+    if not result.ok:
+        raise SetupError(f"codex does not start behind the walls (YT_ISOLATION_BIND shows it more): {result.tail}")
+    return version
+
+
 def _python(shell: Shell, settings: Settings) -> str:
-    """Import ttnn and find the other modules, in YT_PYTHON."""
+    """Import ttnn and find the other modules, in YT_PYTHON, as isolated as an evaluation."""
     others = ", ".join(repr(module) for module in MODULES[1:])
     needed = "torch" if settings.skip_tt else "ttnn"
     code = (
@@ -149,14 +168,15 @@ def _python(shell: Shell, settings: Settings) -> str:
         f"import {needed} as m\n"
         f"print('{needed}', getattr(m, '__version__', 'unknown'))"
     )
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    devices = tuple(board_of(settings, shell).devices())
     result = shell.run(
         [settings.python, "-c", code],
         name="import-ttnn",
         timeout=IMPORT_SECS,
         check=False,
-        env=env,
+        env={**isolation.passed(), "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108 - the sandbox's
         pretend=needed,
+        sandbox=None if shell.dry else isolation.sandbox_of(settings, devices=devices),
     )
     if not result.ok:
         raise SetupError(f"{settings.python} cannot `import {needed}`: {result.tail.strip() or result.why}")

@@ -1,18 +1,19 @@
 """Publishing: what a run shows the world, each step an effect that happens once (§9.1 G and H, §12.2)."""
 
+import functools
 import json
 import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .clean import clean_clone
 from .errors import CommandFailed, GitHubError, Refused
 from .evaluation import HF, TT0, TT1, eval_argv
 from .git import TRAILER, Repository, refused
 from .journal import Record
 from .lease import STATUS, TRUSTED
 from .metrics import Metrics, summary
-from .workspace import remove
 
 if TYPE_CHECKING:
     from .github import GitHub
@@ -74,28 +75,23 @@ def comment(run: "Run", status: str, text: str) -> None:
     run.effects.once("comment", status, apply, observe)
 
 
-def commit(run: "Run", base_tree: str, message: str) -> str:
-    """Commit `base_tree` as the run's branch, and keep it as a bundle that outlives the workspace; returns its sha."""
-    repository = Repository(run.shell, run.workspace.clean)
-    sha = repository.commit(
-        base_tree, run.facts["base"], run.facts["branch"], f"{message}\n\n{TRAILER}: {run.run_id}\n"
-    )
+def commit(run: "Run", repository: Repository, tree: str, message: str) -> str:
+    """Commit `tree` as the run's branch, and keep it as a bundle that outlives the workspace; returns its sha."""
+    sha = repository.commit(tree, run.facts["base"], run.facts["branch"], f"{message}\n\n{TRAILER}: {run.run_id}\n")
     run.artifacts.mkdir(parents=True, exist_ok=True)
     repository.bundle(run.facts["branch"], run.facts["base"], run.bundle)
     return sha
 
 
 def push(run: "Run", *statuses: str | None) -> None:
-    """Push the run's commit as its branch; raises Refused when the remote rejects it."""
+    """Push the run's commit as its branch, from a clone that is made for it; raises Refused when it is rejected."""
     branch, sha = run.facts["branch"], run.facts["commit"]
 
+    @functools.cache
     def repository() -> Repository:
-        clean = Repository(run.shell, run.workspace.clean)
-        if not clean.has(sha):  # the workspace is gone, or a kill left half a clone: from the bundle
-            remove(clean.folder)
-            run.workspace.make()
-            clean.clone(run.settings.remote)
-            clean.unbundle(run.bundle, branch)
+        clean = clean_clone(run)
+        if clean.unbundle(run.bundle, branch) != sha and not run.shell.dry:
+            raise Refused(f"{run.bundle} does not hold the commit {sha} that passed: somebody wrote to it")
         return clean
 
     def observe(_: Record) -> dict[str, Any] | None:

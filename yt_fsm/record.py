@@ -12,6 +12,7 @@ from .replay import replay
 if TYPE_CHECKING:
     from .run import Run
 
+CODEX = "codex"  # the folder of codex's threads
 _DERIVED = {"run_record.json", "ballast", "heartbeat"}
 
 
@@ -56,7 +57,8 @@ def summarize(run: "Run") -> dict[str, Any]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.rglob("*") if f.is_file() and f.name not in _DERIVED and f.suffix != ".new")
+    own = (f for f in folder.rglob("*") if f.relative_to(folder).parts[0] != CODEX)  # what unreviewed code wrote
+    return sorted(f for f in own if f.is_file() and f.name not in _DERIVED and f.suffix != ".new")
 
 
 _KNOWN: dict[tuple[str, int, int], str] = {}  # a file that did not change is not read again

@@ -45,6 +45,11 @@ ENVIRONMENT = {
     "download_secs": "YT_DOWNLOAD_SECS",
     "min_free_gb": "YT_MIN_FREE_GB",
     "skip_tt": "YT_SKIP_TT",
+    "isolation": "YT_ISOLATION",
+    "isolation_bind": "YT_ISOLATION_BIND",
+    "max_processes": "YT_MAX_PROCESSES",
+    "max_file_gb": "YT_MAX_FILE_GB",
+    "max_memory_gb": "YT_MAX_MEMORY_GB",
     "backoff_secs": "YT_BACKOFF_SECS",
     "write_gap_secs": "YT_WRITE_GAP_SECS",
     "settle_secs": "YT_SETTLE_SECS",
@@ -98,6 +103,20 @@ class Settings(BaseModel):
     download_secs: float = Field(6 * 3600, gt=0, description="seconds the download may take")
     min_free_gb: float = Field(1, ge=0, description="gigabytes that must stay free beside the weights")
     skip_tt: bool = Field(False, description="no TT evaluation: for a machine without a card (`--skip-tt`)")
+    isolation: str = Field(
+        "bwrap",
+        pattern="^(bwrap|none)$",
+        description="the walls around codex, pytest and the evaluation: `bwrap`, or `none`",
+    )
+    isolation_bind: str = Field(
+        "",
+        description="more that isolated programs may read, as absolute paths with `:` between; `+` before one: write",
+    )
+    max_processes: int = Field(2048, ge=64, description="processes and threads that one isolated program may have")
+    max_file_gb: float = Field(2, gt=0, description="gigabytes that one file of an isolated program may have")
+    max_memory_gb: float | None = Field(
+        None, gt=0, description="gigabytes that one isolated process may allocate (default: nine tenths of the memory)"
+    )
     backoff_secs: float = Field(15, ge=0, description="seconds before a codex that failed is started again")
     write_gap_secs: float = Field(1, ge=0, description="seconds between two writes to GitHub, which asks for one")
     settle_secs: float = Field(60, ge=0, description="seconds until a write that GitHub does not show has not happened")
@@ -108,6 +127,14 @@ class Settings(BaseModel):
         value = ALIASES.get(value, value)
         if value not in SYSTEMS:
             raise ValueError(f"must be one of {', '.join(SYSTEMS)}")
+        return value
+
+    @field_validator("isolation_bind")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        for path in filter(None, value.split(":")):
+            if not path.removeprefix("+").startswith("/"):
+                raise ValueError(f"{path!r} is no absolute path")
         return value
 
     @field_validator("home", "tmp_root", "codex_home")

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
 import signal
 import threading
 import time
@@ -22,6 +23,8 @@ from .redaction import Redactor
 
 if TYPE_CHECKING:
     import subprocess  # imported where a process is started: commands that only read never start one
+
+    from .sandbox import Sandbox
 
 log = logging.getLogger("ytfsm")
 
@@ -46,6 +49,7 @@ class Result:
     seconds: float
     log: Path | None
     why: str = ""
+    limit: str = ""  # the sandbox's limit that it met, in words
 
     @property
     def ok(self) -> bool:
@@ -54,7 +58,7 @@ class Result:
 
     def failed(self) -> CommandFailed:
         """The error that describes it."""
-        return CommandFailed(self.argv, self.code, self.tail, self.log, self.why)
+        return CommandFailed(self.argv, self.code, self.tail, self.log, self.why, self.limit)
 
 
 class StopFlag:
@@ -129,13 +133,15 @@ class Shell:
         check: bool = True,
         stoppable: bool = True,
         pretend: str = "",
+        sandbox: "Sandbox | None" = None,
     ) -> Result:
         """Run `argv` to its end and return how it went.
 
         `env` is the whole environment (default: this process's). `timeout` bounds the whole, `stall` the silence
         between two outputs, both in seconds. `on_line` sees each line of stdout as it comes. `pretend` is what a dry
-        run takes for stdout. Raises CommandFailed when `check` and the command did not exit 0; SetupError when the
-        program is not there; what the stop flag carries when it is set and the command is `stoppable`.
+        run takes for stdout. `sandbox` holds a program that nobody reviewed; when this returns, all that it started
+        has ended. Raises CommandFailed when `check` and the command did not exit 0; SetupError when the program or
+        its sandbox cannot be had; what the stop flag carries when it is set and the command is `stoppable`.
         """
         import subprocess
         import tempfile
@@ -147,32 +153,45 @@ class Shell:
         log.info("$ %s%s", self.redact(shlex.join(argv)), f"  # {name}" if "graphql" in argv else "")
         whole = dict(os.environ if env is None else env)
         whole[MARKER] = self.marker
-        with tempfile.TemporaryFile() as stdin:
+        if sandbox and not shutil.which(argv[0], path=whole.get("PATH")):
+            raise SetupError(f"`{argv[0]}` cannot be started: there is no such program")
+        with (
+            tempfile.TemporaryFile() as stdin,
+            sandbox.around(argv, cwd or Path("/")) if sandbox else contextlib.nullcontext() as cell,
+        ):
             stdin.write((input or "").encode())
             stdin.seek(0)
             try:
                 process = subprocess.Popen(
-                    argv,
+                    cell.argv if cell else argv,
                     cwd=cwd,
                     env=whole,
                     stdin=stdin,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     start_new_session=True,
+                    pass_fds=cell.fds if cell else (),
                 )
             except OSError as problem:
                 raise SetupError(f"`{argv[0]}` cannot be started: {problem.strerror} ({problem.filename})") from None
-        pump = _Pump(process, path, self.redact, on_line)
-        try:
-            why = pump.drain(timeout, stall, self.stop if stoppable else None)
-        except BaseException:
-            stop_group(process)
-            raise
-        finally:
-            pump.close()
-        code = None if why else process.returncode
-        result = Result(argv, code, pump.text(), pump.tail(), time.monotonic() - started, path, why)
+            pump = _Pump(process, path, self.redact, on_line)
+            try:
+                why = pump.drain(timeout, stall, self.stop if stoppable else None)
+            except BaseException:
+                stop_group(process)
+                raise
+            finally:
+                pump.close()
+            code = None if why else process.returncode
+            if cell:
+                code = cell.end(code)
+        limit = cell.words if cell else ""
+        result = Result(argv, code, pump.text(), pump.tail(), time.monotonic() - started, path, why, limit)
         self._note(result, cwd, path)
+        if cell and not cell.made:
+            raise SetupError(f"the sandbox of `{argv[0]}` cannot be made (YT_ISOLATION): {result.tail.strip()}")
+        if limit:
+            log.warning("`%s` met a limit: %s", argv[0], limit)
         if stoppable and why == "was stopped":
             self.stop.check()
         if check and not result.ok:
@@ -189,6 +208,7 @@ class Shell:
                     "cwd": str(cwd) if cwd else None,
                     "code": result.code,
                     "why": result.why or None,
+                    **({"limit": result.limit} if result.limit else {}),
                     "seconds": round(result.seconds, 3),
                     "log": path.name if path else None,
                     "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path else None,

@@ -1,34 +1,41 @@
 """What several states do with a run: its download, its evaluation, its codex, and keeping its unfinished work."""
 
+import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import publishing
-from .git import Repository
-from .isolation import environment, hub_environment
+from .clean import clean_clone
+from .errors import BringupError
+from .isolation import environment, hub_environment, sandbox_of, weights
 from .run import Run, boot_id
 
 if TYPE_CHECKING:
     from .agent import Codex
     from .evaluation import Evaluation
 
+log = logging.getLogger("ytfsm")
+
 
 def evaluation_of(run: Run) -> "Evaluation":
     """The run's evaluation, isolated, with the references of this machine."""
     from .evaluation import Evaluation
 
-    cache = run.settings.reference_cache or str(run.settings.home / "references")
+    settings, space = run.settings, run.workspace
+    more = {**run.board.environment, "TT_METAL_CACHE": str(space.kernels)}
     return Evaluation(
         run.shell,
-        run.settings,
+        settings,
         run.brief,
         run.facts["revision"],
-        run.workspace,
-        environment(run.settings, run.workspace, **run.board.environment),
-        cache,
+        space,
+        environment(settings, space, space.evaluation, **more),
+        settings.reference_cache or str(settings.home / "references"),
         run.artifacts,
-        run.settings.skip_tt,
+        settings.skip_tt,
         run.facts.get("reference", {}).get("reference"),
+        None if run.shell.dry else sandbox_of(settings, (weights(space),), devices=tuple(run.board.devices())),
     )
 
 
@@ -51,16 +58,10 @@ def download(run: Run) -> None:
     run.fact("bytes", found.bytes)
 
 
-def tree_of_work(run: Run, repository: Repository) -> str:
-    """A tree object: the base with the model's folder and codex's own tests; what else codex did stays behind."""
-    from .evaluation import model_folder, tests_folder
-
-    folders = [folder(run.brief, run.settings.system) for folder in (model_folder, tests_folder)]
-    return repository.tree_of(run.workspace.agent, run.facts["base"], folders)
-
-
 def preserve(run: Run, message: str) -> bool:
     """Commit what codex wrote, once; False when it wrote nothing (§12.3)."""
+    from .evaluation import model_folder, tests_folder
+
     if "commit" in run.facts:
         return True
     if "branch" not in run.facts:
@@ -69,11 +70,13 @@ def preserve(run: Run, message: str) -> bool:
         if not wip(run).exists():
             return False
         rebuild(run)
-    repository = Repository(run.shell, run.workspace.clean)
-    tree = tree_of_work(run, repository)
-    if not repository.diff(run.facts["base"], tree).strip():
+    repository = clean_clone(run)
+    base = run.facts["base"]
+    folders = [folder(run.brief, run.settings.system) for folder in (model_folder, tests_folder)]
+    tree = repository.tree_of(repository.read(run.workspace.agent, base), base, folders)
+    if not repository.diff(base, tree).strip():
         return False
-    run.fact("commit", publishing.commit(run, tree, message))
+    run.fact("commit", publishing.commit(run, repository, tree, message))
     return True
 
 
@@ -81,13 +84,9 @@ def rebuild(run: Run) -> None:
     """A whole workspace again, from what outlives one: the remote, the bundles, and an earlier run's branch."""
     from .evaluation import model_folder
 
-    space, repository = run.workspace, Repository(run.shell, run.workspace.clean)
+    space = run.workspace
     space.delete()
-    space.make()
-    repository.clone(run.settings.remote)
-    if run.bundle.exists():  # the commit of work that has passed
-        repository.unbundle(run.bundle, run.facts["branch"])
-    repository.git("checkout", "--quiet", "-B", run.facts["branch"], run.facts["base"])
+    repository = clean_clone(run)
     repository.copy_for_agent(space.agent)
     if wip(run).exists():
         repository.put_back(wip(run), space.agent)
@@ -102,24 +101,36 @@ def wip(run: Run) -> Path:
 
 
 def keep_unfinished(run: Run) -> None:
-    """Before the workspace of an unfinished run goes: bundle all that codex wrote, wherever it wrote it."""
+    """Before the workspace of an unfinished run goes: bundle all that codex wrote, wherever it wrote it.
+
+    What no bringup can need (a tree without end) is left behind, and said. Raises SetupError.
+    """
+    from .evaluation import FILES, survey
+
     if "commit" in run.facts or run.state not in ("bringup", "checking", "failed", "released"):
         return
-    if run.workspace.whole(boot_id()):
-        run.artifacts.mkdir(parents=True, exist_ok=True)
-        Repository(run.shell, run.workspace.clean).take_aside(run.workspace.agent, run.facts["base"], wip(run))
+    if not run.workspace.whole(boot_id()):
+        return
+    run.artifacts.mkdir(parents=True, exist_ok=True)
+    repository, base = clean_clone(run), run.facts["base"]
+    try:
+        survey(run.workspace.agent, repository.size(base) + FILES)
+    except BringupError as problem:
+        log.error("run_id=%s its unfinished work is not kept: %s", run.run_id, problem)
+        return
+    repository.take_aside(repository.read(run.workspace.agent, base), base, wip(run))
 
 
 def codex_of(run: Run) -> "Codex":
     """The run's codex, which goes on with the run's thread when there is one."""
-    import os
-
-    from . import prompt
+    from . import prompt, record
     from .agent import Codex
+    from .codex_home import CodexHome
 
-    settings = run.settings
-    home = settings.codex_home or Path(os.environ.get("HOME", "~")).expanduser() / ".codex"
+    settings, space = run.settings, run.workspace
+    home = CodexHome(settings.codex_home or Path.home() / ".codex", run.folder / record.CODEX)
     passed = {name: value for name, value in os.environ.items() if name.startswith("CODEX_")}
+    env = {**passed, "CODEX_HOME": str(home.folder), **run.board.environment}
     thread = run.facts.get("thread")
 
     def learned(thread_id: str) -> None:
@@ -128,12 +139,14 @@ def codex_of(run: Run) -> "Codex":
     def used(tokens: int) -> None:
         run.journal.append("tokens", tokens=tokens, thread=run.facts.get("thread"))
 
+    write = (space.agent, space.codex.home, space.codex.tmp, home.folder, *home.login)
+    read, devices = (weights(space),), tuple(run.board.devices())
     return Codex(
         run.shell,
         settings.codex_bin,
         settings.codex_sandbox,
-        run.workspace.agent,
-        environment(settings, run.workspace, **{**passed, "CODEX_HOME": str(home)}, **run.board.environment),
+        space.agent,
+        environment(settings, space, space.codex, **env),
         run.artifacts,
         settings.attempt_secs,
         settings.stall_secs,
@@ -143,4 +156,6 @@ def codex_of(run: Run) -> "Codex":
         thread,
         sum(r["tokens"] for r in run.journal.records if r["kind"] == "tokens" and r["thread"] == thread),
         prompt.bringup(run.brief, settings, run.facts["revision"]),
+        None if run.shell.dry else sandbox_of(settings, read, write, devices, network=True),
+        None if run.shell.dry else home,
     )

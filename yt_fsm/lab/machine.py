@@ -17,9 +17,11 @@ from typing import IO, Any
 from yt_fsm.lab import disk
 from yt_fsm.lab.faults import Vocabulary
 from yt_fsm.lab.request_log import read
+from yt_fsm.sandbox import roots_of
 
 HERE = Path(__file__).parent
 SYSTEMS = ("n150", "n300", "lb")
+FAULTY = "faulty"  # the folder of the faults, which programs behind walls may write to
 DISKS = ("tmp", "ytfsm", "home")  # the folders that can be given a small disk
 Faults = list[dict[str, Any]]
 
@@ -72,7 +74,7 @@ class Machine:
 
     def make(self, system: str, python: Path, codex_config: str) -> None:
         """Write its programs (tt-smi, and an evaluation Python that can be made to fail) and codex's settings."""
-        for name in ("home", "tmp", "codex", "ytfsm", "bin"):
+        for name in ("home", "tmp", "codex", "ytfsm", "bin", FAULTY):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if not self.board.exists():
             self.board.write_text(json.dumps({"system": system, "present": True, "faults": [], "resets": 0}))
@@ -80,8 +82,11 @@ class Machine:
         smi = shlex.join([*ours, str(HERE / "bin" / "tt-smi")])
         self._program("tt-smi", f'YTFSM_LAB_TTSMI={shlex.quote(str(self.board))} exec {smi} "$@"')
         self._faulty("evaluation-python", "faulty-python", self._file("evaluation"), str(python))
+        behind = [str(python)]
         if codex := shutil.which("codex", path=self._search(without_ours=True)):
             self._faulty("codex", "faulty-codex", self._file("codex"), codex)
+            behind.append(codex)
+        (self.folder / "bin" / "behind.json").write_text(json.dumps(behind))
         (self.folder / "codex" / "config.toml").write_text(codex_config)
 
     def variables(self, system: str, worker: str) -> dict[str, str]:
@@ -104,7 +109,16 @@ class Machine:
             "YT_TMP_ROOT": str(folder / "tmp"),
             "YTFSM_HOME": str(folder / "ytfsm"),
             "YTFSM_LAB_TTSMI": str(self.board),
+            "YT_ISOLATION_BIND": ":".join(self._bound()),
         }
+
+    def _bound(self) -> list[str]:
+        """What the machine's programs are made of behind their wrappers; the faults are theirs to use up."""
+        given = [part for part in os.environ.get("YT_ISOLATION_BIND", "").split(":") if part]
+        behind = self.folder / "bin" / "behind.json"
+        programs = json.loads(behind.read_text()) if behind.exists() else []
+        seen = {str(path) for program in (sys.executable, *programs) for path in roots_of(program)}
+        return [*given, f"+{self.folder / FAULTY}", str(self.folder / "bin"), str(HERE / "bin"), *sorted(seen)]
 
     def board_state(self) -> dict[str, Any]:
         """The board as tt-smi left it, with every call of tt-smi so far."""
@@ -134,7 +148,7 @@ class Machine:
             disk.release(self.folder / name)
 
     def _file(self, target: str) -> Path:
-        return self.folder / f"{target}-faults.json"
+        return self.folder / FAULTY / f"{target}.json"
 
     def _changed(self, target: str, change: Callable[[Faults], Faults]) -> Faults:
         """The target's faults after `change`, kept where its programs look."""
