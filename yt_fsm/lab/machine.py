@@ -118,6 +118,7 @@ class Machine:
         behind = self.folder / "bin" / "behind.json"
         programs = json.loads(behind.read_text()) if behind.exists() else []
         seen = {str(path) for program in (sys.executable, *programs) for path in roots_of(program)}
+        seen |= {str(Path(program).parent) for program in programs}  # a wrapper's, which knows what lies beside it
         return [*given, f"+{self.folder / FAULTY}", str(self.folder / "bin"), str(HERE / "bin"), *sorted(seen)]
 
     def board_state(self) -> dict[str, Any]:
