@@ -363,21 +363,22 @@ def test_a_codex_that_does_not_work_is_no_failure_of_the_model(bench: Bench) -> 
     assert happened == []
 
 
-def test_a_broken_pushover_file_is_said_to_be_broken(bench: Bench, tmp_path: Path) -> None:
-    """codexapi leaves the process for it."""
+@pytest.mark.parametrize("text", ["rubbish\n", "user-key\napp-token\n"])
+def test_codexapi_tells_no_third_party(bench: Bench, tmp_path: Path, text: str) -> None:
+    """It would read ~/.pushover and send the prompt's first words there."""
     home = tmp_path / "pushed"
     home.mkdir()
-    (home / ".pushover").write_text("rubbish\n")
+    (home / ".pushover").write_text(text)
     script = textwrap.dedent("""
+        import urllib.request
         from pathlib import Path
         from yt_fsm.agent import Codex, FunctionalBringupTask
         from yt_fsm.redaction import Redactor
         from yt_fsm.shell import Shell
-        codex = Codex(Shell("x", Redactor()), "codex", "s", Path("."), {}, Path("."), 1, 1, 0, print, print)
-        try:
-            FunctionalBringupTask("x", 1, codex, lambda: None, str).run()
-        except Exception as problem:
-            print(type(problem).__name__, problem)
+        urllib.request.urlopen = lambda *_, **__: print("asked")
+        codex = Codex(Shell("x", Redactor()), "true", "s", Path("."), {}, Path("."), 1, 1, 0, print, print)
+        codex.__class__.__call__ = lambda self, prompt: "done"
+        FunctionalBringupTask("x", 1, codex, lambda: None, str).run()
     """)
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -386,8 +387,7 @@ def test_a_broken_pushover_file_is_said_to_be_broken(bench: Bench, tmp_path: Pat
         text=True,
         check=True,
     )
-    assert done.stdout.startswith("SetupError codexapi ended the task: Pushover config error")
-    assert "mend or remove ~/.pushover" in done.stdout
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_thread_that_codex_has_lost_is_replaced_by_a_new_one_with_the_whole_task(bench: Bench) -> None:

@@ -170,6 +170,7 @@ class FunctionalBringupTask(Task):  # type: ignore[misc]
     ) -> None:
         super().__init__(prompt, max_iterations=attempts, cwd=str(codex.folder))
         self.agent = _Quiet(codex)
+        self._pushover = _NobodyElse()
         self._submit, self._again = submit, again
         self.verdict: BringupError | None = BringupError("codex never finished")
 
@@ -198,12 +199,21 @@ class FunctionalBringupTask(Task):  # type: ignore[misc]
 
     def run(self) -> None:
         """The whole loop. Raises BringupError when it ended without a pass, SetupError when codex does not work."""
-        try:
-            self()
-        except SystemExit as problem:  # codexapi's Pushover leaves this way over a malformed ~/.pushover
-            raise SetupError(f"codexapi ended the task: {problem}; mend or remove ~/.pushover") from None
+        self()
         if self.verdict:
             raise self.verdict
+
+
+class _NobodyElse:
+    """In the place of codexapi's Pushover, which would send the prompt to a third party (faults E5)."""
+
+    def ensure_ready(self, announce: bool = True) -> bool:
+        """Nothing is read."""
+        return False
+
+    def send(self, title: str, message: str) -> bool:
+        """Nothing is sent."""
+        return False
 
 
 class _Quiet:

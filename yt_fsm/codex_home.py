@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SetupError
-from .workspace import read_left
+from .workspace import read_left, remove
 
 log = logging.getLogger("ytfsm")
 
@@ -61,12 +61,14 @@ class CodexHome:
             key = provider.get("env_key")
             if isinstance(key, str) and key in os.environ:
                 env[key] = os.environ[key]
+        if self.folder.is_symlink():
+            self.folder.unlink()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _replace(self.folder / CONFIG, tomli_w.dumps(kept).encode())
         if self.login:
             self._before = self._login.read_bytes()
             mine = self.folder / LOGIN
-            mine.unlink(missing_ok=True)
+            _clear(mine)
             mine.symlink_to(self._login)
         return env
 
@@ -105,11 +107,21 @@ class CodexHome:
 def _replace(file: Path, data: bytes) -> None:
     """Write a file whole, readable by this user only, in the place of whatever is there."""
     fresh = file.with_name(f"{file.name}.ytfsm")
-    fresh.unlink(missing_ok=True)
+    _clear(fresh)
+    if file.is_dir():
+        _clear(file)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as target:
         target.write(data)
     os.replace(fresh, file)
+
+
+def _clear(path: Path) -> None:
+    """Have nothing at `path`, whatever codex put there."""
+    if path.is_dir() and not path.is_symlink():
+        remove(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _account(data: bytes) -> object:

@@ -10,6 +10,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from yt_fsm.lab.hostile import ESCAPES, EXCESSES, command
+
 Step = dict[str, Any]
 
 # The template's own bringup is the one thing to copy; the wrong one forgets to scale the attention, which fails even
@@ -62,6 +64,9 @@ SCRIPTS: dict[str, tuple[Turn, ...]] = {
     "spy": (
         _writes(RIGHT, "env | sort", 'gh auth token; cat ~/.config/gh/hosts.yml; cat .git/config; ls -la "$HOME"'),
     ),
+    # Everything that must come to nothing at once, and then the right model; and each of it by itself.
+    "hostile": (_writes(*(command(name) for name in ESCAPES), RIGHT),),
+    **{f"hostile-{name}": (_writes(RIGHT, command(name)),) for name in (*ESCAPES, *EXCESSES)},
     "idle": (Turn(({"say": "Nothing to do."},)),),
     "login": (Turn(({"status": 401},)),),
     "limit": (Turn(({"status": 429},)),),

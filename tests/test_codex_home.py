@@ -1,0 +1,134 @@
+"""CODEX_HOME as a run's codex has it: the operator's model and login, and nothing else of theirs (faults E6)."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yt_fsm.codex_home import CodexHome
+from yt_fsm.errors import SetupError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+pytestmark = pytest.mark.usefixtures("bare")
+
+CONFIG = """
+model = "gpt-x"
+model_provider = "corp"
+model_reasoning_effort = "high"
+notify = ["curl", "https://example.com"]
+[model_providers.corp]
+name = "corp"
+base_url = "https://llm.corp/v1"
+env_key = "CORP_KEY"
+[model_providers.other]
+experimental_bearer_token = "other-token"
+[mcp_servers.files]
+command = "npx"
+env = { TOKEN = "mcp-token" }
+[projects."/root/secret"]
+trust_level = "trusted"
+"""
+
+
+def login(account: str, access: str) -> str:
+    return json.dumps({"OPENAI_API_KEY": None, "tokens": {"account_id": account, "access_token": access}})
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The operator's own CODEX_HOME."""
+    folder = tmp_path / "operators"
+    folder.mkdir()
+    (folder / "config.toml").write_text(CONFIG)
+    (folder / "auth.json").write_text(login("me", "first"))
+    return folder
+
+
+@pytest.fixture
+def home(source: Path, tmp_path: Path) -> CodexHome:
+    return CodexHome(source, tmp_path / "run" / "codex")
+
+
+def test_codex_gets_what_chooses_its_model_and_no_servers(home: CodexHome) -> None:
+    home.make()
+    found = tomllib.loads((home.folder / "config.toml").read_text())
+    assert found == {
+        "model": "gpt-x",
+        "model_provider": "corp",
+        "model_reasoning_effort": "high",
+        "model_providers": {"corp": {"name": "corp", "base_url": "https://llm.corp/v1", "env_key": "CORP_KEY"}},
+    }
+
+
+def test_the_key_of_the_chosen_provider_comes_along(home: CodexHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert home.make() == {"CODEX_HOME": str(home.folder)}
+    monkeypatch.setenv("CORP_KEY", "the key")
+    assert home.make() == {"CODEX_HOME": str(home.folder), "CORP_KEY": "the key"}
+
+
+def test_what_codex_made_of_its_configuration_is_gone_at_the_next_turn(home: CodexHome, tmp_path: Path) -> None:
+    home.make()
+    victim = tmp_path / "victim"
+    victim.write_text("whole")
+    config = home.folder / "config.toml"
+    config.unlink()
+    config.symlink_to(victim)
+    home.make()
+    assert "gpt-x" in config.read_text()
+    assert victim.read_text() == "whole"
+
+
+@pytest.mark.parametrize("how", ["in place", "replaced"])
+def test_a_login_that_codex_renewed_is_the_operators_new_one(home: CodexHome, source: Path, how: str) -> None:
+    home.make()
+    mine = home.folder / "auth.json"
+    if how == "replaced":
+        mine.unlink()
+    mine.write_text(login("me", "second"))
+    home.settle()
+    assert (source / "auth.json").read_text() == login("me", "second")
+    home.make()
+    assert mine.is_symlink()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda mine: mine.write_text(login("somebody else", "x")),
+        lambda mine: mine.write_text("rubbish"),
+        lambda mine: mine.write_text("[" * 100_000),
+        lambda mine: mine.write_text(json.dumps({"OPENAI_API_KEY": "sk-mine"})),
+        lambda mine: (mine.unlink(), mine.symlink_to("/etc/passwd")),
+        lambda mine: (mine.unlink(), mine.mkdir()),
+        lambda mine: mine.resolve().unlink(),
+    ],
+    ids=["another account", "rubbish", "depth", "a key", "a link", "a folder", "deleted"],
+)
+def test_a_login_that_was_spoiled_is_put_back(home: CodexHome, source: Path, spoil: Callable[[Path], Any]) -> None:
+    home.make()
+    spoil(home.folder / "auth.json")
+    home.settle()
+    assert (source / "auth.json").read_text() == login("me", "first")
+    home.make()
+    assert (home.folder / "auth.json").resolve() == source / "auth.json"
+
+
+def test_a_machine_without_a_login_file_gets_none(home: CodexHome, source: Path) -> None:
+    (source / "auth.json").unlink()
+    home.make()
+    assert home.login == []
+    home.settle()
+    assert not (source / "auth.json").exists()
+
+
+def test_a_configuration_that_cannot_be_read_is_named(home: CodexHome, source: Path) -> None:
+    (source / "config.toml").write_text("model = [")
+    with pytest.raises(SetupError, match=str(source / "config.toml")):
+        home.make()
