@@ -121,6 +121,48 @@ def journal(times: int) -> list[Line]:
     ]
 
 
+def sandbox(times: int) -> list[Line]:
+    """What walls add to the start of a program, and a clean clone made anew of what `init-models` writes."""
+    from yt_fsm import template
+    from yt_fsm.git import Repository
+    from yt_fsm.redaction import Redactor
+    from yt_fsm.sandbox import Sandbox, available, roots_of
+    from yt_fsm.shell import Shell
+
+    shell = Shell("bench", Redactor())
+    walls = Sandbox(available(), tuple(roots_of(sys.executable)))
+
+    def milliseconds(box: Sandbox | None) -> float:
+        started = time.perf_counter()
+        shell.run(["true"], timeout=60, cwd=ROOT.parent, sandbox=box)
+        return (time.perf_counter() - started) * 1000
+
+    milliseconds(walls)
+    pairs = [(milliseconds(walls), milliseconds(None)) for _ in range(4 * times)]
+    renewed = []
+    with tempfile.TemporaryDirectory() as folder:
+        source, bundle = Path(folder) / "source", Path(folder) / "bundle"
+        template.write(source)
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+        for argv in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"]):
+            subprocess.run(["git", *who, *argv], cwd=source, check=True)
+        Repository(shell, source).keep(bundle)
+        for _ in range(times):
+            clone = Repository(shell, Path(folder) / "clean")
+            started = time.perf_counter()
+            clone.renew(bundle, str(source))
+            renewed.append((time.perf_counter() - started) * 1000)
+    return [
+        Line(
+            f"`true` {'behind walls' if walls.walls else 'with limits (no bubblewrap here)'}",
+            "ms",
+            [a for a, _ in pairs],
+        ),
+        Line("`true` without", "ms", [b for _, b in pairs]),
+        Line("the clean clone made anew", "ms", renewed),
+    ]
+
+
 def lab(times: int) -> list[Line]:
     """How soon a lab is ready, and how fast it answers a poll over 300 issues."""
     from yt_fsm.lab import bench
@@ -150,6 +192,7 @@ def evaluation(times: int) -> list[Line]:
 BENCHES: dict[str, Callable[[int], list[Line]]] = {
     "graph": graph,
     "journal": journal,
+    "sandbox": sandbox,
     "lab": lab,
     "eval": evaluation,
 }

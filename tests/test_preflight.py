@@ -248,3 +248,41 @@ def test_inside_a_run_the_first_that_broke_is_raised(
 def test_a_models_repo_without_its_harness_is_named(shell: Shell, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"owner/models has no scripts/run_eval.py: `ytfsm init-models DIR`"):
         preflight.require_harness(shell, tmp_path / "scripts" / "run_eval.py", "owner/models")
+
+
+# --- the walls
+
+
+def test_codex_and_the_evaluations_python_are_started_behind_the_walls(
+    checked: Callable[..., dict[str, Check]], machine: Machine
+) -> None:
+    if not shutil.which("bwrap"):
+        pytest.skip("system package missing: bubblewrap")
+    found = checked(isolation="bwrap")
+    assert found["isolation"].ok, found["isolation"].found
+    assert found["isolation"].found.startswith("bubblewrap ")
+    assert found["evaluation python"].ok, found["evaluation python"].found
+    assert preflight.versions(list(found.values()))["isolation"] == found["isolation"].found
+
+
+def test_a_program_that_does_not_start_behind_the_walls_is_found_before_anything_is_claimed(
+    checked: Callable[..., dict[str, Check]], machine: Machine, tmp_path: Path
+) -> None:
+    if not shutil.which("bwrap"):
+        pytest.skip("system package missing: bubblewrap")
+    hidden = tmp_path / "hidden"
+    hidden.write_text("print('codex-cli 0.169.0')\n")
+    machine.program("codex", f"exec(open({str(hidden)!r}).read())")
+    check = checked(isolation="bwrap")["isolation"]
+    assert not check.ok
+    assert "YT_ISOLATION_BIND" in check.found
+    assert checked(isolation="bwrap", isolation_bind=str(hidden))["isolation"].ok
+
+
+def test_a_worker_without_walls_refuses_to_start(
+    checked: Callable[..., dict[str, Check]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yt_fsm.sandbox.available", lambda: False)
+    with pytest.raises(PreflightFailed, match="apt-get install bubblewrap"):
+        checked(run=True, isolation="bwrap")
+    assert checked(run=True, isolation="none")["isolation"].found.startswith("none: codex and the evaluation run as")
