@@ -39,10 +39,11 @@ def versions(text: str) -> dict[str, str]:
 
 
 def differences(lock: str, locked: str, installed: str) -> list[Release]:
-    """What is installed in another version than the lock says, by name; pip and ytfsm itself are not in question."""
+    """What is installed in another version than the lock says, by name; but for ytfsm and what a venv begins with."""
     old, new = versions(locked), versions(installed)
-    changed = (name for name in sorted(new) if new[name] != old.get(name) and name not in ("pip", "ytfsm"))
-    return [Release(lock, name, old.get(name), new[name]) for name in changed]
+    changed = (name for name in sorted(new) if new[name] != old.get(name))
+    bare = {"pip", "setuptools", "ytfsm"} - set(old)
+    return [Release(lock, name, old.get(name), new[name]) for name in changed if name not in bare]
 
 
 def failures(text: str) -> list[str]:
