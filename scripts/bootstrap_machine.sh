@@ -89,10 +89,6 @@ make_venv() { # FOLDER
     run "$python" -m venv "$1" || { package python3-venv && run "$python" -m venv "$1"; }
 }
 
-pip() { # FOLDER ARGUMENT …; -I: a caller's PYTHONPATH is not pip's
-    run "$1/bin/python" -I -m pip install --quiet --disable-pip-version-check "${@:2}"
-}
-
 python_is_new_enough() { quietly "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; }
 
 ytfsm_is_complete() { # by what scripts/install or this script wrote last: nothing changed since
@@ -106,10 +102,10 @@ ytfsm_is_complete() { # by what scripts/install or this script wrote last: nothi
 }
 
 install_ytfsm() {
-    wanted=$("$python" -c 'import hashlib, sys; print(sys.version, hashlib.sha256(open("pyproject.toml", "rb").read()).hexdigest())')
+    wanted=$("$python" scripts/stamp.py)
     if ! ytfsm_is_complete; then
         ((checking)) && return 1
-        make_venv "$venv" && pip "$venv" -e . || return 1
+        make_venv "$venv" && run scripts/pip ytfsm "$venv/bin/python" -e . || return 1
         echo "$wanted" >"$venv/bootstrapped"
     fi
     if ! ((checking)) && ! have ytfsm; then
@@ -131,13 +127,15 @@ install_tt_smi() { # in an environment of its own: it brings a top-level package
         return 1
     fi
     local folder=${XDG_DATA_HOME:-$HOME/.local/share}/ytfsm/tt-smi
-    make_venv "$folder" && pip "$folder" tt-smi && link "$folder/bin/tt-smi" tt-smi
+    make_venv "$folder" && run scripts/pip tt-smi "$folder/bin/python" tt-smi && link "$folder/bin/tt-smi" tt-smi
 }
 
 # --- §11.1: programs and python packages
 
 have git || package git ||
     todo "git: install it (Debian and Ubuntu: apt-get install git)"
+have bwrap || package bubblewrap ||
+    todo "bubblewrap: install it (Debian and Ubuntu: apt-get install bubblewrap); codex, pytest and the evaluation run in it"
 have gh || package gh ||
     todo "gh: install the GitHub CLI, then: gh auth login -s project"
 install_codex ||

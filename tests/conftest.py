@@ -1,11 +1,13 @@
-"""What the tests of the core share: a bare environment, programs on PATH, a shell, settings, and gh's far end."""
+"""What tests share: a bare environment, programs and packages, a shell, settings, and gh's far end."""
 
 import dataclasses
 import json
 import os
+import shutil
 import stat
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,30 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("YTFSM_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(home)
     return home
+
+
+LACKING = "system package missing: "
+
+
+@pytest.fixture(scope="session")
+def needs_package() -> Callable[[str], None]:
+    """Skips a test on a machine without a package of scripts/apt-packages.txt, which must name it; in CI it fails."""
+    listed = (Path(__file__).parents[1] / "scripts" / "apt-packages.txt").read_text().splitlines()
+    there = {name: shutil.which(program) for name, program in (line.split() for line in listed if line[:1] != "#")}
+
+    def ask(name: str) -> None:
+        if there[name] is None:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(LACKING + name)
+
+    return ask
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the tests that were skipped for want of a package."""
+    reasons = (report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
+    lacking = Counter(reason.partition(LACKING)[2] for reason in reasons if LACKING in reason)
+    for name, count in sorted(lacking.items()):
+        terminalreporter.write_line(f"{count} skipped, {LACKING}{name} (apt-get install {name})", yellow=True)
 
 
 @pytest.fixture

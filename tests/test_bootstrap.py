@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ case "$*" in
     mkdir -p "$folder/bin" && cp "$0" "$folder/bin/python" ;;
 *"-m pip install"*)
     echo "pip $*" >>"$NOTES"
+    echo "$PIP_CONSTRAINT $PIP_BUILD_CONSTRAINT" >>"$NOTES.held"
     case "$*" in
     *tt-smi) name=tt-smi does='exit 1' ;;
     *) name=ytfsm does='exec {YTFSM} "$@"' ;;
@@ -101,8 +102,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture
-def equipped(lab: Running, tmp_path: Path) -> Machine:
+def equipped(lab: Running, tmp_path: Path, needs_package: Callable[[str], None]) -> Machine:
     """A machine that has everything, inside the lab."""
+    needs_package("bubblewrap")
     machine = Machine(tmp_path, {**lab.env, "NOTES": str(tmp_path / "notes"), "PYTHON": str(tmp_path / "bin/python3")})
     machine.program("python3", PYTHON)
     machine.program("evaluation", "echo ttnn 1.0")  # the lab's own loads torch, which takes its time
@@ -201,16 +203,21 @@ def test_a_board_of_another_system_is_not_ready(equipped: Machine) -> None:
 
 
 def test_a_bare_machine_gets_a_list_of_what_to_do(bare: Machine) -> None:
-    done = bare.bootstrap()
+    done = bare.bootstrap(PIP_CONSTRAINT="mine.txt")
     assert done.returncode == 5
     left = todo(done.stdout)
-    assert {"git", "gh", "codex", "PATH"} <= set(left)
+    assert {"git", "bubblewrap", "gh", "codex", "PATH"} <= set(left)
+    assert "apt-get install bubblewrap" in left["bubblewrap"]
     assert "gh auth login -s project" in left["gh"]
     assert "codex login" in left["codex"]
     # What needs only Python was installed all the same, and doctor has looked at the rest.
     assert (bare.folder / "home/.local/bin/ytfsm").resolve() == bare.venv / "bin/ytfsm"
     assert (bare.folder / "home/.local/bin/tt-smi").exists()
     assert "missing evaluation python" in done.stdout
+    # It was held to the locks, and to what the operator holds pip to.
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    locks = [f"scripts/locks/{name}-{version}.txt" for name in ("tt-smi", "ytfsm")]
+    assert (bare.folder / "notes.held").read_text().splitlines() == [f"{lock} mine.txt {lock}" for lock in locks]
 
 
 def test_only_looking_installs_nothing(bare: Machine) -> None:
@@ -219,7 +226,7 @@ def test_only_looking_installs_nothing(bare: Machine) -> None:
     bare.program("id", "echo 0")
     done = bare.bootstrap("--check")
     assert done.returncode == 5
-    assert {"git", "gh", "codex", "tt-smi", "ytfsm"} <= set(todo(done.stdout))
+    assert {"git", "bubblewrap", "gh", "codex", "tt-smi", "ytfsm"} <= set(todo(done.stdout))
     assert bare.notes == []
     assert not bare.venv.exists()
     assert not (bare.folder / "home/.local").exists()
@@ -227,17 +234,19 @@ def test_only_looking_installs_nothing(bare: Machine) -> None:
 
 def test_root_gets_packages_and_only_the_first_time(bare: Machine) -> None:
     bare.program("id", "echo 0")
-    # Both put a program named by their last argument on PATH.
-    put = 'for name; do :; done; name=${name##*/}; printf "#!/bin/sh\\necho 1.0\\n" >"$HOME/../bin/$name"'
+    # Both put a program named by their last argument on PATH; Debian's bubblewrap is bwrap.
+    put = 'for name; do :; done; name=${name##*/}; [ "$name" = bubblewrap ] && name=bwrap'
+    put += '; printf "#!/bin/sh\\necho 1.0\\n" >"$HOME/../bin/$name"'
     put += '; chmod +x "$HOME/../bin/$name"'
     bare.program("apt-get", f'echo "apt-get $*" >>"$NOTES"; [ "$1" = update ] && exit; {put}')
     bare.program("npm", f'echo "npm $*" >>"$NOTES"; {put}')
     first = bare.bootstrap()
-    assert {"git", "gh", "codex"}.isdisjoint(todo(first.stdout)), first.stdout
+    assert {"git", "bubblewrap", "gh", "codex"}.isdisjoint(todo(first.stdout)), first.stdout
     packages = [note for note in bare.notes if note.startswith(("apt-get", "npm"))]
     assert packages == [
         "apt-get update -qq",
         "apt-get install -y -qq git",
+        "apt-get install -y -qq bubblewrap",
         "apt-get install -y -qq gh",
         "npm install --global --silent @openai/codex",
     ]
@@ -268,7 +277,7 @@ def test_a_package_that_cannot_be_had_stops_nothing(bare: Machine) -> None:
     bare.program("apt-get", "echo 'E: Unable to locate package'; exit 100")
     done = bare.bootstrap()
     assert done.returncode == 5
-    assert {"git", "gh"} <= set(todo(done.stdout))
+    assert {"git", "bubblewrap", "gh"} <= set(todo(done.stdout))
     assert (bare.venv / "bin/ytfsm").exists()
 
 

@@ -5,8 +5,10 @@ import os
 import pathlib
 import shutil
 import sys
+import types
 
 import pytest
+import torch
 
 sys.path.insert(0, os.path.join(os.environ["TEMPLATE"], "scripts"))
 
@@ -314,3 +316,15 @@ def test_the_state_dict_is_read_straight_from_the_files_with_tied_names(ask):
     weights = ask().meta["weights"]
     assert weights["tied"] == {"lm_head.weight": "model.embed_tokens.weight"}
     assert set(weights["direct"].values()) == {"model.safetensors"}
+
+
+@pytest.mark.parametrize("name", ["past_key_values", "cache"])
+def test_a_cache_is_handed_back_under_the_name_that_it_came_with(name):
+    asked = []
+
+    def model(ids, use_cache, **more):
+        asked.append(more)
+        return types.SimpleNamespace(logits=torch.zeros(1, ids.shape[1], 4), **{name: f"after {len(asked)}"})
+
+    hf_model._steps(model, torch.zeros(1, 4, dtype=torch.long), 2)
+    assert asked == [{}, {name: "after 1"}, {name: "after 2"}]

@@ -169,10 +169,10 @@ def test_logits_that_are_not_numbers_are_an_error(evaluate, bringup):
 
 def test_a_reference_that_disagrees_with_itself_ends_with_code_3_and_its_metrics(evaluate, repo):
     file = repo / "scripts" / "harness" / "hf_model.py"
-    source, good = file.read_text(), "model(row[None, at : at + 1], past_key_values"
+    source, good = file.read_text(), "model(row[None, at : at + 1], use_cache"
     assert good in source
     # The token before the right one, as a cache that is off by one would have it.
-    file.write_text(source.replace(good, "model(row[None, at - 1 : at], past_key_values"))
+    file.write_text(source.replace(good, "model(row[None, at - 1 : at], use_cache"))
     done = evaluate("--mode", "hf", *SHORT, "--reference-cache", repo / "references")
     assert done.code == 3
     assert "reference error: decoding token by token over the cache agrees with one full pass in only" in done.error

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -117,23 +118,59 @@ def test_what_pip_cannot_install_is_said_with_its_own_words(
     assert "YT_PYTHON" in str(failed.value)
 
 
-def test_a_venv_without_ytfsm_s_path_is_what_pip_installs_into(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "hello_lab.py").write_text("WORD = 'hello'\n")
-    metadata = "Metadata-Version: 2.1\nName: hello-lab\nVersion: 1.0\n"
-    wheel = tmp_path / "hello_lab-1.0-py3-none-any.whl"
-    import zipfile
-
+def hello_lab(folder: Path) -> Path:
+    """A wheel of a package with one module."""
+    wheel = folder / "hello_lab-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(package / "hello_lab.py", "hello_lab.py")
-        archive.writestr("hello_lab-1.0.dist-info/METADATA", metadata)
+        archive.writestr("hello_lab.py", "WORD = 'hello'\n")
+        archive.writestr("hello_lab-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: hello-lab\nVersion: 1.0\n")
         archive.writestr(
             "hello_lab-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
         archive.writestr("hello_lab-1.0.dist-info/RECORD", "")
+    return wheel
+
+
+def test_pip_is_held_to_a_lock_in_any_folder(tmp_path: Path) -> None:
+    lock = tmp_path / "a folder" / "lock.txt"
+    lock.parent.mkdir()
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", str(hello_lab(tmp_path))]
+    for version, code in (("1.0", 0), ("2.0", 1)):
+        lock.write_text(f"hello-lab=={version}\n")
+        environ = {**os.environ, **environment.held_to(lock)}
+        assert subprocess.run(command, env=environ, capture_output=True, check=False).returncode == code
+
+
+def test_a_checkout_has_a_lock_unless_the_newest_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("YTFSM_NEWEST", raising=False)
+    found = environment.lock("evaluation")
+    assert found
+    assert environment.TORCH in found.read_text().splitlines()
+    monkeypatch.setenv("YTFSM_NEWEST", "1")
+    assert environment.lock("evaluation") is None
+
+
+def test_a_wheel_has_ranges_and_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "site-packages/yt_fsm/lab/environment.py"))
+    assert environment.lock("evaluation") is None
+    assert environment.held_to(None) == {}
+
+
+def test_another_lock_is_another_environment(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_make", lambda folder, index, say: empty(folder))
+    lock = tmp_path / "lock.txt"
+    monkeypatch.setattr(environment, "lock", lambda name: lock if lock.exists() else None)
+    found = {evaluation_python(quiet)}
+    for text in ("rich==15.0.0\n", "rich==15.0.1\n"):
+        lock.write_text(text)
+        found.add(evaluation_python(quiet))
+    assert len(found) == 3
+
+
+def test_a_venv_without_ytfsm_s_path_is_what_pip_installs_into(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = hello_lab(tmp_path)
     monkeypatch.setattr(environment, "TORCH", str(wheel))
     monkeypatch.setattr(environment, "OTHERS", ())
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -23,7 +23,8 @@ Say = Callable[[str], None]
 TORCH = "torch==2.13.0"
 # transformers 5 needs Python 3.11; before that the last 4 has the same API for what we use.
 OTHERS = (
-    "transformers>=5,<6" if sys.version_info >= (3, 11) else "transformers>=4.57,<5",
+    "transformers>=5,<6; python_version >= '3.11'",
+    "transformers>=4.57,<5; python_version < '3.11'",
     "accelerate",  # transformers asks for it to read a GGUF file
     "gguf>=0.10",
     "numpy",
@@ -45,6 +46,24 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("ytfsm"))
+
+
+def lock(name: str) -> Path | None:
+    """scripts/locks/NAME for this Python; None where there is none, as in a wheel, or when YTFSM_NEWEST is set."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    file = Path(__file__).resolve().parents[2] / "scripts" / "locks" / f"{name}-{version}.txt"
+    return file if file.exists() and not os.environ.get("YTFSM_NEWEST") else None
+
+
+def held_to(file: Path | None) -> dict[str, str]:
+    """What in pip's environment holds it to a lock, as scripts/pip does; nothing without one."""
+    if file is None:
+        return {}
+    # An address, as pip takes these settings apart at blanks.
+    return {
+        setting: f"{file.as_uri()} {os.environ.get(setting, '')}".strip()
+        for setting in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")
+    }
 
 
 @contextlib.contextmanager
@@ -69,7 +88,8 @@ def evaluation_python(say: Say = say_on_stderr) -> Path:
             raise LabError(f"YT_PYTHON is {chosen!r}, which is no program; unset it to let the lab make its own")
         return Path(found)
     torch_index = os.environ.get("YTFSM_TORCH_INDEX", "")
-    wanted = "\n".join((sys.version, TORCH, torch_index, *OTHERS))
+    held = lock("evaluation")
+    wanted = "\n".join((sys.version, TORCH, torch_index, *OTHERS, held.read_text() if held else ""))
     folder = cache_folder() / f"evaluation-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
     complete = folder / ".complete"
@@ -100,14 +120,15 @@ def _make(folder: Path, torch_index: str, say: Say) -> None:
         "--progress-bar",
         "off",
     ]
-    torch = [*pip, *(["--index-url", torch_index] if torch_index else []), TORCH]
+    # What PyTorch needs comes from the usual index: PyTorch's own has not all versions of that.
+    torch = [*pip, *(["--index-url", torch_index, "--no-deps"] if torch_index else []), TORCH]
     say(f"making the evaluation environment in {folder} (once; a minute or more)")
     if not torch_index:
         say("set YTFSM_TORCH_INDEX to PyTorch's CPU index if pip would fetch torch's large CUDA build")
     for step, command in (
         ("a virtual environment", [_base_python(), "-m", "venv", str(folder)]),
         (TORCH, torch),
-        (", ".join(OTHERS), [*pip, TORCH, *OTHERS]),
+        ("transformers and what goes with it", [*pip, TORCH, *OTHERS]),
     ):
         say(f"installing {step}" if command is not torch or torch_index else f"installing {step} (the large one)")
         _run(command, log)
@@ -122,6 +143,7 @@ def _base_python() -> str:
 def _run(command: list[str], log: Path) -> None:
     # A caller's PYTHONPATH (a lab's ttnn stand-in, say) must not shine through into pip.
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    environment |= held_to(lock("evaluation"))
     with log.open("ab") as output:
         done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
     if done.returncode != 0:

@@ -3,6 +3,7 @@
 Commands: `apt-get download gh` and `dpkg -x`, `pip install --target`, `npm install`.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from yt_fsm.lab.environment import cache_folder, locked
+from yt_fsm.lab.environment import cache_folder, held_to, lock, locked
 
 OLD_GH = "2.23"
 GITHUBKIT = ("githubkit==0.16.1", "hishel>=1.3,<2", "httpx>=0.28,<1")
@@ -48,11 +49,14 @@ def old_gh() -> Path:
 def githubkit() -> Path:
     """A folder to put on PYTHONPATH. Raises NotHere."""
 
+    file = lock("githubkit")
+
     def fetch(folder: Path) -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-        _run([*pip, "--retries", "0", "--timeout", "15", "--target", ".", *GITHUBKIT], folder)
+        _run([*pip, "--retries", "0", "--timeout", "15", "--target", ".", *GITHUBKIT], folder, **held_to(file))
 
-    name = f"githubkit-0.16.1-py{sys.version_info[0]}{sys.version_info[1]}"
+    held = f"-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}" if file else ""
+    name = f"githubkit-0.16.1-py{sys.version_info[0]}{sys.version_info[1]}{held}"
     return _kept(name, "githubkit/__init__.py", fetch).parents[1]
 
 
@@ -89,10 +93,10 @@ def _kept(name: str, proof: str, fetch: Callable[[Path], None]) -> Path:
     return folder / proof
 
 
-def _run(argv: list[str], folder: Path) -> None:
+def _run(argv: list[str], folder: Path, **more: str) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
-        done = subprocess.run(argv, cwd=folder, env=clean, capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run(argv, cwd=folder, env={**clean, **more}, capture_output=True, text=True, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise NotHere(f"{argv[0]}: {problem}") from None
     if done.returncode != 0:

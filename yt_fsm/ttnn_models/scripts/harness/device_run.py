@@ -3,6 +3,7 @@
 import collections.abc
 import ctypes
 import importlib.util
+import inspect
 import json
 import os
 import pathlib
@@ -379,18 +380,21 @@ class Plain(Runner):
 
 
 class Callable(Runner):
-    """A model called as Hugging Face's are: model(input_ids, past_key_values=..., use_cache=True).logits."""
+    """A model called as Hugging Face's are: model(input_ids, cache=..., use_cache=True).logits.
+
+    Before transformers 5.24 the cache was called past_key_values; a model may take it, and answer, by either name.
+    """
 
     def prompts(self):
         if self.users != 1:
             raise EvalError("a model without prefill and decode takes --batch 1 only")
-        self.past = None
+        self.name, self.cache = _cache_name(self.model), None
         self.logits[0, 0] = self.call(self.tokens[:, : self.prefill_len])
 
     def call(self, ids):
         with self.guard.running("forward", uploads=True):
-            out = self.model(ids.to(self.torch.int64), past_key_values=self.past, use_cache=True)
-        self.past = out.past_key_values
+            out = self.model(ids.to(self.torch.int64), use_cache=True, **{self.name: self.cache})
+        self.cache = out.cache if hasattr(out, "cache") else out.past_key_values
         return out.logits[0, -1, : self.vocab].float()
 
     def ask(self, tokens, positions):
@@ -401,3 +405,14 @@ class Callable(Runner):
 
     def last(self):
         """Its position moves with every call, so that no step can be asked again."""
+
+
+def _cache_name(model):
+    """What `model` calls its cache: the new name where its signature has it, else the older one."""
+    # A torch module's call takes anything; its forward has the names.
+    for called in (model, getattr(model, "forward", model)):
+        named = inspect.signature(called).parameters
+        for name in ("cache", "past_key_values"):
+            if name in named:
+                return name
+    return "past_key_values"

@@ -125,13 +125,19 @@ def _steps(model, tokens, prefill):
         out = model(row[None, :prefill], use_cache=True)
         logits = [out.logits[:, -1].float()]
         for at in range(prefill, len(row)):
-            out = model(row[None, at : at + 1], past_key_values=out.past_key_values, use_cache=True)
+            out = model(row[None, at : at + 1], use_cache=True, **_cache(out))
             logits.append(out.logits[:, -1].float())
             bar.show(done + len(logits))
         done += len(logits)
         rows.append(torch.stack(logits, 1))
     bar.end()
     return torch.cat(rows)
+
+
+def _cache(out):
+    """The cache in `out` as the next call takes it; transformers before 5.24 has the older of the two names."""
+    name = "cache" if hasattr(out, "cache") else "past_key_values"
+    return {name: getattr(out, name)}
 
 
 def _agreement(full, stepwise, dtype):
