@@ -66,6 +66,12 @@ def needs_package() -> Callable[[str], None]:
     return ask
 
 
+@pytest.fixture
+def walls(needs_package: Callable[[str], None]) -> None:
+    """For tests of what bubblewrap makes."""
+    needs_package("bubblewrap")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Count the tests that were skipped for want of a package."""
     reasons = (report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))

@@ -253,11 +253,10 @@ def test_a_models_repo_without_its_harness_is_named(shell: Shell, tmp_path: Path
 # --- the walls
 
 
+@pytest.mark.usefixtures("walls")
 def test_codex_and_the_evaluations_python_are_started_behind_the_walls(
     checked: Callable[..., dict[str, Check]], machine: Machine
 ) -> None:
-    if not shutil.which("bwrap"):
-        pytest.skip("system package missing: bubblewrap")
     found = checked(isolation="bwrap")
     assert found["isolation"].ok, found["isolation"].found
     assert found["isolation"].found.startswith("bubblewrap ")
@@ -265,11 +264,10 @@ def test_codex_and_the_evaluations_python_are_started_behind_the_walls(
     assert preflight.versions(list(found.values()))["isolation"] == found["isolation"].found
 
 
+@pytest.mark.usefixtures("walls")
 def test_a_program_that_does_not_start_behind_the_walls_is_found_before_anything_is_claimed(
     checked: Callable[..., dict[str, Check]], machine: Machine, tmp_path: Path
 ) -> None:
-    if not shutil.which("bwrap"):
-        pytest.skip("system package missing: bubblewrap")
     hidden = tmp_path / "hidden"
     hidden.write_text("print('codex-cli 0.169.0')\n")
     machine.program("codex", f"exec(open({str(hidden)!r}).read())")

@@ -18,7 +18,7 @@ from yt_fsm.sandbox import Sandbox, roots_of
 from yt_fsm.settings import Settings
 from yt_fsm.shell import Result, Shell
 
-walled = pytest.mark.skipif(not sandbox.available(), reason="system package missing: bubblewrap")
+walled = pytest.mark.usefixtures("walls")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from yt_fsm.lab.hostile import ESCAPES, EXCESSES
 
 from .conftest import World
 
-pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="system package missing: bubblewrap")
+pytestmark = pytest.mark.usefixtures("walls")
 
 CANARY = "canary-7Qm2xV9kLr4T"
 LOGINS = (
