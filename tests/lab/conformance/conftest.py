@@ -19,6 +19,7 @@ class Worker:
 
     def __init__(self, env: dict[str, str], python: Path) -> None:
         quick = {"YT_WRITE_GAP_SECS": "0", "YT_BACKOFF_SECS": "0", "YT_PYTHON": str(python)}
+        quick["YT_ISOLATION_BIND"] = f"{env['YT_ISOLATION_BIND']}:{python.parent / 'modules'}"
         self.process = subprocess.Popen(
             [YTFSM, "run", "--system", "n300", "--once", "--json"],
             env=env | quick, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
