@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 from . import metrics as m
 from .errors import BadReference, BringupError, CommandFailed, SetupError
+from .gate import secrets_in_tree
 from .git import Repository
+from .journal import clean
 from .progress import tokens_of
 from .shell import Result, Shell, end_survivors
 from .workspace import Workspace, remove
@@ -200,7 +202,8 @@ class Evaluation:
         if self.settings.skip_tt:
             found["skip_tt"] = True
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        (self.artifacts / f"metrics-{attempt}-{case.key}.json").write_text(json.dumps(found, indent=2) + "\n")
+        text = json.dumps(clean(found, self.shell.redact, ours=False), indent=2) + "\n"
+        (self.artifacts / f"metrics-{attempt}-{case.key}.json").write_text(text)
         return found
 
     def _pretend(self, case: Case) -> m.Metrics:
@@ -281,10 +284,17 @@ class Evaluation:
             raise BringupError(f"there is nothing new in `{allowed[0]}`: the bringup belongs there")
         tree = repository.tree_of(agent, base, [folder])
         report.tree = repository.tree_of(agent, base, list(allowed))
+        leaking = secrets_in_tree(repository, base, report.tree)
+        if leaking:
+            raise BringupError(
+                "these places hold secrets of this machine, which must never be published; take them out, and read "
+                "nothing outside of the repo and the model's folder:\n" + "\n".join(leaking)
+            )
         remove(self.workspace.check)
         repository.export(tree, self.workspace.check)
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        (self.artifacts / f"diff-{attempt}.patch").write_text(repository.diff(base, tree), errors="backslashreplace")
+        patch = self.shell.redact(repository.diff(base, tree))
+        (self.artifacts / f"diff-{attempt}.patch").write_text(patch, errors="backslashreplace")
 
 
 def _is_harness(path: str) -> bool:

@@ -170,6 +170,9 @@ class Shell:
             raise
         finally:
             pump.close()
+            if path:
+                self.redact.refresh()  # codex may have renewed its login meanwhile
+                self.redact.file(path)
         code = None if why else process.returncode
         result = Result(argv, code, pump.text(), pump.tail(), time.monotonic() - started, path, why)
         self._note(result, cwd, path)
@@ -304,7 +307,7 @@ class _Pump:
 
     def tail(self) -> str:
         """The last lines of both streams, redacted."""
-        return "\n".join(self._last)
+        return self._redact("\n".join(self._last))
 
     def close(self) -> None:
         """Write down what is left."""
