@@ -8,6 +8,7 @@ the pieces, and what takes a key or a program to undo: a cipher, a compression, 
 """
 
 import base64
+import json
 import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping
@@ -78,15 +79,14 @@ _DECODED = (
         _number,
         (b"&#", b"u{"),
     ),
-    _Step(re.compile(rb"\\[ \t]*\r?\n"), signs=(b"\\\n", b"\\\r", b"\\ ")),  # a line that goes on
     _Step(re.compile(rb"[\"'][\s+,()\\]+[bfru]{1,2}(?=[\"'])"), signs=(b'"', b"'")),  # b"…" f"…"
-    _Step(re.compile(rb"0x(?=[0-9a-f]{2}(?![0-9a-f]))"), signs=(b"0x",)),  # a list of 0x67, 0x68
     _NO_ESCAPE,
     *([_ESCAPE] * 3),  # an escape may be escaped
     _Step(re.compile(rb"\\+[nrtbfv]"), signs=(b"\\",)),
     _JUNK,
 )
-_ESCAPED = re.compile(rb"[\\%]|&#|0x|[bfru][\"']")
+_GOES_ON = _Step(re.compile(rb"\\[ \t]*\r?\n"))  # a line's end that is none; or the wrap cuts an escape
+_ESCAPED = re.compile(rb"[\\%]|&#|[bfru][\"']")
 _ESCAPED_BACKWARDS = re.compile(rb"[0-9a-f]{2}(?:%|(?:00u|x)\\)|[0-7]{3}\\|;[0-9a-f]{2,3}x?#&")
 
 
@@ -154,6 +154,8 @@ class Finder:
         found = self._in(lower, _PLAIN)
         if _ESCAPED.search(lower):
             found += self._in(lower, _DECODED)
+            if _GOES_ON.pattern.search(lower):
+                found += self._in(lower, (_GOES_ON, *_DECODED))
             if _ESCAPED_BACKWARDS.search(_NO_ESCAPE(lower)):
                 found += [
                     Found(len(data) - one.end, len(data) - one.start, one.secret, f"reversed {one.how}".strip())
@@ -191,6 +193,11 @@ def _trace(lower: bytes, steps: tuple[_Step, ...]) -> tuple["array[int]", "array
     starts = array("L", range(len(lower)))
     ends = array("L", range(1, len(lower) + 1))
     for step in steps:
+        if step.drop is not None:
+            kept = [at for at, code in enumerate(lower) if code not in step.drop]
+            starts, ends = (array("L", map(places.__getitem__, kept)) for places in (starts, ends))
+            lower = step(lower)
+            continue
         new_starts, new_ends, last = array("L"), array("L"), 0
         out = bytearray()
         for match in step.pattern.finditer(lower):
@@ -222,8 +229,9 @@ def _places(data: bytes, odd: bytes, name: str) -> list[Found]:
 
 def _texts_of(value: str, raw: bytes) -> Iterator[tuple[str, bytes]]:
     """How and as which letters and digits a secret, or a telling piece of it, can stand in data."""
-    for how, text in _written(raw, deep=len(raw) <= _DEEP):
-        yield how, text
+    turned = value[::-1]  # of other than ASCII this is not its bytes backwards
+    for one in {value, turned, json.dumps(value)[1:-1], json.dumps(turned)[1:-1]}:
+        yield from _written(one.encode("utf-8", "surrogateescape"), deep=len(raw) <= _DEEP)
     if len(raw) <= _DEEP:
         for how, text in _encoded(value.encode("utf-16-le", "surrogatepass")):
             yield f"{how} of UTF-16", _read(text.lower(), _PLAIN)
@@ -254,6 +262,7 @@ def _encoded(raw: bytes, common: bool = False) -> Iterator[tuple[str, bytes]]:
     yield "hex", raw.hex().upper().encode()
     kinds = [("base64", 6, 3, base64.b64encode), ("base64", 6, 3, base64.urlsafe_b64encode)]
     if not common:
+        yield "hex codes", b" ".join(b"0x%02x" % code for code in raw)
         yield "decimal codes", b" ".join(b"%d" % code for code in raw)
         kinds.append(("base32", 5, 5, base64.b32encode))
     for how, bits, block, encode in kinds:
