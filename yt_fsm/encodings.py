@@ -73,7 +73,7 @@ _ESCAPE = _Step(
     (b"%", b"\\u", b"\\x", b"\\0", b"\\1"),
 )
 _PLAIN = (_JUNK,)
-_DECODED = (
+_UNESCAPED = (
     _Step(
         re.compile(rb"&#x0*(?P<x1>[0-9a-f]{1,6});|&#0*(?P<d>[0-9]{1,3});|\\+u\{0*(?P<x2>[0-9a-f]{1,6})\}"),
         _number,
@@ -81,10 +81,11 @@ _DECODED = (
     ),
     _Step(re.compile(rb"[\"'][\s+,()\\]+[bfru]{1,2}(?=[\"'])"), signs=(b'"', b"'")),  # b"…" f"…"
     _NO_ESCAPE,
-    *([_ESCAPE] * 3),  # an escape may be escaped
-    _Step(re.compile(rb"\\+[nrtbfv]"), signs=(b"\\",)),
-    _JUNK,
 )
+_REST = (_Step(re.compile(rb"\\+[nrtbfv]"), signs=(b"\\",)), _JUNK)
+# An escape may be escaped; each round is looked at, because what it leaves may look like one by chance.
+_DECODED = tuple((*_UNESCAPED, *([_ESCAPE] * rounds), *_REST) for rounds in (1, 2, 3))
+_BACKWARDS = _Step(re.compile(rb"(?<=[\"'])[bfru]{1,2}[\s+,()\\]+[\"']"))  # b"…", where all is read backwards
 _GOES_ON = _Step(re.compile(rb"\\[ \t]*\r?\n"))  # a line's end that is none; or the wrap cuts an escape
 _ESCAPED = re.compile(rb"[\\%]|&#|[bfru][\"']")
 _ESCAPED_BACKWARDS = re.compile(rb"[0-9a-f]{2}(?:%|(?:00u|x)\\)|[0-7]{3}\\|;[0-9a-f]{2,3}x?#&")
@@ -151,22 +152,32 @@ class Finder:
 
     def _find(self, data: bytes) -> list[Found]:
         lower = data.lower()
-        found = self._in(lower, _PLAIN)
+        found = self._in(lower, _PLAIN, _read(lower, _PLAIN))
         if _ESCAPED.search(lower):
-            found += self._in(lower, _DECODED)
+            found += self._decoded(lower)
             if _GOES_ON.pattern.search(lower):
-                found += self._in(lower, (_GOES_ON, *_DECODED))
+                found += self._decoded(lower, _GOES_ON)
             if _ESCAPED_BACKWARDS.search(_NO_ESCAPE(lower)):
                 found += [
                     Found(len(data) - one.end, len(data) - one.start, one.secret, f"reversed {one.how}".strip())
-                    for one in self._in(lower[::-1], _DECODED)
+                    for one in self._decoded(lower[::-1], _BACKWARDS)
                 ]
         for odd, name in self._odd:
             found += _places(data, odd, name)
         return sorted(found, key=lambda one: one.start)
 
-    def _in(self, lower: bytes, steps: tuple[_Step, ...]) -> list[Found]:
-        stream = _read(lower, steps)
+    def _decoded(self, lower: bytes, *before: _Step) -> list[Found]:
+        found: list[Found] = []
+        last = b""
+        for steps in _DECODED:
+            stream = _read(lower, (*before, *steps))
+            if stream == last:
+                break
+            last = stream
+            found += self._in(lower, (*before, *steps), stream)
+        return found
+
+    def _in(self, lower: bytes, steps: tuple[_Step, ...], stream: bytes) -> list[Found]:
         hits = list(self._hits(stream))
         if not hits:
             return []
@@ -230,12 +241,14 @@ def _places(data: bytes, odd: bytes, name: str) -> list[Found]:
 def _texts_of(value: str, raw: bytes) -> Iterator[tuple[str, bytes]]:
     """How and as which letters and digits a secret, or a telling piece of it, can stand in data."""
     turned = value[::-1]  # of other than ASCII this is not its bytes backwards
-    for one in {value, turned, json.dumps(value)[1:-1], json.dumps(turned)[1:-1]}:
+    for one in dict.fromkeys((value, turned, json.dumps(value)[1:-1], json.dumps(turned)[1:-1])):
         yield from _written(one.encode("utf-8", "surrogateescape"), deep=len(raw) <= _DEEP)
     if len(raw) <= _DEEP:
         for how, text in _encoded(value.encode("utf-16-le", "surrogatepass")):
             yield f"{how} of UTF-16", _read(text.lower(), _PLAIN)
-    yield "", _read(raw.lower(), _DECODED)  # where data is decoded, a value that looks escaped is so too
+    yield from (
+        ("", _read(raw.lower(), steps)) for steps in _DECODED
+    )  # where data is decoded, a value that looks escaped is so too
     for piece in _pieces(value):
         for how, text in _written(piece.encode("utf-8", "surrogateescape"), deep=False):
             yield f"a part of it, {how}" if how else "a part of it", text
