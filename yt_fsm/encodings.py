@@ -73,6 +73,7 @@ _ESCAPE = _Step(
     (b"%", b"\\u", b"\\x", b"\\0", b"\\1"),
 )
 _PLAIN = (_JUNK,)
+_NO_ASCII = _Step(re.compile(rb"\\+x[89a-f][0-9a-f]|%[89a-f][0-9a-f]"), signs=(b"\\x", b"%"))  # of binary files, many
 _UNESCAPED = (
     _Step(
         re.compile(rb"&#x0*(?P<x1>[0-9a-f]{1,6});|&#0*(?P<d>[0-9]{1,3});|\\+u\{0*(?P<x2>[0-9a-f]{1,6})\}"),
@@ -81,6 +82,7 @@ _UNESCAPED = (
     ),
     _Step(re.compile(rb"[\"'][\s+,()\\]+[bfru]{1,2}(?=[\"'])"), signs=(b'"', b"'")),  # b"…" f"…"
     _NO_ESCAPE,
+    _NO_ASCII,
 )
 _REST = (_Step(re.compile(rb"\\+[nrtbfv]"), signs=(b"\\",)), _JUNK)
 # An escape may be escaped; each round is looked at, because what it leaves may look like one by chance.

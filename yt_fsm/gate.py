@@ -71,5 +71,10 @@ def publishable(redact: Redactor, text: str) -> str:
 def _places(redact: Redactor, text: str) -> list[str]:
     """`line: what`, each line once."""
     data = text.encode("utf-8", "replace")
-    told = {line_of(data, leak.start): leak for leak in reversed(redact.leaks(data))}
-    return [f"{line}: {leak}" for line, leak in sorted(told.items())[:_MOST_LINES]]
+    told: dict[int, str] = {}
+    end = 0
+    for leak in redact.leaks(data):
+        if leak.start >= end:  # else it is a piece of the one before, or that one written otherwise
+            told.setdefault(line_of(data, leak.start), str(leak))
+        end = max(end, leak.end)
+    return [f"{line}: {leak}" for line, leak in list(told.items())[:_MOST_LINES]]

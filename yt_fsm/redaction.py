@@ -77,8 +77,8 @@ class Redactor:
     def file(self, path: Path, most: int = 16 << 20) -> None:
         """Black out of a file what its lines, written one by one, did not show: a secret wrapped over several."""
         if path.stat().st_size <= most:
-            text = path.read_text(errors="surrogateescape")
-            clean = self(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+            text = path.read_text(errors="backslashreplace")
+            clean = self(text)
             if clean != text:
                 path.write_text(clean)
 

@@ -27,6 +27,7 @@ log = logging.getLogger("ytfsm")
 
 MARKER = "YTFSM_RUN_ID"
 TAIL_LINES = 60
+_TAIL_CHARS = 1 << 16
 GRACE_SECS = 5.0  # between TERM and KILL
 _KEEP_BYTES = 16 << 20  # of stdout, in memory
 _LOG_BYTES = 256 << 20  # of one log file: endless output must not fill the disk
@@ -289,9 +290,9 @@ class _Pump:
 
     def _line(self, stream: str, raw: bytes) -> None:
         line = raw.decode(errors="backslashreplace")
-        clean = self._redact(line)
-        self._last.append(clean)
+        self._last.append(line)
         if self._log and self._logged < _LOG_BYTES:
+            clean = self._redact(line)
             self._logged += len(clean) + 1
             self._log.write(clean + "\n")
         if stream == "out":
@@ -307,7 +308,7 @@ class _Pump:
 
     def tail(self) -> str:
         """The last lines of both streams, redacted."""
-        return self._redact("\n".join(self._last))
+        return self._redact("\n".join(self._last)[-_TAIL_CHARS:])
 
     def close(self) -> None:
         """Write down what is left."""
