@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from yt_fsm.encodings import Finder, line_of
+from yt_fsm.encodings import Finder
 
-TOKEN = "ghp_q7RkZ2vT9xLmB4nYc8WsJ1hUd6FgE3aPo5Xi"
+TOKEN = "ghp_" + "".join(random.Random(36).choices(string.ascii_letters + string.digits, k=36))  # in no other file
 PASSWORD = "correct horse battery"
 # What a person or a service makes secrets of: at least ten letters and digits, and anything between.
 SECRET = st.builds(
@@ -22,6 +22,11 @@ SECRET = st.builds(
     st.text(alphabet=string.ascii_letters + string.digits, min_size=12, max_size=50),
     st.text(alphabet="-_./+=!$^&*(){}[]|;:~? \"'", max_size=6),
 ).filter(lambda text: text == text.strip())
+
+
+def line_of(data: bytes, place: int) -> int:
+    return data.count(b"\n", 0, place) + 1
+
 
 Encoding = Callable[[str], bytes]
 
@@ -117,7 +122,7 @@ def test_a_secret_is_found_in_every_encoding(name: str, value: str) -> None:
 def test_a_secret_is_found_in_every_encoding_wrapped_at_any_column(
     value: str, name: str, column: int, joint: str, around: bytes
 ) -> None:
-    if ("\\" in joint or 'b"' in joint) and ("reversed" in name or name == "octal"):
+    if ("\\" in joint or 'b"' in joint) and ("reversed" in name or name.startswith(("octal", "html"))):
         joint = "\n"  # read backwards, a line that goes on ends no more, and a quote may be escaped
     data = wrapped(ENCODINGS[name](value), column, joint)
     finder = Finder({value: "X"})

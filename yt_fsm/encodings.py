@@ -310,8 +310,3 @@ def _looks_random(value: str) -> bool:
     """A token, rather than words that a person chose: it begins like one, or its kinds of letters change often."""
     runs = _RUN.findall(value)
     return bool(_TOKEN.match(value)) or (len(value) >= 20 and 3 * len(runs) >= len(value))
-
-
-def line_of(data: bytes, place: int) -> int:
-    """The line, from 1, in which a place is."""
-    return data.count(b"\n", 0, place) + 1

@@ -4,10 +4,13 @@ A push is judged by the objects that it would send, a post by its text. What is 
 whose it is, never its value.
 """
 
-from .encodings import line_of
+from typing import TYPE_CHECKING
+
 from .errors import Leaked
 from .git import Repository
-from .redaction import Redactor
+
+if TYPE_CHECKING:
+    from .redaction import Redactor
 
 LARGEST_BYTES = 3 << 20  # of a file: a larger one is not looked through, so it does not leave either
 _MOST_LINES, _MOST_TOLD = 5, 20  # of a file; of all
@@ -53,14 +56,14 @@ def check_push(repository: Repository, base: str, sha: str, branch: str) -> None
         raise Leaked("it is not pushed, because it holds secrets of this worker's machine:\n" + "\n".join(told))
 
 
-def check_post(redact: Redactor, text: str) -> None:
+def check_post(redact: "Redactor", text: str) -> None:
     """Raises Leaked when a text that is to be posted holds a secret."""
     leaks = redact.leaks(text.encode("utf-8", "replace"))
     if leaks:
         raise Leaked(f"nothing is posted, because the text holds {leaks[0]}: see where the issue or a setting holds it")
 
 
-def publishable(redact: Redactor, text: str) -> str:
+def publishable(redact: "Redactor", text: str) -> str:
     """`text` without its secrets; nothing of it when one would still stand there."""
     redact.refresh()
     clean = redact(text)
@@ -68,13 +71,13 @@ def publishable(redact: Redactor, text: str) -> str:
     return f"[withheld: it holds {leaks[0]}]" if leaks else clean
 
 
-def _places(redact: Redactor, text: str) -> list[str]:
+def _places(redact: "Redactor", text: str) -> list[str]:
     """`line: what`, each line once."""
     data = text.encode("utf-8", "replace")
     told: dict[int, str] = {}
     end = 0
     for leak in redact.leaks(data):
         if leak.start >= end:  # else it is a piece of the one before, or that one written otherwise
-            told.setdefault(line_of(data, leak.start), str(leak))
+            told.setdefault(data.count(b"\n", 0, leak.start) + 1, str(leak))
         end = max(end, leak.end)
     return [f"{line}: {leak}" for line, leak in list(told.items())[:_MOST_LINES]]

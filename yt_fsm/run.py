@@ -17,7 +17,6 @@ from .hardware import board_of
 from .heartbeat import Heartbeat
 from .journal import Journal, Record, clean
 from .machine import Definition
-from .redaction import Redactor
 from .replay import facts_of, state_of
 from .shell import Shell, StopFlag
 from .workspace import Workspace
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from .brief import Brief
     from .evaluation import Report
     from .github import GitHub, Issue
+    from .redaction import Redactor
     from .settings import Settings
 
 log = logging.getLogger("ytfsm")
@@ -243,7 +243,7 @@ def assemble(
     issue: "Issue",
     github: "GitHub",
     stop: StopFlag,
-    redact: Redactor,
+    redact: "Redactor",
 ) -> Run:
     """A Run over an open journal, its commands logged in the run's folder."""
     folder = journal.path.parent

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from .errors import CommandFailed, SetupError, StopRequested
-from .redaction import Redactor
 
 if TYPE_CHECKING:
     import subprocess  # imported where a process is started: commands that only read never start one
+
+    from .redaction import Redactor
 
 log = logging.getLogger("ytfsm")
 
@@ -97,7 +98,7 @@ class Shell:
     def __init__(
         self,
         marker: str,
-        redact: Redactor,
+        redact: "Redactor",
         logs: Path | None = None,
         record: Recorder | None = None,
         stop: StopFlag | None = None,
@@ -108,7 +109,7 @@ class Shell:
         self.stop = StopFlag() if stop is None else stop  # an unset flag is false
         self._record = record
 
-    def logged(self, marker: str, logs: Path, record: Recorder, redact: Redactor, stop: StopFlag) -> "Shell":
+    def logged(self, marker: str, logs: Path, record: Recorder, redact: "Redactor", stop: StopFlag) -> "Shell":
         """The same shell for a run: marked, logged and journalled."""
         return type(self)(marker, redact, logs, record, stop)
 
@@ -214,7 +215,7 @@ class _Pump:
         self,
         process: "subprocess.Popen[bytes]",
         path: Path | None,
-        redact: Redactor,
+        redact: "Redactor",
         on_line: Callable[[str], None] | None,
     ) -> None:
         self.process = process
