@@ -144,7 +144,10 @@ def test_many_files_are_looked_through_in_turns(clone: Clone, monkeypatch: pytes
 
 def test_what_looks_like_a_credential_does_not_leave_either(clone: Clone) -> None:
     clone.write(f"{FOLDER}/a.py", b"x = 'hf_aBcDeFgHiJkLmNoPqRsTuVwXyZabcdefgh'\n")
-    clone.write(f"{FOLDER}/b.py", b"# like ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx, or hf_model_id, or sk-learn\n")
+    clone.write(
+        f"{FOLDER}/b.py",
+        b"# like ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx, or hf_model_id, or sk-learn-estimator-link\n",
+    )
     assert clone.told() == [f"{FOLDER}/a.py:1: the value of a credential (by its looks)"]
 
 

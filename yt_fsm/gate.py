@@ -32,7 +32,7 @@ def secrets_in_tree(repository: Repository, base: str, tree: str) -> list[str]:
         name = redact(path)
         told += [f"{name}: its name holds {leak}" for leak in redact.leaks(path.encode())[:1]]
         if blob not in texts:
-            told.append(f"{name}: its {sizes[blob]} bytes are too many to be looked through for secrets")
+            told.append(f"{name}: its {sizes.get(blob, 'unknown')} bytes are too many to be looked through for secrets")
             continue
         told += [f"{name}:{where}" for where in _places(redact, texts[blob])]
     return told[:_MOST_TOLD]

@@ -185,7 +185,8 @@ class Repository:
     def sizes(self, blobs: list[str]) -> dict[str, int]:
         """How many bytes each object has."""
         out = self._quiet().git("cat-file", "--batch-check", input="".join(f"{blob}\n" for blob in blobs)).out
-        return {name: int(size) for name, _, size in (line.split() for line in out.splitlines())}
+        rows = (line.split() for line in out.splitlines())
+        return {row[0]: int(row[2]) for row in rows if len(row) == 3}  # else it is missing
 
     def texts(self, sizes: dict[str, int]) -> dict[str, str]:
         """The objects' contents; a byte that is no text is written as an escape.

@@ -70,7 +70,7 @@ class Redactor:
             found += [
                 Found(match.start(), match.end(), "a credential", "by its looks")
                 for match in pattern.finditer(text)
-                if len(set(match[0])) >= 14  # ghp_xxxxxxxx… in a text shows only how one looks
+                if _is_one(match[0])
             ]
         return sorted(found, key=lambda one: one.start)
 
@@ -81,6 +81,13 @@ class Redactor:
             clean = self(text)
             if clean != text:
                 path.write_text(clean)
+
+
+def _is_one(looks: str) -> bool:
+    """Whether it is a credential, rather than a name (`sk-estimator-container`) or a text that shows how one looks."""
+    body = looks[4:]
+    mixed = body.lower() != body and (body.upper() != body or any(code.isdigit() for code in body))
+    return len(set(looks)) >= 14 and (mixed or any(code.isdigit() for code in body))
 
 
 def _without(data: bytes, found: list[Found]) -> bytes:
