@@ -199,3 +199,30 @@ def test_the_terminal_shows_no_secret_in_words_or_tracebacks() -> None:
     assert f"it is {BLACK}" in done.stderr
     assert f"ValueError: {BLACK}" in done.stderr
     assert SECRET_TOKEN not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "\\",
+        "%",
+        "&#x0",
+        "u{0",
+        "\"' ",
+        "' b",
+        "eyJ",
+        "eyJa.",
+        "-----BEGIN PRIVATE KEY-----",
+        "\\ ",
+        "ghp_",
+        "sk-",
+        "0x",
+        SECRET_TOKEN[:9],
+    ],
+)
+def test_no_text_takes_more_than_its_length(unit: str) -> None:
+    """A quadratic pattern would not come back from these."""
+    text = unit * (300_000 // len(unit))
+    redact = Redactor([SECRET_TOKEN])
+    assert redact.leaks(text.encode()) == []
+    assert BLACK in redact(text + "\n" + SECRET_TOKEN)

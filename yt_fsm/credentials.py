@@ -29,8 +29,8 @@ SHAPES = re.compile(
     r"|eyJ[\w-]{10,4096}\.eyJ[\w-]{10,16384}\.[\w-]{10,4096})"
 )
 KEYS = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[A-Za-z0-9+/=\s\\:,.-]{40,16384}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY"
-    r"-----"
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:[A-Za-z0-9+/=\s\\:,.]|-(?!----)){40,16384}?"
+    r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----"
 )
 
 _TELLING = re.compile(r"TOKEN(?!I[SZ]E)|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY")

@@ -67,16 +67,18 @@ _JUNK = _Step(re.compile(rb"[^0-9a-z]+"), drop=_but(_LETTERS))
 _NO_ESCAPE = _Step(re.compile(rb"[^0-9a-z%\\]+"), drop=_but(_LETTERS + b"%\\"))
 _ESCAPE = _Step(
     re.compile(
-        rb"%(?P<x1>[0-9a-f]{2})|\\+(?:u(?:0000)?00(?P<x2>[0-9a-f]{2})|x(?P<x3>[0-9a-f]{2})|(?P<o>[01][0-7]{2}))"
+        rb"%(?P<x1>[0-9a-f]{2})|(?<!\\)\\+(?:u(?:0000)?00(?P<x2>[0-9a-f]{2})|x(?P<x3>[0-9a-f]{2})|(?P<o>[01][0-7]{2}))"
     ),
     _number,
     (b"%", b"\\u", b"\\x", b"\\0", b"\\1"),
 )
 _PLAIN = (_JUNK,)
-_NO_ASCII = _Step(re.compile(rb"\\+x[89a-f][0-9a-f]|%[89a-f][0-9a-f]"), signs=(b"\\x", b"%"))  # of binary files, many
+_NO_ASCII = _Step(
+    re.compile(rb"(?<!\\)\\+x[89a-f][0-9a-f]|%[89a-f][0-9a-f]"), signs=(b"\\x", b"%")
+)  # of binary files, many
 _UNESCAPED = (
     _Step(
-        re.compile(rb"&#x0*(?P<x1>[0-9a-f]{1,6});|&#0*(?P<d>[0-9]{1,3});|\\+u\{0*(?P<x2>[0-9a-f]{1,6})\}"),
+        re.compile(rb"&#x0*(?P<x1>[0-9a-f]{1,6});|&#0*(?P<d>[0-9]{1,3});|(?<!\\)\\+u\{0*(?P<x2>[0-9a-f]{1,6})\}"),
         _number,
         (b"&#", b"u{"),
     ),
@@ -84,7 +86,7 @@ _UNESCAPED = (
     _NO_ESCAPE,
     _NO_ASCII,
 )
-_REST = (_Step(re.compile(rb"\\+[nrtbfv]"), signs=(b"\\",)), _JUNK)
+_REST = (_Step(re.compile(rb"(?<!\\)\\+[nrtbfv]"), signs=(b"\\",)), _JUNK)
 # An escape may be escaped; each round is looked at, because what it leaves may look like one by chance.
 _DECODED = tuple((*_UNESCAPED, *([_ESCAPE] * rounds), *_REST) for rounds in (1, 2, 3))
 _BACKWARDS = _Step(re.compile(rb"(?<=[\"'])[bfru]{1,2}[\s+,()\\]+[\"']"))  # b"…", where all is read backwards
