@@ -1,6 +1,7 @@
 """failed: the model could not be brought up within the budget; the work is preserved (§9.1 H 2, §12.3)."""
 
 from yt_fsm import publishing
+from yt_fsm.errors import Leaked
 from yt_fsm.prompt import clip
 from yt_fsm.run import Run
 from yt_fsm.work import preserve
@@ -12,14 +13,19 @@ def enter(run: Run) -> None:
     Final. What codex wrote is committed and pushed, the card moved, and the issue told why.
     """
     mark = run.definition.mark
-    branch = None
+    branch = leaked = None
     attempts = run.attempts()
     name = f"{run.brief.hf_model_id} ({run.settings.system})"
     if preserve(run, f"Bringup {name} failed after {len(attempts)} attempts"):
-        publishing.push(run, mark)
-        branch = run.facts["branch"]
+        try:
+            publishing.push(run, mark)
+            branch = run.facts["branch"]
+        except Leaked as problem:
+            leaked = str(problem)
     publishing.set_status(run, "failed", mark)
     work = f"The work so far is on the branch `{branch}`." if branch else "There was no work to preserve."
+    if leaked:
+        work = f"The work so far is on the worker, in {publishing.kept(run.bundle)}:\n\n{publishing.fenced(leaked)}\n"
     text = [
         f"Could not bring up {run.brief.hf_model_id} on {run.settings.system} "
         f"in {len(attempts)} of {run.settings.max_attempts} attempts. {work}",

@@ -1,12 +1,16 @@
 """released: the issue is no longer this run's: the claim was lost, a person acted, or an operator gave it back."""
 
+import logging
 from typing import Any
 
 from yt_fsm import publishing
+from yt_fsm.errors import Leaked
 from yt_fsm.journal import Record
 from yt_fsm.lease import CLAIM, stamp
 from yt_fsm.run import Run
 from yt_fsm.work import preserve
+
+log = logging.getLogger("ytfsm")
 
 
 def enter(run: Run) -> None:
@@ -18,7 +22,11 @@ def enter(run: Run) -> None:
     """
     if run.arrived_by == "release":
         if preserve(run, f"Unfinished bringup of {run.facts.get('model')} ({run.settings.system})"):
-            publishing.push(run, run.definition.mark, run.definition.base)
+            try:
+                publishing.push(run, run.definition.mark, run.definition.base)
+            except Leaked as problem:  # the work stays in the bundle; whoever goes on starts anew
+                run.fact("withheld", str(problem))
+                log.warning("run_id=%s %s", run.run_id, problem)
         publishing.set_status(run, run.definition.base, run.definition.mark, run.definition.base)
     if not bid_was_made(run):
         return

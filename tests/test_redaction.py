@@ -1,7 +1,9 @@
 """Redaction: no secret survives in a journal, a log or what replay tells."""
 
+import base64
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from machines.bringup import MACHINE
 from yt_fsm.journal import Journal, read
-from yt_fsm.redaction import BLACK, Redactor, secrets_in
+from yt_fsm.redaction import BLACK, Redactor
 from yt_fsm.replay import replay
 from yt_fsm.shell import Shell
 
@@ -52,7 +54,7 @@ def test_no_secret_survives_in_a_journal_or_in_what_replay_tells(
     journal.append("command", argv=["curl", said], cwd=said, why={said: [said]})
     journal.append("fact", name="model", value=said)
     journal.append("attempt", n=1, passed=False, failing=said, metrics={"hf": {"note": said}}, tokens=0, seconds=1.0)
-    journal.append("effect.intent", effect="push", key=said)
+    journal.append("effect.intent", effect="push", key="branch", error=said)
     journal.close()
     path.with_name("ballast").unlink()
     assert read(path).verdict == "ok"
@@ -95,13 +97,13 @@ def test_a_secret_of_several_lines_is_found_line_by_line(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "token",
     [
-        "ghp_" + "a1B2" * 9,
-        "gho_" + "a1B2" * 9,
-        "ghs_" + "a1B2" * 9,
-        "ghu_" + "a1B2" * 9,
-        "ghr_" + "a1B2" * 9,
+        *(f"gh{kind}_" + "a1B2" * 9 for kind in "psour"),
         "github_pat_11ABCDEFG0" + "x" * 60,
         "hf_" + "abcdEFGH" * 4,
+        "AKIA" + "ABCD1234" * 2,
+        "xoxb-123456789012-abcdefghij",
+        "AIza" + "a1B2c" * 7,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcdefghijklmnop",
         "sk-" + "proj-" + "abcdEFGH" * 4,
     ],
 )
@@ -123,26 +125,104 @@ def test_the_longer_of_two_secrets_goes_whole() -> None:
     assert Redactor(["abcdef", "abcdefghi"])("abcdefghi") == BLACK
 
 
-def test_secrets_are_the_variables_that_say_so() -> None:
-    environment = {
-        "HF_TOKEN": "a-token",
-        "GH_TOKEN": "b-token",
-        "MY_SECRET": "c",
-        "DB_PASSWORD": "d",
-        "OPENAI_API_KEY": "e",
-        "APIKEY": "f",
-        "AWS_CREDENTIALS": "g",
-        "AZURE_PAT": "h",
-        "hf_token": "lower",
-        "EMPTY_TOKEN": "",
-        "PATH": "/usr/bin",
-        "PATTERN": "x",
-        "HOME": "/root",
-        "KEYBOARD": "us",
-    }
-    assert sorted(secrets_in(environment)) == ["a-token", "b-token", "c", "d", "e", "f", "g", "h", "lower"]
+SECRET_TOKEN = "q7RkZ2vT9xLmB4nYc8WsJ1hUd6FgE3aPo5Xi"
 
 
-@pytest.mark.parametrize("name", ["YT_MAX_TOKENS", "TOKENIZERS_PARALLELISM"])
-def test_a_number_of_tokens_is_no_secret(name: str) -> None:
-    assert secrets_in({name: "1000000"}) == []
+@pytest.mark.parametrize("joint", ["", "\n", '" + "', "\\\n"])
+def test_a_secret_is_blacked_out_however_it_is_written(joint: str) -> None:
+    redact = Redactor([SECRET_TOKEN])
+    for text in (
+        SECRET_TOKEN,
+        base64.b64encode(f"x{SECRET_TOKEN}y".encode()).decode(),
+        SECRET_TOKEN.encode().hex(),
+        "".join(f"%{ord(c):02X}" for c in SECRET_TOKEN),
+        SECRET_TOKEN[::-1],
+    ):
+        said = joint.join(text[at : at + 13] for at in range(0, len(text), 13))
+        clean = redact(f"before {said} after")
+        assert clean.startswith("before ")
+        assert clean.endswith(" after")
+        assert BLACK in clean
+        assert redact.leaks(clean.encode()) == []
+
+
+@given(parts=st.lists(TEXT, min_size=1, max_size=4))
+@settings(max_examples=40)
+def test_what_holds_no_secret_stays_as_it_is(parts: list[str]) -> None:
+    redact = Redactor([SECRET_TOKEN, "hunter2!"])
+    assert [redact(part) for part in parts] == parts
+
+
+def test_a_log_whose_lines_hold_a_secret_together_is_blacked_out_when_it_is_whole(tmp_path: Path) -> None:
+    shell = Shell("r", Redactor([SECRET_TOKEN]), tmp_path / "logs")
+    rows = [SECRET_TOKEN[at : at + 8] for at in range(0, len(SECRET_TOKEN), 8)]
+    result = shell.run([sys.executable, "-c", f"print(*{rows}, 'then the rest', sep='\\n')"], timeout=20)
+    assert result.log
+    assert result.log.read_text() == f"{BLACK}\nthen the rest\n"
+    assert result.tail == f"{BLACK}\nthen the rest"
+
+
+def test_a_secret_that_is_a_word_of_the_machine_changes_no_record(tmp_path: Path) -> None:
+    """`X_PASSWORD=review` must not rename a state."""
+    path = tmp_path / "run" / "journal.jsonl"
+    journal = Journal.create(
+        path, Redactor(["review", "in review", "bringup", "accept"]), run_id="r", machine="bringup"
+    )
+    journal.append("transition", event="accept", source="checking", dest="review", status="in review")
+    journal.append("effect.intent", effect="status", key="in review")
+    journal.append("effect.done", effect="status", key="in review", result={"status": "in review"})
+    journal.append("fact", name="branch", value="bringup/issue-12-org-name")
+    journal.append("verdict", state="review", event="accept", error="Lost", text="the review was lost")
+    journal.append("attempt", n=1, metrics={"status": "review"})
+    journal.close()
+    header, moved, intent, done, fact, verdict, attempt = read(path).records
+    assert header["machine"] == "bringup"
+    assert (moved["event"], moved["dest"], moved["status"]) == ("accept", "review", "in review")
+    assert intent["key"] == done["key"] == done["result"]["status"] == "in review"
+    assert fact["value"] == "bringup/issue-12-org-name"
+    assert verdict["text"] == f"the {BLACK} was lost"
+    assert attempt["metrics"] == {"status": BLACK}  # others named that
+
+
+def test_the_terminal_shows_no_secret_in_words_or_tracebacks() -> None:
+    code = (
+        "import logging, sys\n"
+        "from yt_fsm.redaction import Redactor, guard_terminal\n"
+        "logging.basicConfig(stream=sys.stderr)\n"
+        f"guard_terminal(Redactor([{SECRET_TOKEN!r}]))\n"
+        f"print({SECRET_TOKEN!r})\n"
+        f"logging.getLogger('ytfsm').warning('it is %s', {SECRET_TOKEN!r})\n"
+        f"raise ValueError({SECRET_TOKEN!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{BLACK}\n"
+    assert f"it is {BLACK}" in done.stderr
+    assert f"ValueError: {BLACK}" in done.stderr
+    assert SECRET_TOKEN not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "\\",
+        "%",
+        "&#x0",
+        "u{0",
+        "\"' ",
+        "' b",
+        "eyJ",
+        "eyJa.",
+        "-----BEGIN PRIVATE KEY-----",
+        "\\ ",
+        "ghp_",
+        "sk-",
+        "0x",
+        SECRET_TOKEN[:9],
+    ],
+)
+def test_no_text_takes_more_than_its_length(unit: str) -> None:
+    """A quadratic pattern would not come back from these."""
+    text = unit * (300_000 // len(unit))
+    redact = Redactor([SECRET_TOKEN])
+    assert redact.leaks(text.encode()) == []
+    assert BLACK in redact(text + "\n" + SECRET_TOKEN)

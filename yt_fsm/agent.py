@@ -70,6 +70,7 @@ class Codex:
         Raises WelfareStop when codex says MAKE IT STOP, SetupError when codex itself does not work.
         """
         self._turn += 1
+        prompt = self.shell.redact(prompt)  # what a failed check printed leaves this machine here
         self.artifacts.mkdir(parents=True, exist_ok=True)
         self._file("prompt", "md").write_text(prompt)
         for attempt in range(1, TRIES + 1):
@@ -85,7 +86,7 @@ class Codex:
                 return f"(codex {result.why})"
             if result.ok and self._messages:
                 message = self._messages[-1]
-                self._file("answer", "md").write_text(message)
+                self._file("answer", "md").write_text(self.shell.redact(message))
                 if welfare.stop_requested(message):
                     raise WelfareStop(message)
                 return message

@@ -4,6 +4,7 @@ Heavy modules (settings, worker, lab) are imported inside the commands that need
 `runs` and `--help` stay quick.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from typer.core import TyperGroup
 from . import machine as drawing
 from . import replay as replays
 from . import show, store
-from .errors import Exists, JournalDamaged, NotFound, PreflightFailed, Usage, YtfsmError
+from .errors import Exists, JournalDamaged, NotFound, PreflightFailed, SetupError, Usage, YtfsmError
 from .lab.cli import app as lab
 from .machine import Definition
 
@@ -97,7 +98,6 @@ def run(
 ) -> None:
     """The worker: poll, claim, walk, repeat."""
     from . import settings as s
-    from .shell import Shell
     from .worker import Worker
 
     definition = _machine(ctx.obj, machine)
@@ -105,9 +105,25 @@ def run(
     if dry_run:
         _dry_run(definition, settings, issue)
         return
-    worker = Worker(definition, settings, Shell(f"worker-{os.getpid()}", settings.redactor()))
+    worker = Worker(definition, settings, _shell("worker", settings))
     worker.listen()
     _say(worker.work(once=once, issue=_number(issue)), as_json)
+
+
+def _shell(who: str, settings: Any) -> Any:
+    """The command's shell; from here on neither it nor the terminal shows a secret."""
+    from .redaction import guard_terminal
+    from .shell import Shell
+
+    redact = settings.redactor()
+    guard_terminal(redact)
+    shell = Shell(f"{who}-{os.getpid()}", redact)
+    if not any(os.environ.get(name) for name in ("GH_TOKEN", "GITHUB_TOKEN")):
+        with contextlib.suppress(SetupError):  # gh may keep its token in a keyring, where nobody else finds it
+            said = shell.run(["gh", "auth", "token"], timeout=20, check=False)
+            if said.ok:
+                redact.learn({said.out.strip(): "gh's login"})
+    return shell
 
 
 def _say(outcome: Any, as_json: bool) -> None:
@@ -126,6 +142,7 @@ def _dry_run(definition: Definition, settings: Any, issue: str | None) -> None:
 
     from . import dry, engine
     from . import run as runs
+    from .redaction import guard_terminal
     from .shell import StopFlag
 
     if issue is None:
@@ -133,7 +150,9 @@ def _dry_run(definition: Definition, settings: Any, issue: str | None) -> None:
     chosen = dry.issue_from(issue, settings.system, settings.owner, settings.repo_models)
     with tempfile.TemporaryDirectory(prefix="ytfsm-dry-") as folder:
         pretend = settings.model_copy(update={"home": Path(folder), "tmp_root": Path(folder)})
-        shell = dry.DryShell("dry-run", pretend.redactor())
+        redact = pretend.redactor()
+        guard_terminal(redact)
+        shell = dry.DryShell("dry-run", redact)
         github = dry.DryGitHub(shell, settings.owner, settings.repo_models, chosen)
         typer.echo(f"selected issue: {chosen.url} {chosen.title}")
         logging.getLogger("ytfsm").setLevel(logging.WARNING)
@@ -175,7 +194,6 @@ def abandon(
 
 def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool, ending: bool = False) -> None:
     from . import settings as s
-    from .shell import Shell
     from .worker import Worker
 
     folder = store.find(_runs(), fragment)
@@ -184,9 +202,7 @@ def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool, endi
         raise JournalDamaged(f"the journal of {folder.name} has no header: {reading.detail}")
     header = reading.records[0]
     settings = s.load(system=header["system"])
-    worker = Worker(
-        _machine(machines, header["machine"]), settings, Shell(f"worker-{os.getpid()}", settings.redactor())
-    )
+    worker = Worker(_machine(machines, header["machine"]), settings, _shell("worker", settings))
     worker.listen()
     _say(worker.take_over(folder, walk, ending), as_json)
 
@@ -300,12 +316,11 @@ def doctor(
     """Every prerequisite: found, version, ok or what to do."""
     from . import preflight, recovery
     from . import settings as s
-    from .shell import Shell
     from .worker import github_of
 
     logging.getLogger("ytfsm").setLevel(logging.WARNING)
     settings = s.load(system=system)
-    shell = Shell(f"doctor-{os.getpid()}", settings.redactor())
+    shell = _shell("doctor", settings)
     for done in recovery.clean(settings) if clean else []:
         typer.echo(f"cleared away: {done}", err=True)
     found = preflight.checks(shell, github_of(settings, shell), settings)
@@ -339,12 +354,11 @@ def init_board(
     """Labels, Project and Status options (§3.1, §3.2), found by number or title; safe to repeat."""
     from . import board
     from . import settings as s
-    from .shell import Shell
     from .worker import github_of
 
     logging.getLogger("ytfsm").setLevel(logging.WARNING)
     settings = s.load(system=os.environ.get("YT_SYSTEM") or "n150")  # a board belongs to no system
-    shell = Shell(f"init-board-{os.getpid()}", settings.redactor())
+    shell = _shell("init-board", settings)
     made = board.ensure(github_of(settings, shell), check=check)
     if as_json:
         typer.echo(json.dumps([part.as_json() for part in made]))

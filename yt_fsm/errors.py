@@ -10,6 +10,7 @@ YtfsmError                  what the command line prints without a traceback; `e
 ├── JournalBroken           the disk failed under the journal: this process must write no more
 ├── StopRequested           a signal asked for a stop; the run stays resumable
 ├── Refused                 publishing was refused for good; the run ends unpublished
+│   └── Leaked              by us: what would be pushed or posted holds a secret of this machine
 └── Verdict                 decides a run's next event
     ├── SetupError          abort: the world's fault (§9.1 H 1)
     │   ├── CommandFailed   a program exited badly
@@ -83,6 +84,10 @@ class StopRequested(YtfsmError):
 
 class Refused(YtfsmError):
     """GitHub refuses to publish and will go on refusing; a person has to act."""
+
+
+class Leaked(Refused):
+    """What would be pushed or posted holds a secret of this machine; the text says where and whose, never the value."""
 
 
 class Verdict(YtfsmError):

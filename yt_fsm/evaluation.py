@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING
 
 from . import metrics as m
 from .errors import BadReference, BringupError, CommandFailed, SetupError
+from .gate import secrets_in_tree
 from .git import Repository
+from .journal import clean
 from .progress import tokens_of
 from .sandbox import Sandbox
 from .shell import Result, Shell, end_survivors
@@ -211,7 +213,8 @@ class Evaluation:
         if self.settings.skip_tt:
             found["skip_tt"] = True
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        (self.artifacts / f"metrics-{attempt}-{case.key}.json").write_text(json.dumps(found, indent=2) + "\n")
+        text = json.dumps(clean(found, self.shell.redact, ours=False), indent=2) + "\n"
+        (self.artifacts / f"metrics-{attempt}-{case.key}.json").write_text(text)
         return found
 
     def _pretend(self, case: Case) -> m.Metrics:
@@ -307,12 +310,18 @@ class Evaluation:
         if not any(c.path.startswith(allowed[0]) and c.kind != "D" for c in changes) and not self.shell.dry:
             raise BringupError(f"there is nothing new in `{allowed[0]}`: the bringup belongs there")
         report.tree = repository.tree_of(read, base, [name.rstrip("/") for name in allowed])
+        leaking = secrets_in_tree(repository, base, report.tree)
+        if leaking:
+            raise BringupError(
+                "these places hold secrets of this machine, which must never be published; take them out, and read "
+                "nothing outside of the repo and the model's folder:\n" + "\n".join(leaking)
+            )
         self.artifacts.mkdir(parents=True, exist_ok=True)
         repository.take_aside(report.tree, base, judged_bundle(self.artifacts))
         remove(self.workspace.check)
         repository.export(report.tree, self.workspace.check)
         patch = self.artifacts / f"diff-{attempt}.patch"
-        patch.write_text(repository.diff(base, report.tree), errors="backslashreplace")
+        patch.write_text(self.shell.redact(repository.diff(base, report.tree)), errors="backslashreplace")
 
 
 def judged_bundle(artifacts: Path) -> Path:

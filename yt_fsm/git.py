@@ -23,6 +23,7 @@ CLONE_SECS = 1800.0
 LOCAL_SECS = 600.0
 PUSH_SECS = 600.0
 SSH = os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30")  # never asks
+_TEXT_BYTES = 3 << 20
 TRAILER = "Ytfsm-Run"
 WIP = "refs/heads/ytfsm-unfinished"
 
@@ -103,6 +104,7 @@ class Repository:
         cwd: Path | None = None,
         index: Path | None = None,
         tree: Path | None = None,
+        input: str | None = None,
         pretend: str = "",
     ) -> Result:
         """Run git in the clean clone; `index` and `tree` replace its index and work tree."""
@@ -116,6 +118,7 @@ class Repository:
             name=f"git-{argv[0]}",
             cwd=tree or cwd or self.folder,
             env=env,
+            input=input,
             timeout=timeout,
             check=check,
             pretend=pretend,
@@ -224,6 +227,46 @@ class Repository:
         """The patch from `base` to `tree`, for people."""
         return self.git("diff", "--stat", "--patch", "--no-ext-diff", "--no-textconv", base, tree).out
 
+    def changed_blobs(self, base: str, tree: str) -> dict[str, str]:
+        """The object of every path that `tree` has and `base` has not, or has otherwise."""
+        words = self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", base, tree).out.split("\0")
+        rows = ((meta.split(" "), path) for meta, path in zip(words[::2], words[1::2], strict=False))
+        return {path: meta[3] for meta, path in rows if meta[4] != "D" and meta[1] != "160000"}
+
+    def sizes(self, blobs: list[str]) -> dict[str, int]:
+        """How many bytes each object has."""
+        out = self._quiet().git("cat-file", "--batch-check", input="".join(f"{blob}\n" for blob in blobs)).out
+        rows = (line.split() for line in out.splitlines())
+        return {row[0]: int(row[2]) for row in rows if len(row) == 3}  # else it is missing
+
+    def texts(self, sizes: dict[str, int]) -> dict[str, str]:
+        """The objects' contents; a byte that is no text is written as an escape.
+
+        They are asked for some at a time, because what a command prints is kept up to a limit. Raises SetupError when
+        git does not tell one.
+        """
+        found: dict[str, str] = {}
+        waiting = list(sizes)
+        while waiting:
+            some = [waiting.pop()]
+            while waiting and sum(sizes[blob] for blob in [*some, waiting[-1]]) <= _TEXT_BYTES:
+                some.append(waiting.pop())
+            mark = os.urandom(16).hex()  # that no content can have
+            out = (
+                self._quiet()
+                .git("cat-file", f"--batch={mark} %(objectname)", input="".join(f"{b}\n" for b in some))
+                .out
+            )
+            parts = re.split(rf"^{mark} ([0-9a-f]+)\n", out + "\n", flags=re.MULTILINE)
+            found |= dict(zip(parts[1::2], parts[2::2], strict=True))
+        if found.keys() != sizes.keys():
+            raise SetupError(f"git does not tell all objects of {self.folder}")
+        return found
+
+    def _quiet(self) -> "Repository":
+        """The same clone, whose commands are neither logged nor journalled: they print whole files."""
+        return Repository(self.shell.quiet(self.shell.marker, self.shell.stop), self.folder)
+
     def commit(self, tree: str, base: str, branch: str, message: str) -> str:
         """Make one commit of `tree` on `base`, the branch's new tip; codex's own commits are not in it.
 
@@ -269,6 +312,7 @@ class Repository:
         fresh = file.with_suffix(".new")
         self.git("bundle", "create", "--quiet", str(fresh), f"{base}..{ref}")
         if fresh.exists():  # not in a dry run
+            fresh.chmod(0o600)  # it holds codex's work as it is, which no gate has seen
             settle(fresh)
             fresh.rename(file)
             settle(file.parent)

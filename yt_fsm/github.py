@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import GitHubError, Lost, NotFound, PreflightFailed
+from .gate import check_post
 from .shell import Result, Shell
 
 log = logging.getLogger("ytfsm")
@@ -314,6 +315,7 @@ class GitHub:
 
     def create_pull_request(self, head: str, base: str, title: str, body: str) -> str:
         """Open a pull request and return its URL. Raises GitHubError; landed=None when it may be there now."""
+        check_post(self.shell.redact, f"{title}\n{body}")
         self._pace()
         argv = ["gh", "pr", "create", "-R", self.repo, "--base", base, "--head", head, "--title", title]
         result = self.shell.run(
@@ -346,7 +348,11 @@ class GitHub:
         return self._patiently(lambda: self._call(document_name, variables, missing_is_null, write=False))
 
     def mutate(self, document_name: str, **variables: Any) -> Answer:
-        """Write. Tried again only when GitHub says that it did not land. Raises GitHubError."""
+        """Write. Tried again only when GitHub says that it did not land.
+
+        Raises GitHubError; Leaked when a secret would be written.
+        """
+        check_post(self.shell.redact, "\n".join(str(value) for value in variables.values()))
         self._pace()
         return self._patiently(lambda: self._call(document_name, variables, False, write=True))
 
@@ -384,6 +390,11 @@ class GitHub:
                 return Answer(body["data"], _clock(headers))
         raise self._trouble(result, status, headers, write, body)
 
+    def _said(self, result: Result) -> str:
+        """What gh itself said of an error: never GitHub's answer, whose headers name the token's scopes."""
+        answered = {self.shell.redact(line) for line in result.out.splitlines()}
+        return "\n".join(line for line in result.tail.splitlines() if line not in answered).strip()
+
     def _trouble(
         self,
         result: Result,
@@ -395,7 +406,7 @@ class GitHub:
         """GitHub's refusal in one error: what kind, whether a write may have landed, how long to wait."""
         errors = (body or {}).get("errors") or []
         text = "; ".join(e.get("message", "") for e in errors if isinstance(e, dict))
-        text = text or (body or {}).get("message") or result.why or result.tail.strip() or "no answer"
+        text = text or (body or {}).get("message") or result.why or self._said(result) or _answer_of(status)
         what = f"GitHub, asked by `{' '.join(result.argv[:4])}`, says: {text}"
         retry_after = _seconds(headers.get("retry-after"))
         kinds = [str(e.get("type", "")) for e in errors if isinstance(e, dict)]
@@ -418,6 +429,10 @@ class GitHub:
             return GitHubError(f"{what}: check the network", "NETWORK", landed=None if write else False)
         kind = "5xx" if status else "NETWORK"
         return GitHubError(what, kind, landed=None if write else False)
+
+
+def _answer_of(status: int | None) -> str:
+    return f"HTTP {status}" if status else "no answer"
 
 
 def _kind_of(refusal: str) -> str:

@@ -25,6 +25,17 @@ BALLAST_BYTES = 1 << 20
 
 Record = dict[str, Any]
 
+# Fields that hold the machine's own words. They steer a run that goes on, so a secret that is one of them changes none.
+_OURS = frozenset(
+    {"kind", "event", "source", "dest", "status", "effect", "key", "state", "by", "name", "run_id", "seq", "at", "hash"}
+    | {"id", "item", "comment", "sha", "machine", "machine_table", "machine_hash", "system", "commit", "base", "log"}
+    | {"sha256", "boot", "last"}
+)
+_STEERING = frozenset(
+    {"base", "into", "tip", "branch", "commit", "workspace", "revision", "thread"}
+)  # facts that do so
+_FOREIGN = frozenset({"metrics", "settings", "versions", "why"})  # whatever is in there, others named it
+
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{16})"\}$')
 
 
@@ -199,7 +210,7 @@ class Journal:
             "at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "mono": round(time.clock_gettime(time.CLOCK_BOOTTIME), 6),
             "kind": kind,
-            **self._clean(fields),
+            **clean(fields, self._redact),
             "prev": prev,
         }
         body = json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii")
@@ -218,16 +229,6 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def _clean(self, value: Any) -> Any:
-        """`value` with every string redacted and everything JSON has no word for as its string."""
-        if isinstance(value, dict):
-            return {self._redact(str(key)): self._clean(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._clean(item) for item in value]
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        return self._redact(str(value))
 
     def _write(self, line: bytes) -> bool:
         """Write and sync `line`; False when the disk is too full for it, and the file is as it was."""
@@ -264,6 +265,26 @@ class Journal:
             raise SetupError(f"the disk that holds {self.path} is full")
         ballast.unlink()
         self.full = True
+
+
+def clean(value: Any, redact: Callable[[str], str], ours: bool = True) -> Any:
+    """`value` as JSON has it, every string redacted but the machine's own words; what JSON has no word for is a string.
+
+    `ours` says whether it was we who named its fields.
+    """
+    if isinstance(value, dict):
+        steers = ours and value.get("name") in _STEERING and isinstance(value.get("value"), str)
+        return {
+            redact(str(key)): item
+            if ours and isinstance(item, str) and (key in _OURS or (steers and key == "value"))
+            else clean(item, redact, ours and key not in _FOREIGN and key != "value")
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [clean(item, redact, ours) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value))
 
 
 def _lock(descriptor: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .clean import clean_clone
 from .errors import CommandFailed, GitHubError, Refused
 from .evaluation import HF, TT0, TT1, eval_argv
+from .gate import check_push, publishable
 from .git import TRAILER, Repository, refused
 from .journal import Record
 from .lease import STATUS, TRUSTED
@@ -65,12 +66,13 @@ def comment(run: "Run", status: str, text: str) -> None:
 
     def apply(intent: Record) -> dict[str, Any]:
         run.fence(status)
+        told, worker = (publishable(run.shell.redact, said) for said in (text, run.settings.worker_name))
         body = (
-            f"{STATUS}\nstatus: {status}\nrun_id: {run.run_id}\n\n{text.strip()[:COMMENT_CHARS]}\n\n"
-            f"worker: {run.settings.worker_name} · journal: `{intent['seq']}:{intent['hash']}`\n"
+            f"{STATUS}\nstatus: {status}\nrun_id: {run.run_id}\n\n{told.strip()[:COMMENT_CHARS]}\n\n"
+            f"worker: {worker} · journal: `{intent['seq']}:{intent['hash']}`\n"
             f"{marker(run.run_id, intent['seq'])}\n"
         )
-        return {"comment": run.github.comment(run.issue.id, run.shell.redact(body)).number}
+        return {"comment": run.github.comment(run.issue.id, body).number}
 
     run.effects.once("comment", status, apply, observe)
 
@@ -84,7 +86,10 @@ def commit(run: "Run", repository: Repository, tree: str, message: str) -> str:
 
 
 def push(run: "Run", *statuses: str | None) -> None:
-    """Push the run's commit as its branch, from a clone that is made for it; raises Refused when it is rejected."""
+    """Push the run's commit as its branch, from a clone that is made for it.
+
+    Raises Leaked when it would send a secret of this machine, Refused when the remote rejects it.
+    """
     branch, sha = run.facts["branch"], run.facts["commit"]
 
     @functools.cache
@@ -109,6 +114,8 @@ def push(run: "Run", *statuses: str | None) -> None:
             raise
         return {"sha": sha}
 
+    if run.effects.done("push", branch) is None and not run.shell.dry:
+        check_push(repository(), run.facts["base"], sha, branch)
     run.effects.once("push", branch, apply, observe)
 
 
@@ -123,7 +130,8 @@ def pull_request(run: "Run", title: str, body: str, *statuses: str | None) -> st
     def apply(intent: Record) -> dict[str, Any]:
         run.fence(*statuses)
         try:
-            url = run.github.create_pull_request(branch, run.facts["into"], title, run.shell.redact(body))
+            told = [publishable(run.shell.redact, said) for said in (title, body)]
+            url = run.github.create_pull_request(branch, run.facts["into"], *told)
         except GitHubError as problem:
             found = observe(intent)
             if found:

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .journal import Reading
+from .journal import Reading, clean
 from .replay import replay
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def write(run: "Run") -> None:
     try:
         path = run.folder / "run_record.json"
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(summarize(run), indent=2) + "\n")
+        fresh.write_text(json.dumps(clean(summarize(run), run.shell.redact), indent=2) + "\n")
         os.replace(fresh, path)
     except OSError:
         return

@@ -15,9 +15,8 @@ from .effects import Effects
 from .errors import Verdict
 from .hardware import board_of
 from .heartbeat import Heartbeat
-from .journal import Journal, Record
+from .journal import Journal, Record, clean
 from .machine import Definition
-from .redaction import Redactor
 from .replay import facts_of, state_of
 from .shell import Shell, StopFlag
 from .workspace import Workspace
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from .brief import Brief
     from .evaluation import Report
     from .github import GitHub, Issue
+    from .redaction import Redactor
     from .settings import Settings
 
 log = logging.getLogger("ytfsm")
@@ -162,7 +162,7 @@ class Run:
     def claim_text(self, **more: str) -> str:
         """The run's claim comment (§6.1)."""
         return leases.text(
-            self.settings.worker_name,
+            self.shell.redact(self.settings.worker_name),
             self.settings.system,
             self.run_id,
             self.header["at"],
@@ -209,7 +209,7 @@ def create(
     folder = settings.runs / run_id
     folder.mkdir(parents=True)
     redact = settings.redactor()
-    _write_config(settings, folder)
+    _write_config(clean(settings.public(), redact, ours=False), folder)
     journal = Journal.create(
         folder / "journal.jsonl",
         redact,
@@ -243,7 +243,7 @@ def assemble(
     issue: "Issue",
     github: "GitHub",
     stop: StopFlag,
-    redact: Redactor,
+    redact: "Redactor",
 ) -> Run:
     """A Run over an open journal, its commands logged in the run's folder."""
     folder = journal.path.parent
@@ -279,11 +279,10 @@ def boot_id() -> str:
         return ""
 
 
-def _write_config(settings: "Settings", folder: Path) -> None:
+def _write_config(public: dict[str, Any], folder: Path) -> None:
     """`config.json`: the resolved settings without secrets, and their sha256."""
     import hashlib
 
-    public = settings.public()
     text = json.dumps(public, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     (folder / "config.json").write_text(json.dumps({"settings": public, "sha256": digest}, indent=2) + "\n")

@@ -9,9 +9,9 @@ from typing import Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from . import configuration
+from . import configuration, credentials
 from .errors import Usage
-from .redaction import Redactor, secrets_in
+from .redaction import Redactor
 
 SYSTEMS = ("n150", "n300", "lb")
 ALIASES = {"t3000": "lb"}  # what the existing models repo calls the lb machine
@@ -163,9 +163,23 @@ class Settings(BaseModel):
         return {**data, "hf_token": "set" if self.hf_token else None}
 
     def redactor(self) -> Redactor:
-        """Blacks out every secret that this process knows."""
-        known = secrets_in(dict(os.environ))
-        return Redactor([*known, self.hf_token] if self.hf_token else known)
+        """Knows every secret that this process can know; those in files are read again when the files change."""
+        stamp: tuple[object, ...] | None = None
+
+        def reread() -> dict[str, str] | None:
+            nonlocal stamp
+            environment = dict(os.environ)
+            if self.codex_home:
+                environment["CODEX_HOME"] = str(self.codex_home)
+            if stamp == credentials.stamp(environment, Path.cwd()):
+                return None
+            known = credentials.read(environment, Path.cwd())
+            stamp = known.stamp
+            if self.hf_token:
+                known.add(self.hf_token, "HF_TOKEN")
+            return known.values
+
+        return Redactor(reread() or {}, reread)
 
 
 def load(**flags: Any) -> Settings:
@@ -188,5 +202,6 @@ def _words(error: Any) -> str:
         return f"{variable} is not set: give --{field.replace('_', '-')}, or set {variable} or `{field}` in ytfsm.toml"
     if error["type"] == "extra_forbidden":
         return f"ytfsm.toml: `{field}` is not a setting"
-    shown = "[redacted]" if field == "hf_token" else repr(error["input"])
+    redact = Redactor(credentials.of_environment(os.environ))
+    shown = "[redacted]" if field == "hf_token" else redact(repr(error["input"]))
     return f"{variable} = {shown}: {error['msg'].removeprefix('Value error, ')}"

@@ -19,17 +19,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from .errors import CommandFailed, SetupError, StopRequested
-from .redaction import Redactor
 
 if TYPE_CHECKING:
     import subprocess  # imported where a process is started: commands that only read never start one
 
+    from .redaction import Redactor
     from .sandbox import Sandbox
 
 log = logging.getLogger("ytfsm")
 
 MARKER = "YTFSM_RUN_ID"
 TAIL_LINES = 60
+_TAIL_CHARS = 1 << 16
 GRACE_SECS = 5.0  # between TERM and KILL
 _KEEP_BYTES = 16 << 20  # of stdout, in memory
 _LOG_BYTES = 256 << 20  # of one log file: endless output must not fill the disk
@@ -100,7 +101,7 @@ class Shell:
     def __init__(
         self,
         marker: str,
-        redact: Redactor,
+        redact: "Redactor",
         logs: Path | None = None,
         record: Recorder | None = None,
         stop: StopFlag | None = None,
@@ -111,7 +112,7 @@ class Shell:
         self.stop = StopFlag() if stop is None else stop  # an unset flag is false
         self._record = record
 
-    def logged(self, marker: str, logs: Path, record: Recorder, redact: Redactor, stop: StopFlag) -> "Shell":
+    def logged(self, marker: str, logs: Path, record: Recorder, redact: "Redactor", stop: StopFlag) -> "Shell":
         """The same shell for a run: marked, logged and journalled."""
         return type(self)(marker, redact, logs, record, stop)
 
@@ -182,6 +183,9 @@ class Shell:
                 raise
             finally:
                 pump.close()
+                if path:
+                    self.redact.refresh()  # codex may have renewed its login meanwhile
+                    self.redact.file(path)
             code = None if why else process.returncode
             if cell:
                 code = cell.end(code)
@@ -230,7 +234,7 @@ class _Pump:
         self,
         process: "subprocess.Popen[bytes]",
         path: Path | None,
-        redact: Redactor,
+        redact: "Redactor",
         on_line: Callable[[str], None] | None,
     ) -> None:
         self.process = process
@@ -306,9 +310,9 @@ class _Pump:
 
     def _line(self, stream: str, raw: bytes) -> None:
         line = raw.decode(errors="backslashreplace")
-        clean = self._redact(line)
-        self._last.append(clean)
+        self._last.append(line)
         if self._log and self._logged < _LOG_BYTES:
+            clean = self._redact(line)
             self._logged += len(clean) + 1
             self._log.write(clean + "\n")
         if stream == "out":
@@ -324,7 +328,7 @@ class _Pump:
 
     def tail(self) -> str:
         """The last lines of both streams, redacted."""
-        return "\n".join(self._last)
+        return self._redact("\n".join(self._last)[-_TAIL_CHARS:])
 
     def close(self) -> None:
         """Write down what is left."""
