@@ -12,12 +12,13 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .errors import CommandFailed, SetupError, StopRequested
+from .errors import AnswerTooLarge, CommandFailed, SetupError, StopRequested
+from .outside import shown
 from .redaction import Redactor
 
 if TYPE_CHECKING:
@@ -28,16 +29,22 @@ log = logging.getLogger("ytfsm")
 MARKER = "YTFSM_RUN_ID"
 TAIL_LINES = 60
 GRACE_SECS = 5.0  # between TERM and KILL
-_KEEP_BYTES = 16 << 20  # of stdout, in memory
+KEEP_BYTES = 16 << 20  # of stdout, in memory
+LONGEST_LINE = 16 << 20  # bytes; a longer one is no event, no answer and no message
 _LOG_BYTES = 256 << 20  # of one log file: endless output must not fill the disk
-_LONGEST_LINE = 1 << 20
+_TAIL_CHARS = 4000  # of one line, where the last lines are kept for an error's text
+_PIPE_BYTES = 1 << 20  # the most that a pipe may still hold when its writer has ended
 
 Recorder = Callable[[dict[str, object]], None]
 
 
 @dataclass
 class Result:
-    """How a command ended: `code` is None when it was killed by us, and `why` then says what for."""
+    """How a command ended: `code` is None when it was killed by us, and `why` then says what for.
+
+    `out` is stdout as it was sent, but for its last newline; `cut` says that more came than KEEP_BYTES, and that `out`
+    is its beginning only.
+    """
 
     argv: list[str]
     code: int | None
@@ -46,6 +53,7 @@ class Result:
     seconds: float
     log: Path | None
     why: str = ""
+    cut: bool = False
 
     @property
     def ok(self) -> bool:
@@ -55,6 +63,10 @@ class Result:
     def failed(self) -> CommandFailed:
         """The error that describes it."""
         return CommandFailed(self.argv, self.code, self.tail, self.log, self.why)
+
+    def too_large(self) -> AnswerTooLarge:
+        """The error of one that had to be read whole and was `cut`."""
+        return AnswerTooLarge(self.argv, KEEP_BYTES >> 20, self.log)
 
 
 class StopFlag:
@@ -133,9 +145,11 @@ class Shell:
         """Run `argv` to its end and return how it went.
 
         `env` is the whole environment (default: this process's). `timeout` bounds the whole, `stall` the silence
-        between two outputs, both in seconds. `on_line` sees each line of stdout as it comes. `pretend` is what a dry
-        run takes for stdout. Raises CommandFailed when `check` and the command did not exit 0; SetupError when the
-        program is not there; what the stop flag carries when it is set and the command is `stoppable`.
+        between two outputs, both in seconds. `on_line` sees each line of stdout as it comes, whole; one longer than
+        LONGEST_LINE is left out, and the log says so. `pretend` is what a dry run takes for stdout. Raises
+        CommandFailed when `check` and the command did not exit 0, AnswerTooLarge when `check` and stdout was cut;
+        SetupError when the program is not there; what the stop flag carries when it is set and the command is
+        `stoppable`.
         """
         import subprocess
         import tempfile
@@ -148,7 +162,7 @@ class Shell:
         whole = dict(os.environ if env is None else env)
         whole[MARKER] = self.marker
         with tempfile.TemporaryFile() as stdin:
-            stdin.write((input or "").encode())
+            stdin.write((input or "").encode(errors="replace"))
             stdin.seek(0)
             try:
                 process = subprocess.Popen(
@@ -162,6 +176,8 @@ class Shell:
                 )
             except OSError as problem:
                 raise SetupError(f"`{argv[0]}` cannot be started: {problem.strerror} ({problem.filename})") from None
+            except ValueError as problem:  # a NUL, or what no file system can spell
+                raise SetupError(f"`{shown(argv[0])}` cannot be started: an argument has an {problem}") from None
         pump = _Pump(process, path, self.redact, on_line)
         try:
             why = pump.drain(timeout, stall, self.stop if stoppable else None)
@@ -171,17 +187,17 @@ class Shell:
         finally:
             pump.close()
         code = None if why else process.returncode
-        result = Result(argv, code, pump.text(), pump.tail(), time.monotonic() - started, path, why)
+        result = Result(argv, code, pump.text(), pump.tail(), time.monotonic() - started, path, why, pump.cut)
         self._note(result, cwd, path)
         if stoppable and why == "was stopped":
             self.stop.check()
         if check and not result.ok:
             raise result.failed()
+        if check and result.cut:
+            raise result.too_large()
         return result
 
     def _note(self, result: Result, cwd: Path | None, path: Path | None) -> None:
-        import hashlib
-
         if self._record:
             self._record(
                 {
@@ -191,7 +207,7 @@ class Shell:
                     "why": result.why or None,
                     "seconds": round(result.seconds, 3),
                     "log": path.name if path else None,
-                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path else None,
+                    "sha256": _digest(path) if path else None,
                 }
             )
 
@@ -203,8 +219,51 @@ class Shell:
         return self.logs / f"{number:03d}-{name}.log"
 
 
+def _digest(path: Path) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _Lines:
+    """Puts the lines of a stream together again; of one that is too long only its length is kept."""
+
+    def __init__(self) -> None:
+        self._begun = bytearray()
+        self.length = 0  # of the line that has begun
+
+    def add(self, data: bytes) -> Iterator[bytes | int]:
+        """The lines that `data` ends, each whole or as the number of its bytes."""
+        *ends, rest = data.split(b"\n")
+        for end in ends:
+            self._grow(end)
+            yield self.end()
+        self._grow(rest)
+
+    def _grow(self, part: bytes) -> None:
+        self.length += len(part)
+        if self.length <= LONGEST_LINE:
+            self._begun += part
+        else:
+            self._begun.clear()
+
+    def end(self) -> bytes | int:
+        """The line that has begun, ended here."""
+        line = bytes(self._begun) if self.length <= LONGEST_LINE else self.length
+        self._begun.clear()
+        self.length = 0
+        return line
+
+
 class _Pump:
-    """Moves a process's output into its log, line by line, without ever letting it block."""
+    """Moves a process's output into its log, line by line, without ever letting it block.
+
+    What it holds is bounded, whatever comes: KEEP_BYTES of stdout, a line of each stream, and the last lines.
+    """
 
     def __init__(
         self,
@@ -214,14 +273,14 @@ class _Pump:
         on_line: Callable[[str], None] | None,
     ) -> None:
         self.process = process
+        self.cut = False  # more of stdout came than is kept
         self._redact = redact
         self._on_line = on_line
         self._log: IO[str] | None = path.open("w", errors="backslashreplace") if path else None
         self._logged = 0
-        self._out: list[str] = []
-        self._kept = 0
+        self._out = bytearray()
         self._last: deque[str] = deque(maxlen=TAIL_LINES)
-        self._partial: dict[str, bytes] = {"out": b"", "err": b""}
+        self._lines = {"out": _Lines(), "err": _Lines()}
 
     def drain(self, timeout: float, stall: float | None, stop: StopFlag | None) -> str:
         """Read until the process has ended; "" when it did so by itself, else why we killed it."""
@@ -230,6 +289,7 @@ class _Pump:
         deadline = time.monotonic() + timeout
         heard = time.monotonic()
         ended: float | None = None
+        left = 0  # bytes that came after its end
         import selectors
         import subprocess
 
@@ -240,18 +300,20 @@ class _Pump:
                 if not selector.get_map():  # it closed its output; it need not end because of that
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         self.process.wait(0.1)
-                for key, _ in selector.select(0.1) if selector.get_map() else ():
+                ready = selector.select(0.1) if selector.get_map() else []
+                for key, _ in ready:
                     data = os.read(key.fd, 1 << 16)
                     heard = time.monotonic()
+                    left += len(data) if ended else 0
                     if data:
                         self._take(key.data, data)
                     else:
                         selector.unregister(key.fileobj)
                 now = time.monotonic()
                 if self.process.poll() is not None:
-                    # A child that it left behind may hold the pipe open for ever.
+                    # A child that it left behind may hold the pipe open for ever, or go on talking.
                     ended = ended or now
-                    if not selector.get_map() or now - ended > 1.0:
+                    if not selector.get_map() or (now - ended > 1.0 and (not ready or left > 2 * _PIPE_BYTES)):
                         return ""
                     continue
                 why = self._overdue(now, deadline, timeout, heard, stall, stop)
@@ -277,41 +339,41 @@ class _Pump:
         return ""
 
     def _take(self, stream: str, data: bytes) -> None:
-        *lines, rest = (self._partial[stream] + data).split(b"\n")
-        if len(rest) > _LONGEST_LINE:
-            lines, rest = [*lines, rest], b""
-        self._partial[stream] = rest
-        for line in lines:
+        if stream == "out":
+            room = KEEP_BYTES - len(self._out)
+            self._out += data[:room]
+            self.cut = self.cut or len(data) > room
+        for line in self._lines[stream].add(data):
             self._line(stream, line)
 
-    def _line(self, stream: str, raw: bytes) -> None:
-        line = raw.decode(errors="backslashreplace")
-        clean = self._redact(line)
-        self._last.append(clean)
+    def _line(self, stream: str, raw: bytes | int) -> None:
+        if isinstance(raw, int):
+            clean = f"[a line of {raw:,} bytes is left out: at most {LONGEST_LINE:,} are taken]"
+            log.warning("`%s`: %s", self.process.args[0], clean)  # type: ignore[index]
+        else:
+            line = raw.decode(errors="backslashreplace")
+            clean = self._redact(line)
+        self._last.append(clean[:_TAIL_CHARS])
         if self._log and self._logged < _LOG_BYTES:
             self._logged += len(clean) + 1
-            self._log.write(clean + "\n")
-        if stream == "out":
-            if self._kept < _KEEP_BYTES:
-                self._kept += len(line) + 1
-                self._out.append(line)
-            if self._on_line:
-                self._on_line(line)
+            full = self._logged >= _LOG_BYTES
+            self._log.write(clean + "\n" + ("[this log is full: the rest is left out]\n" if full else ""))
+        if stream == "out" and self._on_line and not isinstance(raw, int):
+            self._on_line(line)
 
     def text(self) -> str:
-        """Stdout, at most its first 16 MiB."""
-        return "\n".join(self._out)
+        """Stdout without its last newline, at most its first KEEP_BYTES."""
+        return self._out.removesuffix(b"\n").decode(errors="backslashreplace")
 
     def tail(self) -> str:
-        """The last lines of both streams, redacted."""
+        """The last lines of both streams, redacted, each cut where it is very long."""
         return "\n".join(self._last)
 
     def close(self) -> None:
         """Write down what is left."""
-        for stream, rest in self._partial.items():
-            if rest:
-                self._partial[stream] = b""
-                self._line(stream, rest)
+        for stream, lines in self._lines.items():
+            if lines.length:
+                self._line(stream, lines.end())
         if self._log:
             self._log.close()
         for pipe in (self.process.stdout, self.process.stderr):
