@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 LARGEST = 16 << 20  # characters of one JSON document
 DEEPEST = 64  # levels; GitHub's answers have about ten
-DIGITS = 30  # of a whole number: more is no count of anything
+DIGITS = 100  # of a whole number: more is no count of anything
 
 T = TypeVar("T")
 
