@@ -351,13 +351,16 @@ def test_an_answer_of_fifteen_mebibytes_on_one_line_is_read(
 ) -> None:
     """Faults S4, through a real process."""
     body = json.dumps({"data": page(*(polled(n, title="x" * 330_000) for n in range(1, 50)))})
-    program("gh", f"""
+    program(
+        "gh",
+        f"""
 import json, sys
 asked = json.load(sys.stdin)
 body = {json.dumps(project())!r} if "query project" in asked["query"] else None
 print("HTTP/2.0 200 OK\\n")
 print('{{"data": ' + body + '}}' if body else open({str(shell.logs) + ".big"!r}).read())
-""")
+""",
+    )
     Path(str(shell.logs) + ".big").write_text(body)
     assert len(body) > 15 << 20
     github = GitHub(Shell("big", Redactor()), "o", "r", 7, None, 0.0)

@@ -370,9 +370,7 @@ def test_stdout_is_what_was_sent_but_for_its_last_newline(shell: Shell, ending: 
     assert result.out == f"a\r\n\n\tb\x0b\x1c{ending}".removesuffix("\n")
 
 
-def test_more_than_is_kept_is_said_and_never_taken_for_the_whole(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_than_is_kept_is_said_and_never_taken_for_the_whole(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEEP_BYTES", 10_000)
     just, over = ["head", "-c", "10000", "/dev/zero"], ["head", "-c", "10001", "/dev/zero"]
     assert not shell.run(just, timeout=20).cut

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .outside import discard, read
+
 
 @contextmanager
 def bytes_of(title: str) -> Iterator[Callable[[int, int], None]]:
@@ -43,7 +45,7 @@ def tokens_of(title: str, file: Path) -> Iterator[dict[str, str]]:
         def watch() -> None:
             while not over.wait(0.2):
                 try:
-                    done, total = (int(number) for number in file.read_text().split("/"))
+                    done, total = (int(number) for number in read(file, 100).split("/"))
                 except (OSError, ValueError):
                     continue  # not there yet, or half written
                 bar.update(task, completed=done, total=total)
@@ -55,4 +57,4 @@ def tokens_of(title: str, file: Path) -> Iterator[dict[str, str]]:
         finally:
             over.set()
             watcher.join()
-            file.unlink(missing_ok=True)
+            discard(file)
