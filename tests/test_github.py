@@ -368,8 +368,13 @@ print('{{"data": ' + body + '}}' if body else open({str(shell.logs) + ".big"!r})
     assert [i.number for i in found] == list(range(1, 50))
 
 
-@pytest.mark.parametrize("node", [None, 7, "x", [], {}, {"number": 5}, {**polled(5), "comments": None},
-                                  {**polled(5), "number": "../5"}, {**polled(5), "labels": {"nodes": [None]}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "node",
+    [
+        None, 7, "x", [], {}, {"number": 5}, {**polled(5), "comments": None}, {**polled(5), "number": "../5"},
+        {**polled(5), "labels": {"nodes": [None]}},
+    ],
+)  # fmt: skip
 def test_an_issue_that_cannot_be_read_is_named_once_and_hides_no_other(
     wired: Wired, caplog: pytest.LogCaptureFixture, node: Any
 ) -> None:

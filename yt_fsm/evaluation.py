@@ -201,8 +201,8 @@ class Evaluation:
         if self.pinned is not None and found.get("reference") != self.pinned:
             raise SetupError(
                 f"the reference is {shown(repr(found.get('reference')))}, and was {self.pinned!r} before codex began: "
-                f"somebody wrote to {self.cache}, or it was computed again with another result. Nothing is judged by it. "
-                "Remove that folder and set the issue to ready again"
+                f"somebody wrote to {self.cache}, or it was computed again with another result. Nothing is judged by "
+                "it. Remove that folder and set the issue to ready again"
             )
         if self.settings.skip_tt:
             found["skip_tt"] = True

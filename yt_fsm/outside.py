@@ -56,7 +56,7 @@ def parse(text: str, largest: int = LARGEST) -> Any:
     except RecursionError:
         raise Malformed(f"it is nested deeper than {DEEPEST} levels") from None
     if text.count("[") + text.count("{") > DEEPEST:
-        _measure(data)
+        measure(data)
     return _scrubbed(data) if _SURROGATE.search(text) or _ESCAPED_SURROGATE.search(text) else data
 
 
@@ -83,7 +83,7 @@ def _whole(word: str) -> int:
     return int(word)
 
 
-def _measure(data: Any) -> None:
+def measure(data: Any) -> None:
     """Raise Malformed where `data` is deeper than DEEPEST: what passes can be compared, copied and written again."""
     level, depth = [data], 0
     while level:
@@ -141,9 +141,10 @@ def read(path: Path, largest: int, follow: bool = False) -> str:
     if not follow and path.is_symlink():
         raise Malformed("it is a link")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Malformed("it is not a file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Malformed("it is not a file")
         data = file.read(largest + 1)
     if len(data) > largest:
         raise Malformed(f"it is longer than {largest:,} bytes")
