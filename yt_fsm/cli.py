@@ -372,7 +372,7 @@ def init_models(
         written = template.write(folder)
     except FileExistsError as problem:
         raise Exists(str(problem)) from None
-    typer.echo(f"{len(written)} files written to {folder}; next: git init, commit, push, `ytfsm init-board`")
+    typer.echo(f"{len(written)} files written to {shown(folder)}; next: git init, commit, push, `ytfsm init-board`")
 
 
 @app.command("init-board", epilog="Example: ytfsm init-board --check")

@@ -45,7 +45,7 @@ TRIES = 6
 LONGEST_WAIT_SECS = 900.0  # a primary rate limit resets within the hour; the stop flag is read while waiting
 
 _SPREAD = re.compile(r"\.\.\.\s*(?!on\b)([a-z]\w*)")
-_STATUS_LINE = re.compile(r"HTTP/\S+ +(\d{3})(?!\d)", re.ASCII)
+_STATUS_LINE = re.compile(r"HTTP/[\d.]+ +(\d{3})(?!\d)", re.ASCII)
 _PULL_REQUEST = re.compile(r"https?://[^\s/]+/[^\s/]+/[^\s/]+/pull/\d{1,12}", re.ASCII)
 _TOO_LARGE = "TOO_LARGE"
 _WORDS_CHARS = 2000  # of what GitHub says, in an error

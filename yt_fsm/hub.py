@@ -88,7 +88,7 @@ def download(
     try:
         answer = at(dict, parse(last[0].removeprefix("HUB=")))
         if "error" in answer:
-            raise SetupError(at(str, answer, "error") or "the download failed without a word")
+            raise SetupError(at(str, answer, "error").strip() or f"the download of {model} failed without a word")
         sha, size = at(str, answer, "sha"), at(int, answer, "bytes")
         if not _REVISION.fullmatch(sha) or size < 0:
             raise Malformed(f"{shown(sha)} of {size} bytes is no download")

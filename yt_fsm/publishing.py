@@ -168,9 +168,8 @@ def metrics_block(found: dict[str, Metrics]) -> str:
 
 def fenced(text: str, language: str = "") -> str:
     """A code block whose fence is longer than any in the text, so that nothing in it can get out."""
-    ticks = "```"
-    while ticks in text:
-        ticks += "`"
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    ticks = "`" * max(3, longest + 1)
     return f"{ticks}{language}\n{text}\n{ticks}"
 
 

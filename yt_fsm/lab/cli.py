@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from yt_fsm.outside import Malformed, at, parse, shown
+from yt_fsm.outside import Malformed, at, parse, plain, shown
 
 app = typer.Typer(
     help="A world in a folder: GitHub, the Hub, codex's model and a board for the real clients to talk to.",
@@ -225,7 +225,7 @@ def _worded(work: Any) -> Any:
     try:
         return work()
     except YtfsmError as problem:
-        print(f"ytfsm: {problem}", file=sys.stderr)
+        print(plain(f"ytfsm: {problem}"), file=sys.stderr)
         raise typer.Exit(problem.exit_code) from None
 
 
