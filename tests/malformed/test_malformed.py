@@ -77,10 +77,10 @@ def test_the_corpus_notices_a_traceback_a_raw_control_and_a_code_that_is_none(
 # --- linear: texts of 64 Ki characters, in a second of CPU where a quadratic reader takes minutes
 
 UNITS = (
-    " ", "\t", "\n", "\r", "#", "# ", "a", "_", "*", "`", "- ", ":", "a:", " :", "<!--", "-->", "<!--->", "```\n", "ttl:",
-    "### batch\n", "ttl: ", "run_id: a ", "\\", '"', "[", "{", '{"a":', "0", "9", ".", "-", ".lock", "\x0b", "\u2028",
-    "[yt-claim]\n", "HTTP/2.0 ", "journal: `1", "journal: `", "YT_METRICS=", "YT_METRICS={\n", "\x1b", "\ud800", "a: b\n",
-    "- **a**: ",
+    " ", "\t", "\n", "\r", "#", "# ", "a", "_", "*", "`", "- ", ":", "a:", " :", "<!--", "-->", "<!--->", "```\n",
+    "### batch\n", "ttl:", "ttl: ", "run_id: a ", "\\", '"', "[", "{", '{"a":', "0", "9", ".", "-", ".lock", "\x0b",
+    "[yt-claim]\n", "HTTP/2.0 ", "journal: `1", "journal: `", "YT_METRICS=", "YT_METRICS={\n", "\x1b", "\ud800",
+    "a: b\n", "- **a**: ", "\u2028",
 )  # fmt: skip
 SIZE = 65_536
 HANG_SECS = 10.0  # of CPU for one reader, which takes half a second
