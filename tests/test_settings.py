@@ -196,7 +196,8 @@ def test_an_absurd_value_is_refused_with_its_variable_and_not_quoted_at_length(
     ("variable", "value"),
     [
         ("YT_SLEEP_SECS", "1e300"), ("YT_SLEEP_SECS", "1e-300"), ("YT_ATTEMPT_SECS", "1e12"),
-        ("YT_CLAIM_TTL_SECS", "59"), ("YT_CLAIM_TTL_SECS", "86401"), ("YT_MAX_ATTEMPTS", "9" * 5000), ("YT_DEVICE", "256"),
+        ("YT_CLAIM_TTL_SECS", "59"), ("YT_CLAIM_TTL_SECS", "86401"), ("YT_MAX_ATTEMPTS", "9" * 5000),
+        ("YT_DEVICE", "256"),
         ("YT_KL_MAX", "inf"), ("YT_PROJECT_NUMBER", str(2**31)), ("YT_REPO_MODELS", ".."), ("YT_OWNER", "-R"),
         ("YTFSM_HOME", "~nobody-here/x"), ("YT_TMP_ROOT", "a" * 256), ("YT_MAX_TOKENS", "1e3000"),
     ],
@@ -267,5 +268,5 @@ def test_a_link_to_a_settings_file_is_followed(bare: Path) -> None:
 def test_a_home_that_is_no_path_is_refused(bare: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.delenv("YTFSM_HOME")
     (bare / "ytfsm.toml").write_text(text)
-    with pytest.raises(Usage, match="^YTFSM_HOME = "):
+    with pytest.raises(Usage, match=r"^YTFSM_HOME = "):
         configuration.home()

@@ -88,7 +88,9 @@ class Settings(BaseModel):
         default_factory=lambda: Path(tempfile.gettempdir()),
         description="where workspaces are made and deleted",
     )
-    claim_ttl_secs: int = Field(3600, description="seconds without a heartbeat after which a claim is dead")
+    claim_ttl_secs: int = Field(
+        3600, description="seconds without a heartbeat after which a claim is dead: 60 to 86400"
+    )
     home: Path = Field(
         default_factory=lambda: Path(platformdirs.user_state_dir("ytfsm")),
         description="where runs are kept (journals, logs, artifacts)",
