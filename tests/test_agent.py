@@ -178,6 +178,35 @@ def test_lines_that_are_no_events_do_not_matter(bench: Bench) -> None:
     assert bench.codex()("x") == "done"
 
 
+@pytest.mark.parametrize("thread", ["--sandbox", "a b", "../x", "x" * 200, "", None, 7, ["t"]])
+def test_a_thread_id_that_is_none_never_reaches_codexs_command_line(bench: Bench, thread: Any) -> None:
+    bench.plays({"raw": [json.dumps({"type": "thread.started", "thread_id": thread})], "thread": None})
+    codex = bench.codex()
+    assert codex("x") == "done"
+    assert codex.thread_id is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000, '{"type": "turn.completed", "usage": {"input_tokens": 1e999}}',
+        '{"type": "item.completed", "item": []}',
+        '{"type": "turn.completed", "usage": [1]}', '{"type": "turn.failed", "error": "x"}', "9" * 5000,
+        '{"type": "turn.completed", "usage": {"input_tokens": "many", "output_tokens": true}}',
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_events_of_unknown_shape_say_nothing(bench: Bench, line: str) -> None:
+    bench.plays({"raw": [line]})
+    assert bench.codex()("x") == "done"
+    assert bench.tokens == []
+
+
+def test_half_a_letter_in_an_answer_can_be_written_down(bench: Bench) -> None:
+    bench.plays({"messages": ["a\ud800b"]})
+    assert bench.codex()("x") == "a\ufffdb"
+
+
 # --- tokens
 
 

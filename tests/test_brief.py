@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yt_fsm import brief
 from yt_fsm.brief import FIELDS, Brief, fields, parse
 from yt_fsm.errors import SetupError
 
@@ -207,3 +208,39 @@ def test_every_bad_field_is_named_at_once() -> None:
     with pytest.raises(SetupError) as caught:
         parse("hf_model_id: x\nbatch: y\nprefill_len: z")
     assert all(f"`{field}`" in str(caught.value) for field in ("hf_model_id", "batch", "prefill_len"))
+
+
+# --- texts that strangers write
+
+
+def test_a_body_of_blanks_after_a_hash_is_read_at_once() -> None:
+    """Faults Q8: it cost eight seconds."""
+    assert fields("#" + " " * 24_000 + "\nhf_model_id: a/b") == {"hf_model_id": "a/b"}
+    assert fields("hf_model_id: a/b\n#" + " " * 60_000) == {"hf_model_id": "a/b"}
+
+
+def test_what_github_would_not_take_is_not_read() -> None:
+    assert fields("x\n" * 32_768 + "hf_model_id: a/b") == {}
+    assert fields("x\n" * 32_700 + "hf_model_id: a/b") == {"hf_model_id": "a/b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("# a", "a"), ("###### a ##", "a"), ("### a#b #", "a#b"), ("##\ta", "a"), ("# ", ""), ("#   ", ""),
+        ("## ##", ""), ("#a", None), ("####### a", None), ("", None), (" # a", None), ("a # b", None), ("#", None),
+    ],
+)  # fmt: skip
+def test_a_heading_is_what_markdown_calls_one(text: str, title: str | None) -> None:
+    assert brief._heading(text) == title
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("a<!-- b -->c", "ac"), ("<!---->", ""), ("a<!-- b", "a<!-- b"), ("<!-- a --><!-- b --> c", " c"),
+        ("<!-- a\n\nb -->c", "c"), ("a --> b", "a --> b"), ("<!-->x-->y", "y"), ("<!--<!-- a -->b", "b"),
+    ],
+)  # fmt: skip
+def test_comments_are_no_text_and_one_without_an_end_is(text: str, kept: str) -> None:
+    assert brief._without_comments(text) == kept

@@ -462,3 +462,73 @@ def test_the_specs_entry_is_the_same(bare: Path, forbidden: Path, issue: Path) -
     assert done.returncode == 0, done.stderr
     assert "would end in: review" in done.stdout
     assert not forbidden.exists()
+
+
+# --- nothing that others wrote acts on the terminal
+
+
+def test_a_record_with_escape_sequences_is_shown_without_their_effect(
+    ytfsm: Callable[..., Said], journals: Callable[..., Journal]
+) -> None:
+    journal = journals(
+        RUN, machine="bringup", machine_table=MACHINE.table(), machine_hash=MACHINE.hash, system="n300",
+        issue={"number": 12},
+    )  # fmt: skip
+    journal.append("fact", name="model", value="org/\x1b]0;title\x07name")
+    journal.append("stopped", state="ready", why="\x1b[2J\x9b31m\u202egone")
+    for argv in (["replay", RUN], ["runs"]):
+        said = ytfsm(*argv)
+        assert said.code == 0
+        assert "\\x1b" in said.out
+        assert not set(said.out) & set("\x1b\x07\x9b\u202e")
+    assert "\x1b" in ytfsm("replay", RUN, "--json").json["model"], "a program gets what was written"
+
+
+def test_log_lines_are_made_harmless(caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    from yt_fsm.cli import LOG_CHARS, _Plain
+
+    record = logging.LogRecord("ytfsm", 20, "", 0, "title=%s", ("\x1b[31mred\r" + "x" * 99_999,), None)
+    told = _Plain("%(message)s").format(record)
+    assert told.startswith("title=\\x1b[31mred\\rxxx")
+    assert len(told) < LOG_CHARS + 100
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (["runs", "--issue", "9" * 5000], 2, "Invalid value for '--issue'"),
+        (["replay", "\x1b[31m" + "x" * 9000], 4, "no run matches"),
+        (["replay", ""], 2, "RUN is empty"),
+        (["graph", "--machine", "x" * 9000], 4, "there is no such machine"),
+        (["graph", "-o", "/nowhere/at/all"], 2, "/nowhere/at/all: No such file or directory"),
+        (["graph", "-o", "x" * 9000], 2, "File name too long"),
+        (["\x1b[31m"], 2, "No such command"),
+        (["run", "--system", "n300", "--issue", "²"], 2, "must be an issue's number"),
+        (["run", "--system", "n300", "--issue", "9" * 5000], 2, "must be an issue's number"),
+        (["run", "--system", "n300", "--dry-run", "--issue", "x" * 9000], 4, "neither a number nor a file"),
+        (["run", "--system", "n300", "--dry-run", "--issue", "/dev/zero"], 2, "cannot be read: it is not a file"),
+        (["abandon", "x", "--reason", "y" * 4001], 2, "--reason is 4,001 characters long"),
+        (["runs", b"\xff"], 2, "an argument is not UTF-8"),
+        (["lab", "serve", "--dir", "x", "--fault", "{"], 2, "is no fault"),
+        (["lab", "serve", "--dir", "x", "--fault", "hub 'x"], 2, "is no fault"),
+    ],
+)
+def test_an_absurd_argument_is_refused_in_a_few_words(
+    ytfsm: Callable[..., Said], argv: list[Any], code: int, words: str
+) -> None:
+    said = ytfsm(*argv)
+    assert (said.code, words in said.err) == (code, True), said.err[:500]
+    assert "Traceback" not in said.err
+    assert "\x1b" not in said.err
+    assert len(said.err) < 1500
+
+
+def test_a_terminal_that_cannot_show_a_letter_is_no_reason_to_fail(
+    ytfsm: Callable[..., Said], recorded: Callable[..., Journal]
+) -> None:
+    recorded(RUN, "claim")
+    said = ytfsm("replay", RUN, PYTHONIOENCODING="latin-1")
+    assert said.code == 0
+    assert "ready \\u2192 claimed" in said.out

@@ -11,7 +11,7 @@ import pytest
 
 from yt_fsm import evaluation as module
 from yt_fsm.brief import Brief
-from yt_fsm.errors import BadReference, CommandFailed, SetupError, StopRequested
+from yt_fsm.errors import AnswerTooLarge, BadReference, CommandFailed, SetupError, StopRequested
 from yt_fsm.evaluation import HF, TT0, TT1, Evaluation, Report, eval_argv
 from yt_fsm.git import Repository
 from yt_fsm.settings import Settings
@@ -399,3 +399,20 @@ def test_what_an_evaluation_leaves_running_is_ended(bench: Bench) -> None:
     except FileNotFoundError:
         state = "gone"
     assert state in ("Z", "gone")
+
+
+def test_metrics_under_more_noise_than_is_kept_are_believed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver's log may be longer than what is kept of stdout, and the metrics come last."""
+    monkeypatch.setattr("yt_fsm.shell.KEEP_BYTES", 10)
+    assert bench.evaluation().reference(bench.workspace.clean)["top1"] == 1.0
+
+
+def test_more_changed_files_than_git_can_list_are_the_models_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flooded(*_: Any) -> Any:
+        raise AnswerTooLarge(["git", "diff"], 16, None)
+
+    monkeypatch.setattr(Repository, "changes", flooded)
+    report = bench.check()
+    assert "far too many files were changed" in str(report.error)

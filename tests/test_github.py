@@ -1,17 +1,20 @@
 """GitHub through gh: what is asked is valid, what is answered is understood, and what failed is sorted."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from yt_fsm import github as module
 from yt_fsm.errors import GitHubError, Lost, NotFound, PreflightFailed
 from yt_fsm.github import QUERIES, STATUSES, GitHub, document, split_response, when
+from yt_fsm.redaction import Redactor
+from yt_fsm.shell import Result, Shell
 
 NAMES = sorted(path.stem for path in QUERIES.glob("*.graphql"))
 CLOCK = "Sun, 22 Nov 2026 03:41:07 GMT"
@@ -93,11 +96,9 @@ def test_a_document_brings_each_fragment_once_and_says_what_it_is_for(name: str)
 
 
 def test_every_document_is_used_and_every_use_has_its_document() -> None:
-    import re
-
     folder = Path(module.__file__).parent
     sources = "".join((folder / name).read_text() for name in ("github.py", "board.py"))
-    asked = set(re.findall(r"\b(?:query|mutate)\(\s*\"(\w+)\"", sources))
+    asked = set(re.findall(r"\b(?:query|mutate|_fitting)\(\s*\"(\w+)\"", sources))
     assert asked == set(NAMES)
 
 
@@ -231,23 +232,170 @@ def answers(**by_name: Any) -> Callable[[str, dict[str, Any]], Any]:
     return lambda name, variables: {"project": project(), **by_name}[name]
 
 
-def test_a_poll_is_one_page_of_issues_with_all_that_choosing_takes(wired: Wired) -> None:
-    page = {"pageInfo": {"hasNextPage": True, "endCursor": "next"}, "nodes": [issue(3), issue(4, body="x")]}
-    github = wired(answers(poll=repository(issues=page)))
-    found, more = github.candidates("n300")
-    assert more == "next"
-    assert [i.number for i in found] == [3, 4]
-    first = found[0]
+def page(*nodes: Any, more: str | None = None) -> dict[str, Any]:
+    """A poll's page of issues; `more` is the cursor of the next."""
+    return repository(issues={"pageInfo": {"hasNextPage": more is not None, "endCursor": more}, "nodes": list(nodes)})
+
+
+def polled(number: int = 12, **more: Any) -> dict[str, Any]:
+    """An issue as a poll shows it: without its body."""
+    return {key: value for key, value in issue(number, **more).items() if key != "body"}
+
+
+def test_a_poll_is_pages_of_issues_with_all_that_choosing_takes_and_no_bodies(wired: Wired) -> None:
+    pages = {None: page(polled(3), polled(4), more="next"), "next": page(polled(9))}
+    github = wired(lambda name, asked: project() if name == "project" else pages[asked["after"]])
+    found = list(github.candidates("n300"))
+    assert [[i.number for i in part] for part in found] == [[3, 4], [9]]
+    first = found[0][0]
     assert (first.item, first.status, first.labels, first.open) == ("I1", "ready", ("n300",), True)
-    assert (first.comments[0].body, first.comments_total) == ("hello", 1)
-    assert github.shell.sent[0] == {  # type: ignore[attr-defined]
-        "owner": "yieldthought", "repo": "ttnn_models", "labels": ["n300"], "after": None,
-    }  # fmt: skip
+    assert (first.body, first.comments[0].body, first.comments_total) == ("", "hello", 1)
+    asked = {"owner": "yieldthought", "repo": "ttnn_models", "labels": ["n300"], "count": 49}
+    sent = github.shell.sent  # type: ignore[attr-defined]
+    assert [s for s in sent if "labels" in s] == [{**asked, "after": None}, {**asked, "after": "next"}]
 
 
-def test_the_last_page_has_no_next(wired: Wired) -> None:
-    page = {"pageInfo": {"hasNextPage": False, "endCursor": "x"}, "nodes": []}
-    assert wired(answers(poll=repository(issues=page))).candidates(None) == ([], None)
+def test_a_poll_asks_for_no_issues_body(wired: Wired) -> None:
+    """Faults S4: what strangers can make long is asked for only where it is read."""
+    fragments = document("poll").split("fragment ")
+    (of_issue,) = [part for part in fragments if part.startswith("issue on Issue")]
+    assert not re.search(r"\bbody\b", of_issue)
+    assert len(re.findall(r"\bbody\b", document("poll").partition("\n")[2])) == 1, "that of the comments"
+    assert re.search(r"^ *body$", document("issue"), re.MULTILINE)
+
+
+def test_a_repo_without_issues_is_one_empty_page(wired: Wired) -> None:
+    assert list(wired(answers(poll=page())).candidates(None)) == [[]]
+
+
+def flooded(sizes: dict[int, int], most: int) -> Callable[[str, dict[str, Any]], Any]:
+    """A repo whose answers are cut where the issues of a page are larger than `most` together."""
+    numbers = sorted(sizes)
+
+    def answer(name: str, asked: dict[str, Any]) -> Any:
+        if name == "project":
+            return project()
+        start = int(asked["after"] or 0)
+        shown = numbers[start : start + asked.get("count", 1)]
+        end = start + len(shown)
+        more = str(end) if end < len(numbers) else None
+        if name == "poll_past":
+            return page(*({"number": n} for n in shown), more=more)
+        if sum(sizes[n] for n in shown) > most:
+            return Result(["gh", "api", "-i", "graphql"], 0, "HTTP/2.0 200 OK\n\n{", "", 0.0, None, cut=True)
+        return page(*(polled(n) for n in shown), more=more)
+
+    return answer
+
+
+def test_a_poll_that_is_too_large_is_asked_for_in_halves(wired: Wired) -> None:
+    github = wired(flooded(dict.fromkeys(range(1, 61), 10), most=130))
+    found = [i.number for part in github.candidates(None) for i in part]
+    assert found == list(range(1, 61))
+    counts = [s["count"] for s in github.shell.sent if "count" in s]  # type: ignore[attr-defined]
+    assert counts[:4] == [49, 24, 12, 49]
+
+
+@pytest.mark.parametrize("large", [1, 7, 60])
+def test_one_issue_that_is_too_large_is_named_once_and_hides_no_other(
+    wired: Wired, caplog: pytest.LogCaptureFixture, large: int
+) -> None:
+    sizes = {**dict.fromkeys(range(1, 61), 1), large: 1000}
+    github = wired(flooded(sizes, most=999))
+    for _ in range(2):
+        found = [i.number for part in github.candidates(None) for i in part]
+        assert found == [n for n in range(1, 61) if n != large]
+    assert caplog.text.count(f"issue {large} of yieldthought/ttnn_models is passed over") == 1
+    assert "shorten or delete them" in caplog.text
+    counts = [s["count"] for s in github.shell.sent if "count" in s]  # type: ignore[attr-defined]
+    assert {24, 12, 6, 3, 1} <= set(counts)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it only makes things
+@given(sizes=st.dictionaries(st.integers(1, 80), st.integers(1, 60), max_size=60), most=st.integers(1, 200))
+def test_every_issue_that_fits_alone_is_found_in_order(wired: Wired, sizes: dict[int, int], most: int) -> None:
+    github = wired(flooded(sizes, most))
+    found = [i.number for part in github.candidates(None) for i in part]
+    assert found == [n for n in sorted(sizes) if sizes[n] <= most]
+
+
+def test_a_comment_list_that_is_too_long_for_one_answer_is_paged_back(wired: Wired) -> None:
+    """The lease reads all comments of an issue, and a hundred long ones are more than 16 MiB."""
+
+    def answer(name: str, asked: dict[str, Any]) -> Any:
+        if name == "project":
+            return project()
+        if asked["count"] > 25:
+            return Result(["gh", "api", "-i", "graphql"], 0, "", "", 0.0, None, cut=True)
+        nodes = [comment(str(n)) for n in range(asked["count"])]
+        return {"node": {**standing(), "comments": {
+            "totalCount": 100, "pageInfo": {"hasPreviousPage": True, "startCursor": "back"}, "nodes": nodes,
+        }}}  # fmt: skip
+
+    found = wired(answer).snapshot("ISSUE12")
+    assert (len(found.comments), found.total, found.more) == (25, 100, "back")
+
+
+def test_one_comment_that_is_too_long_is_an_error_in_words(wired: Wired) -> None:
+    cut = Result(["gh", "api", "-i", "graphql"], 0, "", "", 0.0, None, cut=True)
+    with pytest.raises(GitHubError, match=r"longer than what is read of one \(16 MiB\)") as caught:
+        wired(answers(snapshot=cut)).snapshot("ISSUE12")
+    assert (caught.value.kind, caught.value.landed) == ("TOO_LARGE", False)
+    with pytest.raises(GitHubError) as caught:
+        wired(answers(edit_comment=cut)).mutate("edit_comment", comment="C", body="x")
+    assert (caught.value.kind, caught.value.landed) == ("TOO_LARGE", None)
+
+
+def test_an_answer_of_fifteen_mebibytes_on_one_line_is_read(
+    program: Callable[[str, str], Path], shell: Shell, wired: Wired
+) -> None:
+    """Faults S4, through a real process."""
+    body = json.dumps({"data": page(*(polled(n, title="x" * 330_000) for n in range(1, 50)))})
+    program(
+        "gh",
+        f"""
+import json, sys
+asked = json.load(sys.stdin)
+body = {json.dumps(project())!r} if "query project" in asked["query"] else None
+print("HTTP/2.0 200 OK\\n")
+print('{{"data": ' + body + '}}' if body else open({str(shell.logs) + ".big"!r}).read())
+""",
+    )
+    Path(str(shell.logs) + ".big").write_text(body)
+    assert len(body) > 15 << 20
+    github = GitHub(Shell("big", Redactor()), "o", "r", 7, None, 0.0)
+    (found,) = github.candidates(None)
+    assert [i.number for i in found] == list(range(1, 50))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        None, 7, "x", [], {}, {"number": 5}, {**polled(5), "comments": None}, {**polled(5), "number": "../5"},
+        {**polled(5), "labels": {"nodes": [None]}},
+    ],
+)  # fmt: skip
+def test_an_issue_that_cannot_be_read_is_named_once_and_hides_no_other(
+    wired: Wired, caplog: pytest.LogCaptureFixture, node: Any
+) -> None:
+    """Faults Q1."""
+    github = wired(answers(poll=page(polled(3), node, polled(9))))
+    for _ in range(2):
+        assert [i.number for part in github.candidates(None) for i in part] == [3, 9]
+    assert caplog.text.count("is passed over, look at it on GitHub") == 1
+
+
+def test_an_error_about_one_issue_of_a_poll_does_not_starve_the_others(wired: Wired, answered: Http) -> None:
+    error = {"type": "FORBIDDEN", "path": ["repository", "issues", "nodes", 1], "message": "no"}
+    body = {"data": page(polled(3), None, polled(9)), "errors": [error]}
+    github = wired(answers(poll=(1, answered(200, body))))
+    assert [i.number for part in github.candidates(None) for i in part] == [3, 9]
+
+
+def test_pages_that_lead_nowhere_end_in_words(wired: Wired) -> None:
+    github = wired(answers(poll=page(polled(3), more="same")))
+    with pytest.raises(GitHubError, match="names no page that follows"):
+        list(github.candidates(None))
 
 
 def test_an_issue_that_is_not_on_our_board_has_no_card(wired: Wired) -> None:
@@ -270,7 +418,7 @@ def test_an_unknown_issue_is_not_found(wired: Wired, answered: Http) -> None:
 def test_an_unknown_repository_is_named(wired: Wired) -> None:
     github = wired(answers(poll={"repository": None}))
     with pytest.raises(PreflightFailed, match="no repository yieldthought/ttnn_models"):
-        github.candidates("n300")
+        list(github.candidates("n300"))
 
 
 def test_a_snapshot_has_githubs_clock_and_what_its_page_lacks(wired: Wired, answered: Http) -> None:

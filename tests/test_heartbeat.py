@@ -35,8 +35,9 @@ def lease() -> Lease:
 
 
 @pytest.fixture
-def beating(new_run: Callable[..., Run], lease: Lease) -> Run:
-    """A run whose claim lives one second."""
+def beating(new_run: Callable[..., Run], lease: Lease, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run whose claim lives one second, as it may in a lab only."""
+    monkeypatch.setenv("YTFSM_LAB", "lab.sock")
     run = new_run(claim_ttl_secs=1)
     run.lease = lease  # type: ignore[assignment]
     run.heartbeat.start()

@@ -56,7 +56,7 @@ def test_a_claim_is_read_back_as_it_was_written() -> None:
 WORKER = st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=1, max_size=20)
 
 
-@given(worker=WORKER, ttl=st.integers(1, 10**6), crlf=st.booleans())
+@given(worker=WORKER, ttl=st.integers(60, 86_400), crlf=st.booleans())
 def test_any_worker_name_survives_the_round_trip_through_crlf(worker: str, ttl: int, crlf: bool) -> None:
     body = text(worker, "lb", "run-1", "now", ttl)
     (found,) = claims([comment(body.replace("\n", "\r\n") if crlf else body)], 1.0)
@@ -486,3 +486,31 @@ def test_a_deleted_claim_is_lost_and_any_other_trouble_is_githubs(held: Callable
     lease_.forge.fault = GitHubError("busy", "5xx")  # type: ignore[attr-defined]
     with pytest.raises(GitHubError, match="busy"):
         lease_.beat("body")
+
+
+# --- numbers that people and programs write
+
+
+@pytest.mark.parametrize(
+    ("written", "counts"),
+    [
+        ("3600", 3600.0), ("60", 60.0), ("86400", 86_400.0), ("59", 1800.0), ("86401", 1800.0),
+        ("0", 1800.0), ("²", 1800.0), ("٣٦٠٠", 1800.0), ("-60", 1800.0), ("3600.5", 1800.0), ("9" * 5000, 1800.0),
+        ("1e3", 1800.0), ("", 1800.0),
+    ],
+)  # fmt: skip
+def test_a_ttl_that_is_no_number_in_range_counts_as_the_default(written: str, counts: float) -> None:
+    """Faults Q8: a trusted `ttl: ²` raised."""
+    (found,) = claims([comment(f"[yt-claim]\nrun_id: r\nttl: {written}\n")], 1800.0)
+    assert found.ttl == counts
+
+
+def test_in_a_lab_a_claim_may_live_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YTFSM_LAB", "lab.sock")
+    (found,) = claims([comment("[yt-claim]\nrun_id: r\nttl: 1\n")], 1800.0)
+    assert found.ttl == 1.0
+
+
+def test_blanks_around_a_claims_values_do_not_count() -> None:
+    (found,) = claims([comment("[yt-claim]\nrun_id: \t r \t\nworker:  a b  \n")], 1800.0)
+    assert (found.run_id, found.worker) == ("r", "a b")

@@ -428,3 +428,9 @@ def test_lost_records_are_found_by_comparison(owning: Run, forge: Forge, monkeyp
     assert re.match("records are missing from the end", show.lost_records(owning.folder, cut) or "")
     forged = Reading(records=[*reading.records[:-2], {**reading.records[-2], "hash": "f" * 16}, reading.records[-1]])
     assert "it is another here" in (show.lost_records(owning.folder, forged) or "")
+
+
+def test_a_fence_is_longer_than_the_longest_run_of_ticks() -> None:
+    told = publishing.fenced("a ````` b ``` c")
+    assert told.startswith("``````\n")
+    assert told.endswith("\n``````")

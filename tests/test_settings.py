@@ -1,6 +1,7 @@
 """Settings: read once, frozen, with every bad value named."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from yt_fsm import configuration
 from yt_fsm.errors import Usage
 from yt_fsm.settings import ENVIRONMENT, Settings, load
 
@@ -168,3 +170,103 @@ def test_public_settings_are_json(settings: Callable[..., Settings]) -> None:
     public: dict[str, Any] = json.loads(json.dumps(settings().public()))
     assert set(public) == set(Settings.model_fields)
     assert re.fullmatch(r"/.*", public["home"])
+
+
+# --- absurd values and files
+
+
+@pytest.mark.parametrize("variable", sorted(set(ENVIRONMENT.values()) - {"HF_TOKEN"}))
+@pytest.mark.parametrize(
+    "value", ["x" * 5000, "a\x1b[31mb", "a\udcffb", "   "], ids=["long", "escape", "bytes", "blank"]
+)
+def test_an_absurd_value_is_refused_with_its_variable_and_not_quoted_at_length(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("YT_SYSTEM", "n300")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Usage) as caught:
+        load()
+    told = str(caught.value)
+    assert told.startswith(f"{variable} = ")
+    assert len(told) < 400
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("YT_SLEEP_SECS", "1e300"), ("YT_SLEEP_SECS", "1e-300"), ("YT_ATTEMPT_SECS", "1e12"),
+        ("YT_CLAIM_TTL_SECS", "59"), ("YT_CLAIM_TTL_SECS", "86401"), ("YT_MAX_ATTEMPTS", "9" * 5000),
+        ("YT_DEVICE", "256"),
+        ("YT_KL_MAX", "inf"), ("YT_PROJECT_NUMBER", str(2**31)), ("YT_REPO_MODELS", ".."), ("YT_OWNER", "-R"),
+        ("YTFSM_HOME", "~nobody-here/x"), ("YT_TMP_ROOT", "a" * 256), ("YT_MAX_TOKENS", "1e3000"),
+    ],
+)  # fmt: skip
+def test_a_number_or_name_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv("YT_SYSTEM", "n300")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Usage, match=f"^{variable} = "):
+        load()
+
+
+def test_a_token_that_no_header_can_carry_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YT_SYSTEM", "n300")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret\nX: y")
+    with pytest.raises(Usage) as caught:
+        load()
+    assert "secret" not in str(caught.value)
+
+
+def test_in_a_lab_a_claim_may_live_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YTFSM_LAB", "lab.sock")
+    assert load(system="n300", claim_ttl_secs=1).claim_ttl_secs == 1
+
+
+def test_what_stands_in_the_files_place_is_named_and_never_waited_for(bare: Path) -> None:
+    file = bare / "ytfsm.toml"
+    makes = {
+        "not a file": [file.mkdir, lambda: os.mkfifo(file), lambda: file.symlink_to("/dev/zero")],
+        "a link to nothing": [lambda: file.symlink_to("nothing")],
+        "symbolic links": [lambda: file.symlink_to(file)],
+        "longer than 16,384 bytes": [lambda: file.write_text("# x\n" * 5000)],
+        "not UTF-8": [lambda: file.write_bytes("system".encode("utf-16"))],
+        "too deeply": [lambda: file.write_text("a = " + "[" * 8000)],
+        "deeper": [lambda: file.write_text("a." * 7000 + "a = 1")],
+        "ytfsm.toml: ": [lambda: file.write_text("a = " + "9" * 5000), lambda: file.write_bytes(b"a = 1\0")],
+    }  # fmt: skip
+    for words, ways in makes.items():
+        for make in ways:
+            make()
+            with pytest.raises(Usage, match=words):
+                load()
+            file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
+
+
+def test_a_file_that_may_not_be_read_is_named(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path, *_: Any) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("yt_fsm.outside.os.open", denied)  # root, who runs tests too, may read everything
+    with pytest.raises(Usage, match=r"ytfsm.toml: it cannot be read: Permission denied"):
+        load()
+
+
+def test_a_file_that_an_editor_began_with_a_mark_is_read(bare: Path) -> None:
+    (bare / "ytfsm.toml").write_bytes(b'\xef\xbb\xbfsystem = "n300"\n')
+    assert load().system == "n300"
+
+
+def test_a_link_to_a_settings_file_is_followed(bare: Path) -> None:
+    (bare / "mine.toml").write_text('system = "n300"\n')
+    (bare / "ytfsm.toml").symlink_to("mine.toml")
+    assert load().system == "n300"
+
+
+@pytest.mark.parametrize(
+    "text", ["home = 5", 'home = ""', "home = {}", 'home = "~nobody-here/x"', 'home = "a\\u0000b"']
+)
+def test_a_home_that_is_no_path_is_refused(bare: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.delenv("YTFSM_HOME")
+    (bare / "ytfsm.toml").write_text(text)
+    with pytest.raises(Usage, match=r"^YTFSM_HOME = "):
+        configuration.home()

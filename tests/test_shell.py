@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from yt_fsm import shell as module
-from yt_fsm.errors import CommandFailed, Lost, SetupError, StopRequested
+from yt_fsm.errors import AnswerTooLarge, CommandFailed, Lost, SetupError, StopRequested
 from yt_fsm.redaction import Redactor
 from yt_fsm.shell import MARKER, TAIL_LINES, Shell, StopFlag, end_survivors, survivors
 
@@ -336,23 +338,96 @@ def test_a_command_is_out_of_reach_of_our_terminals_signals(shell: Shell) -> Non
 
 
 def test_endless_output_is_bounded_in_memory_and_on_disk(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_KEEP_BYTES", 10_000)
+    monkeypatch.setattr(module, "KEEP_BYTES", 10_000)
     monkeypatch.setattr(module, "_LOG_BYTES", 20_000)
     result = shell.run(["yes", "0123456789"], timeout=0.7, check=False)
     assert result.why
     assert result.log
-    assert 10_000 <= len(result.out) < 10_100
+    assert result.cut
+    assert len(result.out) == 10_000
     assert 20_000 <= result.log.stat().st_size < 20_100
+    assert result.log.read_text().endswith("[this log is full: the rest is left out]\n")
 
 
-def test_a_line_without_end_is_cut_into_pieces(shell: Shell) -> None:
-    lengths: list[int] = []
-    result = shell.run(
-        ["head", "-c", "3000000", "/dev/zero"], timeout=20, on_line=lambda line: lengths.append(len(line))
-    )
-    assert result.ok
-    assert sum(lengths) == 3_000_000
-    assert max(lengths) < (1 << 20) + (1 << 17)
+@pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 1, 5_000_001, 16 << 20])
+def test_an_answer_of_one_long_line_arrives_as_it_was_sent(shell: Shell, size: int) -> None:
+    """Faults S4: it was cut in two past 1 MiB."""
+    text = f"""
+        import sys
+        sys.stdout.buffer.write((bytes(range(32, 127)) * {size // 95 + 1})[:{size}])
+    """
+    heard: list[str] = []
+    quiet = Shell(shell.marker, Redactor())
+    result = quiet.run(python(text), timeout=60, on_line=heard.append)
+    assert not result.cut
+    assert result.out == (bytes(range(32, 127)) * (size // 95 + 1))[:size].decode()
+    assert heard == [result.out]
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n"])
+def test_stdout_is_what_was_sent_but_for_its_last_newline(shell: Shell, ending: str) -> None:
+    result = shell.run(["printf", "%s", f"a\r\n\n\tb\x0b\x1c{ending}"], timeout=20)
+    assert result.out == f"a\r\n\n\tb\x0b\x1c{ending}".removesuffix("\n")
+
+
+def test_more_than_is_kept_is_said_and_never_taken_for_the_whole(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEEP_BYTES", 10_000)
+    just, over = ["head", "-c", "10000", "/dev/zero"], ["head", "-c", "10001", "/dev/zero"]
+    assert not shell.run(just, timeout=20).cut
+    assert len(shell.run(over, timeout=20, check=False).out) == 10_000
+    with pytest.raises(AnswerTooLarge, match=r"`head -c 10001 /dev/zero` printed more than .* \(log: 003-head.log\)"):
+        shell.run(over, timeout=20)
+
+
+def test_a_line_that_is_too_long_is_left_out_whole(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its pieces would be taken for lines, and a secret across a cut would not be found."""
+    monkeypatch.setattr(module, "LONGEST_LINE", 100_000)
+    heard: list[str] = []
+    text = "print('first'); print('x' * 100_000); print('y' * 100_001); print('last', end='')"
+    result = shell.run(python(text), timeout=20, on_line=heard.append)
+    assert heard == ["first", "x" * 100_000, "last"]
+    said = "[a line of 100,001 bytes is left out: at most 100,000 are taken]"
+    assert result.log
+    assert result.log.read_text().splitlines() == ["first", "x" * 100_000, said, "last"]
+    assert said in caplog.text
+    assert len(result.out) == 200_001 + len("first\n\n\nlast")
+
+
+def test_what_is_held_of_a_line_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST_LINE", 100_000)
+    lines = module._Lines()
+    for _ in range(1000):
+        assert list(lines.add(b"x" * 65_536)) == []
+        assert len(lines._begun) <= 100_000
+    assert list(lines.add(b"\nnext\n")) == [65_536_000, b"next"]
+
+
+@given(st.lists(st.binary(max_size=30)), st.integers(1, 40))
+def test_lines_do_not_depend_on_how_their_bytes_come(chunks: list[bytes], longest: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LONGEST_LINE", longest)
+        lines = module._Lines()
+        found = [line for chunk in chunks for line in lines.add(chunk)] + [lines.end()]
+    whole = b"".join(chunks).split(b"\n")
+    assert found == [line if len(line) <= longest else len(line) for line in whole]
+
+
+def test_very_long_last_words_are_cut_for_the_errors_text(shell: Shell) -> None:
+    result = shell.run(python("print('a' * 999_999); print('end')"), timeout=20)
+    assert len(result.tail) < 5_000
+    assert result.tail.endswith("a\nend")
+
+
+@pytest.mark.parametrize("argv", [["echo", "a\0b"], ["ec\0ho"], ["echo", "\ud800"]])
+def test_what_no_program_can_be_started_with_is_said(shell: Shell, argv: list[str]) -> None:
+    with pytest.raises(SetupError, match="cannot be started"):
+        shell.run(argv, timeout=20)
+
+
+def test_input_that_utf8_cannot_say_is_replaced(shell: Shell) -> None:
+    assert shell.run(["cat"], timeout=20, input="a\ud800b").out == "a?b"
 
 
 def test_a_flood_on_the_other_stream_does_not_block(shell: Shell) -> None:

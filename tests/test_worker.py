@@ -42,6 +42,8 @@ class Repo:
         self.issues: list[dict[str, Any]] = []
         self.page = 49
         self.polls: list[Any] = []
+        self.reads: list[int] = []  # numbers of issues that were asked for one by one
+        self.meanwhile: dict[int, Any] = {}  # what became of issues between the poll and that
 
     def add(
         self, number: int, status: str | None = "Ready", labels: tuple[str, ...] = ("n300",), on_board: bool = True,
@@ -74,10 +76,14 @@ class Repo:
             start = int(variables["after"] or 0)
             shown, end = wanted[start : start + self.page], start + self.page
             more = {"hasNextPage": end < len(wanted), "endCursor": str(end)}
-            return {"repository": {"issues": {"pageInfo": more, "nodes": shown}}}
+            without = [{key: value for key, value in issue.items() if key != "body"} for issue in shown]
+            return {"repository": {"issues": {"pageInfo": more, "nodes": without}}}
         if name == "issue":
-            found = [issue for issue in self.issues if issue["number"] == variables["number"]]
-            return {"repository": {"issue": found[0] if found else None}}
+            number = variables["number"]
+            self.reads.append(number)
+            found = [issue for issue in self.issues if issue["number"] == number]
+            now = self.meanwhile.get(number, {})
+            return {"repository": {"issue": {**found[0], **now} if found and now is not None else None}}
         if name == "snapshot":
             (issue,) = [issue for issue in self.issues if issue["id"] == variables["issue"]]
             everything = issue["older"] + issue["comments"]["nodes"]
@@ -162,6 +168,59 @@ def test_an_issue_without_a_label_is_found_by_its_field(worker: Worker, repo: Re
     repo.add(3, labels=(), body=body)
     assert chosen(worker) == 3
     assert repo.polls == [["n300"], None]
+
+
+def test_no_text_is_read_before_the_card_and_the_claims_allow_it(worker: Worker, repo: Repo) -> None:
+    """Faults Q8: the body of an issue that is on no board, done or claimed is nobody's to spend time on."""
+    repo.add(1, labels=(), on_board=False, body="system: n300")
+    repo.add(2, labels=(), status="Done", body="system: n300")
+    repo.add(3, labels=(), body="system: n300", comments=[claim("a", 60)])
+    repo.add(4, labels=("n150",), body="system: n300")
+    assert chosen(worker) is None
+    assert repo.reads == []
+
+
+def test_the_chosen_issue_is_read_by_its_number_and_must_still_be_free(worker: Worker, repo: Repo) -> None:
+    repo.add(3)
+    repo.add(4)
+    repo.add(5)
+    repo.add(6)
+    taken, closed, gone = {"comments": {"totalCount": 1, "nodes": [claim("a", 60)]}}, {"state": "CLOSED"}, None
+    repo.meanwhile = {3: taken, 4: closed, 5: gone}
+    found = worker._choose()
+    assert found
+    assert (found.number, found.body) == (6, "hf_model_id: a/b")
+    assert repo.reads == [3, 4, 5, 6]
+
+
+def test_an_issue_whose_answer_is_nonsense_starves_nobody(
+    worker: Worker, repo: Repo, caplog: pytest.LogCaptureFixture
+) -> None:
+    repo.add(3)
+    repo.add(4)
+    repo.meanwhile = {3: {"body": 7}}
+    assert chosen(worker) == 4
+    assert "issue 3 of yieldthought/ttnn_models is passed over: GitHub's answer cannot be understood" in caplog.text
+
+
+def test_a_look_through_unlabelled_issues_reads_a_few_and_the_next_look_goes_on(worker: Worker, repo: Repo) -> None:
+    for number in range(1, 51):
+        repo.add(number, labels=(), body="system: n150")
+    repo.add(51, labels=(), body="system: n300")
+    sizes = []
+    for look in range(1, 4):
+        worker._swept = float("-inf")
+        assert chosen(worker) == (51 if look == 3 else None)
+        sizes.append(len(repo.reads))
+    assert sizes == [20, 40, 51]
+
+
+def test_a_text_that_was_changed_is_read_again_when_all_were(worker: Worker, repo: Repo) -> None:
+    repo.add(1, labels=(), body="system: n150")
+    assert chosen(worker) is None
+    repo.issues[0]["body"] = "system: n300"
+    worker._swept = float("-inf")
+    assert chosen(worker) == 1
 
 
 def test_the_whole_list_is_not_swept_at_every_poll(worker: Worker, repo: Repo) -> None:

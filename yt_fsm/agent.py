@@ -6,6 +6,7 @@ thread id when codex exits non-zero and reports no tokens, so ours takes its pla
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from codexapi import Task, TaskResult, WelfareStop, welfare
 
 from .codex_home import CodexHome
 from .errors import BringupError, SetupError
+from .outside import Malformed, maybe, parse
 from .sandbox import Sandbox
 from .shell import Result, Shell, end_survivors
 
 log = logging.getLogger("ytfsm")
 
+MESSAGE_CHARS = 200_000  # of one answer of codex
+MOST_TOKENS = 10**12  # of a thread: more is no count
+_THREAD = re.compile(r"[A-Za-z0-9][\w-]{0,127}", re.ASCII)  # it stands on codex's command line again
 LOST = "no rollout found"  # codex, asked to go on with a thread that it does not have
 TRIES = 3  # codex itself failing (a login, its service) is not an attempt at the model
 
@@ -130,28 +135,32 @@ class Codex:
         return self.artifacts / f"{what}-{number:02d}.{ending}"
 
     def _event(self, line: str) -> None:
+        """Learn from one line of codex's stdout; what is no event of a known shape says nothing."""
         try:
-            event: dict[str, Any] = json.loads(line)
-        except ValueError:
+            event = parse(line)
+            if isinstance(event, dict):
+                self._learn(event)
+        except Malformed:
             return
-        if not isinstance(event, dict):
-            return
+
+    def _learn(self, event: dict[str, Any]) -> None:
         kind = event.get("type")
-        item = event.get("item") or {}
-        if kind == "thread.started" and event.get("thread_id") != self.thread_id:
-            self.thread_id = str(event["thread_id"])
-            self._thread_tokens = 0
-            self.learned(self.thread_id)
-        elif kind == "item.completed" and item.get("type") == "agent_message":
-            self._messages.append(str(item.get("text", "")))
+        if kind == "thread.started":
+            thread = maybe(str, event, "thread_id") or ""
+            if thread != self.thread_id and _THREAD.fullmatch(thread):
+                self.thread_id = thread
+                self._thread_tokens = 0
+                self.learned(thread)
+        elif kind == "item.completed" and maybe(str, event, "item", "type") == "agent_message":
+            self._messages[:] = [(maybe(str, event, "item", "text") or "")[:MESSAGE_CHARS]]
         elif kind == "turn.completed":
-            usage = event.get("usage") or {}
-            total = int(usage.get("input_tokens") or 0) + int(usage.get("output_tokens") or 0)
+            counts = [maybe(int, event, "usage", name) or 0 for name in ("input_tokens", "output_tokens")]
+            total = sum(min(max(count, 0), MOST_TOKENS) for count in counts)
             self.used(max(0, total - self._thread_tokens))
             self._thread_tokens = max(total, self._thread_tokens)
         elif kind in ("error", "turn.failed"):
-            error = event.get("error")
-            self._error = str(event.get("message") or (error or {}).get("message") or "")[:500]
+            error = maybe(str, event, "message") or maybe(str, event, "error", "message")
+            self._error = (error or "")[:500]
 
 
 class FunctionalBringupTask(Task):  # type: ignore[misc]

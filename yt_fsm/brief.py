@@ -20,10 +20,8 @@ FIELDS = (
     "system",
 )
 
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$")
-_PAIR = re.compile(r"^\s*[-*]?\s*[*_`]{0,3}(\w+)[*_`]{0,3}\s*:\s*(.*)$")
-_FENCE = re.compile(r"^\s*(```|~~~)")
+BODY_CHARS = 65_536  # GitHub takes no longer ones; more is not read
+_FENCES = ("```", "~~~")
 _NOTHING = {"", "_no response_", "none", "n/a"}
 
 
@@ -60,7 +58,9 @@ class Brief(BaseModel):
 def fields(body: str) -> dict[str, str]:
     """The fields that a body names, as `key: value` lines or as an issue form's `### Label` headings.
 
-    HTML comments are no text; a fence around the lines does not matter; the first value of a field counts.
+    HTML comments are no text; a fence around the lines does not matter; the first value of a field counts. Strangers
+    write issues, so the time that this takes grows as the text does, whatever is in it: no pattern is matched here that
+    could be tried at many places of a line.
     """
     found: dict[str, str] = {}
     heading: str | None = None
@@ -73,26 +73,55 @@ def fields(body: str) -> dict[str, str]:
             if value.lower() not in _NOTHING:
                 found[heading] = value
 
-    for line in _COMMENT.sub("", body.replace("\r\n", "\n").replace("\r", "\n")).split("\n"):
-        title = _HEADING.match(line)
+    for line in _without_comments(body[:BODY_CHARS].replace("\r\n", "\n").replace("\r", "\n")).split("\n"):
+        title = _heading(line)
         # In a fence `# …` is a comment; a form's own heading ends even a fence that nobody closed.
-        if title and (not fenced or (line.startswith("### ") and _field_named(title[1]))):
+        if title is not None and (not fenced or (line.startswith("### ") and _field_named(title))):
             fenced = False
             close()
-            heading, text = _field_named(title[1]), []
+            heading, text = _field_named(title), []
             continue
-        if _FENCE.match(line):
+        if line.lstrip().startswith(_FENCES):
             fenced = not fenced
             continue
-        pair = _PAIR.match(line)
-        if pair and heading is None and pair[1].lower() in FIELDS:
-            value = pair[2].strip().strip("`").strip()
+        key, value = _pair(line)
+        if heading is None and key in FIELDS:
             if value.lower() not in _NOTHING:
-                found.setdefault(pair[1].lower(), value)
+                found.setdefault(key, value)
             continue
         text.append(line)
     close()
     return found
+
+
+def _without_comments(text: str) -> str:
+    """`text` without its HTML comments; one that nobody ends is text."""
+    kept = []
+    place = 0
+    while (start := text.find("<!--", place)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[place:start])
+        place = end + 3
+    return "".join(kept) + text[place:]
+
+
+def _heading(line: str) -> str | None:
+    """The title of a line that is a heading: `## Title ##`."""
+    after = line.lstrip("#")
+    level = len(line) - len(after)
+    if not 1 <= level <= 6 or not after[:1].isspace():
+        return None
+    return after.strip().rstrip("#").rstrip()
+
+
+def _pair(line: str) -> tuple[str, str]:
+    """The key, in lower case, and the value of a line `- **key**: value`; the key is "" where there is no colon."""
+    key, colon, value = line.partition(":")
+    if not colon:
+        return "", ""
+    key = key.strip()
+    if key.startswith(("-", "*")):
+        key = key[1:].lstrip()
+    return key.strip("*_`").rstrip().lower(), value.strip().strip("`").strip()
 
 
 def _field_named(title: str) -> str | None:

@@ -5,13 +5,17 @@ Heavy modules (settings, worker, lab) are imported inside the commands that need
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 from typer.core import TyperGroup
 
@@ -21,26 +25,62 @@ from . import show, store
 from .errors import Exists, JournalDamaged, NotFound, PreflightFailed, SetupError, Usage, YtfsmError
 from .lab.cli import app as lab
 from .machine import Definition
+from .outside import plain, shown
 
 Machines = dict[str, Definition]
 
 DRAWINGS = ("mermaid", "dot", "svg", "png")
+REASON_CHARS = 4000
+LOG_CHARS = 20_000  # of one message
+_FAILING_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class _Commands(TyperGroup):
     """Turns our errors into their text and exit code; a traceback only with --debug."""
 
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> Any:
+        with _short_usage():
+            for arg in args:
+                if arg != arg.encode(errors="replace").decode():
+                    raise click.UsageError(f"an argument is not UTF-8: {arg}")
+            return super().make_context(info_name, args, *more, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _short_usage():
+                return super().invoke(ctx)
         except YtfsmError as problem:
             if ctx.params.get("debug"):
                 raise
-            typer.echo(f"ytfsm: {problem}", err=True)
+            typer.echo(plain(f"ytfsm: {problem}"), err=True)
             raise typer.Exit(problem.exit_code) from None
         except BrokenPipeError:
             sys.stderr.close()  # whoever read our output has gone
             raise typer.Exit(1) from None
+        except OSError as problem:  # of a file or folder that was named to us; a run's own become words in the engine
+            if ctx.params.get("debug"):
+                raise
+            named = f"{shown(problem.filename)}: " if problem.filename else ""
+            typer.echo(f"ytfsm: {named}{problem.strerror or shown(problem)}", err=True)
+            raise typer.Exit(1 if problem.errno in _FAILING_DISK else Usage.exit_code) from None
+
+
+@contextmanager
+def _short_usage() -> Iterator[None]:
+    """What click says of a bad argument quotes it: on one line, and not all of it."""
+    try:
+        yield
+    except click.UsageError as problem:
+        problem.message = shown(problem.message, 400)  # type: ignore[misc]
+        raise
+
+
+class _Plain(logging.Formatter):
+    """Log lines quote issues, branches and programs: none of their escape sequences reaches the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = plain(super().format(record))
+        return text if len(text) <= LOG_CHARS else f"{text[:LOG_CHARS]} … {len(text) - LOG_CHARS:,} characters more"
 
 
 app = typer.Typer(
@@ -55,6 +95,9 @@ app = typer.Typer(
 
 def run_app(machines: Machines) -> None:
     """Run the command line over `machines`; never returns normally."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     app(obj=machines, prog_name="ytfsm")
 
 
@@ -63,12 +106,9 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and every command.")] = False,
 ) -> None:
     """Bring Hugging Face models up on Tenstorrent machines, every transition persisted."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.INFO,
-        format="%(asctime)s %(levelname).1s %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain("%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
     for noisy in ("transitions", "asyncio", "httpx", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
@@ -133,7 +173,8 @@ def _say(outcome: Any, as_json: bool) -> None:
     elif outcome.run_id is None:
         typer.echo(outcome.reason)
     else:
-        typer.echo(f"{outcome.run_id}: {outcome.state} ({outcome.status or 'status untouched'}) {outcome.url}")
+        said = f"{outcome.run_id}: {outcome.state} ({outcome.status or 'status untouched'}) {outcome.url}"
+        typer.echo(plain(said))
     raise typer.Exit(outcome.code)
 
 
@@ -166,9 +207,10 @@ def _dry_run(definition: Definition, settings: Any, issue: str | None) -> None:
 def _number(issue: str | None) -> int | None:
     if issue is None:
         return None
-    if not issue.lstrip("#").isdigit():
-        raise Usage(f"--issue {issue}: must be an issue's number (a file only with --dry-run)")
-    return int(issue.lstrip("#"))
+    number = issue.removeprefix("#")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise Usage(f"--issue {shown(issue, 80)}: must be an issue's number (a file only with --dry-run)")
+    return int(number)
 
 
 @app.command(epilog="Example: ytfsm resume 7f3c")
@@ -189,6 +231,8 @@ def abandon(
     """End a run properly: work preserved, status set, workspace gone."""
     from .recovery import abandon as end
 
+    if not reason.strip() or len(reason) > REASON_CHARS:
+        raise Usage(f"--reason is {len(reason):,} characters long: write between 1 and {REASON_CHARS:,}")
     _take_over(ctx.obj, run, lambda walked: end(walked, reason), as_json, ending=True)
 
 
@@ -253,12 +297,12 @@ def graph(
 ) -> None:
     """The state diagram."""
     if format not in DRAWINGS:
-        raise Usage(f"--format {format}: must be one of {', '.join(DRAWINGS)}")
+        raise Usage(f"--format {shown(format, 80)}: must be one of {', '.join(DRAWINGS)}")
     table, path = _machine(ctx.obj, machine).table(), None
     if run is not None:
         reading = store.reading_of(store.find(_runs(), run))
         if not reading.records:
-            raise JournalDamaged(f"the journal of {run} has no header: {reading.detail}")
+            raise JournalDamaged(f"the journal of {shown(run)} has no header: {reading.detail}")
         table, path = reading.records[0]["machine_table"], replays.path_of(reading.records)
     if format == "mermaid":
         drawn = drawing.mermaid(table, path).encode()
@@ -343,7 +387,7 @@ def init_models(
         written = template.write(folder)
     except FileExistsError as problem:
         raise Exists(str(problem)) from None
-    typer.echo(f"{len(written)} files written to {folder}; next: git init, commit, push, `ytfsm init-board`")
+    typer.echo(f"{len(written)} files written to {shown(folder)}; next: git init, commit, push, `ytfsm init-board`")
 
 
 @app.command("init-board", epilog="Example: ytfsm init-board --check")
@@ -389,7 +433,7 @@ app.add_typer(lab, name="lab")
 
 def _machine(machines: Machines, name: str) -> Definition:
     if name not in machines:
-        raise NotFound(f"--machine {name}: there is no such machine; there are {', '.join(machines)}")
+        raise NotFound(f"--machine {shown(name, 80)}: there is no such machine; there are {', '.join(machines)}")
     return machines[name]
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SetupError
-from .workspace import read_left, remove
+from .outside import read
+from .workspace import remove
 
 log = logging.getLogger("ytfsm")
 
@@ -79,16 +80,16 @@ class CodexHome:
         mine = self.folder / LOGIN
         try:
             # A codex that replaces the file, rather than writing into it, replaced our link.
-            found = read_left(self._login if mine.is_symlink() else mine, LOGIN_BYTES)
-        except OSError:
+            found = read(self._login if mine.is_symlink() else mine, LOGIN_BYTES).encode()
+        except (OSError, ValueError):
             found = b""
         if _account(found) != _account(self._before):
             log.error("codex's login file %s became that of somebody else, or none, which is undone", self._login)
             found = self._before
         try:
-            if read_left(self._login, LOGIN_BYTES) != found:
+            if read(self._login, LOGIN_BYTES).encode() != found:
                 _replace(self._login, found)
-        except OSError:
+        except (OSError, ValueError):
             _replace(self._login, found)
 
     def _configuration(self) -> dict[str, Any]:

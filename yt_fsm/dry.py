@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .errors import NotFound
+from .brief import BODY_CHARS
+from .errors import NotFound, Usage
 from .github import STATUSES, Answer, GitHub, Issue
+from .outside import Malformed, plain, read, shown
 from .shell import Result, Shell
 
 
@@ -21,7 +23,7 @@ class DryShell(Shell):
 
         self.stop.check()
         where = f"   # in {options['cwd'].name}/" if options.get("cwd") else ""
-        print(f"$ {self.redact(shlex.join(argv))}{where}", flush=True)
+        print(plain(f"$ {self.redact(shlex.join(argv))}{where}"), flush=True)
         out = str(options.get("pretend", ""))
         if options.get("on_line"):
             for line in out.splitlines():
@@ -90,17 +92,19 @@ class DryGitHub(GitHub):
 def issue_from(source: str, system: str, owner: str, repo: str) -> Issue:
     """The issue of a dry run: a number (its text is then a placeholder), or a file with an issue's text.
 
-    Raises NotFound when it is neither.
+    Raises NotFound when it is neither, Usage when it is a file that cannot be read.
     """
-    path = Path(source)
-    number, title = 0, path.stem
-    if path.is_file():
-        body = path.read_text()
-    elif source.isdigit():
+    number, title = 0, shown(Path(source).stem)
+    try:
+        body = read(Path(source), 4 * BODY_CHARS, follow=True)
+    except Malformed as problem:
+        raise Usage(f"--issue {shown(source)} cannot be read: {problem}") from None
+    except OSError:
+        if not (source.isascii() and source.isdecimal() and len(source) < 10):
+            told = f"--issue {shown(source)}: neither a number nor a file with an issue's text"
+            raise NotFound(told) from None
         number, title = int(source), "(a dry run reads no issue)"
         body = "hf_model_id: ORG/NAME"
         print(f"issue {number} is not read in a dry run: its model stands as ORG/NAME", file=sys.stderr)
-    else:
-        raise NotFound(f"--issue {source}: neither a number nor a file with an issue's text")
     url = f"https://github.com/{owner}/{repo}/issues/{number}"
     return Issue("issue", number, title, body, url, (system,), item="item", status="ready")

@@ -14,6 +14,7 @@ YtfsmError                  what the command line prints without a traceback; `e
 └── Verdict                 decides a run's next event
     ├── SetupError          abort: the world's fault (§9.1 H 1)
     │   ├── CommandFailed   a program exited badly
+    │   ├── AnswerTooLarge  a program printed more than is read
     │   ├── GitHubError     GitHub said no, or kept failing
     │   └── BranchExists    §8.4, somebody else's branch
     ├── BringupError        give_up: the model's fault (§9.1 H 2)
@@ -132,6 +133,17 @@ class GitHubError(SetupError):
 
 class BranchExists(SetupError):
     """§8.4: the branch is on the remote already and is not ours."""
+
+
+class AnswerTooLarge(SetupError):
+    """A program printed more than is kept of its output, and all of it was needed: nothing is read from a part."""
+
+    def __init__(self, argv: list[str], mebibytes: int, log: Path | None) -> None:
+        super().__init__(
+            f"`{shlex.join(argv)[:300]}` printed more than {mebibytes} MiB, and only so much is read"
+            + (f" (log: {log.name})" if log else "")
+            + ": find out what makes its answer so large, and make that smaller"
+        )
 
 
 class CommandFailed(SetupError):

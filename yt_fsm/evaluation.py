@@ -14,16 +14,17 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import metrics as m
-from .errors import BadReference, BringupError, CommandFailed, SetupError
+from .errors import AnswerTooLarge, BadReference, BringupError, CommandFailed, SetupError
 from .gate import secrets_in_tree
 from .git import Repository
 from .journal import clean
+from .outside import shown
 from .progress import tokens_of
 from .sandbox import Sandbox
 from .shell import Result, Shell, end_survivors
@@ -187,13 +188,19 @@ class Evaluation:
             "YT_METRICS_NONCE": nonce,
             "YT_REFERENCE_CACHE": self.cache,
         }
+        told: list[str] = []  # the metrics come last, under whatever a driver's log may print before
+
+        def hear(line: str) -> None:
+            if line.startswith(m.PREFIX):
+                told[:] = [line]
+
         with tokens_of(f"evaluating {case.key}", private.with_suffix(".progress")) as more:
-            result = self._run(argv, f"eval-{case.key}", self.settings.eval_secs, folder, {**env, **more}, store)
+            result = self._run(argv, f"eval-{case.key}", self.settings.eval_secs, folder, {**env, **more}, store, hear)
         if self.shell.dry:
             private.write_text(json.dumps({"nonce": nonce, "metrics": self._pretend(case)}))
         if not result.ok:
             raise result.failed()
-        found = m.parse(result.out)
+        found = m.parse("\n".join(told))
         m.agree(found, private, nonce)
         if found.get("device") == STANDIN and not os.environ.get("YTFSM_LAB"):
             raise m.BadMetrics("the evaluation ran on the CPU stand-in for ttnn, which counts in a lab only")
@@ -206,9 +213,9 @@ class Evaluation:
         )
         if self.pinned is not None and found.get("reference") != self.pinned:
             raise SetupError(
-                f"the reference is {found.get('reference')!r}, and was {self.pinned!r} before codex began: somebody "
-                f"wrote to {self.cache}, or it was computed again with another result. Nothing is judged by it. "
-                "Remove that folder and set the issue to ready again"
+                f"the reference is {shown(repr(found.get('reference')))}, and was {self.pinned!r} before codex began: "
+                f"somebody wrote to {self.cache}, or it was computed again with another result. Nothing is judged by "
+                "it. Remove that folder and set the issue to ready again"
             )
         if self.settings.skip_tt:
             found["skip_tt"] = True
@@ -229,7 +236,14 @@ class Evaluation:
         }
 
     def _run(
-        self, argv: list[str], name: str, timeout: float, folder: Path, env: dict[str, str], store: bool = False
+        self,
+        argv: list[str],
+        name: str,
+        timeout: float,
+        folder: Path,
+        env: dict[str, str],
+        store: bool = False,
+        on_line: Callable[[str], None] | None = None,
     ) -> Result:
         pretend = ""
         if self.shell.dry and "run_eval.py" in " ".join(argv):
@@ -246,6 +260,7 @@ class Evaluation:
             check=False,
             pretend=pretend,
             sandbox=self._sandbox(folder, store),
+            on_line=on_line,
         )
         if not self.shell.dry:
             end_survivors(self.shell.marker)
@@ -297,6 +312,8 @@ class Evaluation:
             if problem.why:
                 raise
             raise BringupError(f"git cannot read the repo as it is now:\n{problem.tail}") from None
+        except AnswerTooLarge:
+            raise BringupError("far too many files were changed to list them: remove what is generated") from None
         report.tampered = sorted(c.path for c in changes if c.kind != "A" and _is_harness(c.path))
         outside = [c.path for c in changes if not c.path.startswith(allowed) and c.path not in report.tampered]
         if outside:

@@ -225,7 +225,11 @@ class Repository:
 
     def diff(self, base: str, tree: str) -> str:
         """The patch from `base` to `tree`, for people."""
-        return self.git("diff", "--stat", "--patch", "--no-ext-diff", "--no-textconv", base, tree).out
+        argv = ("diff", "--stat", "--patch", "--no-ext-diff", "--no-textconv", base, tree)
+        result = self.git(*argv, check=False)
+        if not result.ok:
+            raise result.failed()
+        return result.out + ("\n(the rest is left out: the patch is too long)\n" if result.cut else "")
 
     def changed_blobs(self, base: str, tree: str) -> dict[str, str]:
         """The object of every path that `tree` has and `base` has not, or has otherwise."""

@@ -4,14 +4,18 @@ Commands: `gh api -i graphql --input -` for queries and mutations (documents in 
 `gh pr create` for pull requests, `gh auth status` and `gh api -i user` for the preflight.
 gh has no timeout and no retries, so both are here: a read is tried again; a write is tried again only when GitHub
 says that it did not land, and otherwise raises GitHubError with `landed=None`, for the effect to look first.
+Strangers decide how long an answer is (comments): one that is too large is asked for in smaller pages, and what in an
+answer is missing or of another kind than GitHub's schema says is a GitHubError.
 """
 
 import json
 import logging
+import math
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,6 +23,7 @@ from typing import Any
 
 from .errors import GitHubError, Lost, NotFound, PreflightFailed
 from .gate import check_post
+from .outside import Malformed, at, maybe, parse, shown
 from .shell import Result, Shell
 
 log = logging.getLogger("ytfsm")
@@ -34,12 +39,17 @@ STATUSES = (
     "done",
     "reference error",
 )
+POLLED = 49  # issues a page: one point, where 50 would be two
+COMMENTS = 100  # a page of the lease's query
 TIMEOUT_SECS = 60.0
 TRIES = 6
 LONGEST_WAIT_SECS = 900.0  # a primary rate limit resets within the hour; the stop flag is read while waiting
 
 _SPREAD = re.compile(r"\.\.\.\s*(?!on\b)([a-z]\w*)")
-_STATUS_LINE = re.compile(r"HTTP/\S+ +(\d{3})(?!\d)", re.ASCII)
+_STATUS_LINE = re.compile(r"HTTP/[\d.]+ +(\d{3})(?!\d)", re.ASCII)
+_PULL_REQUEST = re.compile(r"https?://[^\s/]+/[^\s/]+/[^\s/]+/pull/\d{1,12}", re.ASCII)
+_TOO_LARGE = "TOO_LARGE"
+_WORDS_CHARS = 2000  # of what GitHub says, in an error
 _GONE = "The single select option Id does not belong to the field"
 _PASSING = ("RATE_LIMITED", "RATE_LIMIT", "SECONDARY", "5xx", "NETWORK")
 
@@ -64,7 +74,7 @@ class Comment:
 
 @dataclass(frozen=True)
 class Issue:
-    """An open issue as a poll finds it; `item` and `status` are None when it is not on our board."""
+    """An issue; `item` and `status` are None when it is not on our board, and a poll finds it without its body."""
 
     id: str
     number: int
@@ -113,6 +123,15 @@ class Answer:
     now: float
 
 
+@contextmanager
+def understood(landed: bool | None = False) -> Iterator[None]:
+    """Around the reading of an answer: what it lacks is a GitHubError. `landed`: None for a write, it may have."""
+    try:
+        yield
+    except Malformed as problem:
+        raise GitHubError(f"GitHub's answer cannot be understood: {problem}", "MALFORMED", landed=landed) from None
+
+
 def document(name: str) -> str:
     """The GraphQL document `name` with the fragments that it spreads."""
     text = (QUERIES / f"{name}.graphql").read_text()
@@ -134,6 +153,7 @@ class GitHub:
         self._board: Board | None = None
         self._gap = gap  # seconds between two writes: GitHub asks for one
         self._last_write = 0.0
+        self._passed_over: set[str] = set()
 
     def through(self, shell: Shell) -> "GitHub":
         """The same repo and board through another shell."""
@@ -159,14 +179,17 @@ class GitHub:
                 )
         return self._board
 
+    @understood()
     def find_board(self) -> Board:
         """The Project by number, else by title, whatever its options are. Raises PreflightFailed if it is not there."""
+        node: dict[str, Any] | None
         if self.number is not None:
             owner = self._owner(self.query("project", owner=self.owner, number=self.number, missing_is_null=True))
-            node, asked = owner.get("projectV2"), f"number {self.number}"
+            node, asked = maybe(dict, owner, "projectV2"), f"number {self.number}"
         elif self.title:
             owner = self._owner(self.query("projects", owner=self.owner, title=self.title))
-            titled = [n for n in owner["projectsV2"]["nodes"] if n["title"].lower() == self.title.lower()]
+            found = [n for n in at(list, owner, "projectsV2", "nodes") if n is not None]
+            titled = [n for n in found if at(str, n, "title").lower() == self.title.lower()]
             node, asked = (titled or [None])[0], f"title {self.title!r}"
         else:
             raise PreflightFailed("no Project is named: set YT_PROJECT_NUMBER (or YT_PROJECT_TITLE)")
@@ -175,74 +198,138 @@ class GitHub:
                 f"{self.owner} has no Project with {asked}, or this login may not see it: check YT_PROJECT_NUMBER, "
                 "run `gh auth refresh -s project`, or make the board with `ytfsm init-board`"
             )
-        options = {option["name"].lower(): option["id"] for option in (node["field"] or {}).get("options", [])}
+        options = maybe(list, node, "field", "options") or []
         return Board(
-            node["id"],
-            node["number"],
-            node["title"],
-            node["url"],
-            node["items"]["totalCount"],
-            (node["field"] or {}).get("id"),
-            options,
+            id=at(str, node, "id"),
+            number=at(int, node, "number"),
+            title=at(str, node, "title"),
+            url=at(str, node, "url"),
+            items=at(int, node, "items", "totalCount"),
+            status_field=maybe(str, node, "field", "id"),
+            options={at(str, option, "name").lower(): at(str, option, "id") for option in options},
         )
 
     def _owner(self, answer: Answer) -> dict[str, Any]:
-        owner: dict[str, Any] | None = answer.data["repositoryOwner"]
+        owner: dict[str, Any] | None = maybe(dict, answer.data, "repositoryOwner")
         if owner is None:
             raise PreflightFailed(f"GitHub knows no user or organization {self.owner!r}: check YT_OWNER")
         return owner
 
+    @understood(landed=None)
     def create_project(self, title: str) -> str:
         """Make a Project of the owner's, shown on the models repo's page; returns its URL."""
         owner = self._owner(self.query("projects", owner=self.owner, title=title))
-        made = self.mutate("create_project", owner=owner["id"], title=title).data["createProjectV2"]["projectV2"]
-        self.mutate("link_project", project=made["id"], repository=self.repository()["id"])
-        self.number = made["number"]
-        return str(made["url"])
+        answer = self.mutate("create_project", owner=at(str, owner, "id"), title=title)
+        made = at(dict, answer.data, "createProjectV2", "projectV2")
+        repository = at(str, self.repository(), "id")
+        self.mutate("link_project", project=at(str, made, "id"), repository=repository)
+        self.number = at(int, made, "number")
+        return at(str, made, "url")
 
+    @understood()
     def repository(self) -> dict[str, Any]:
         """The models repo's id and labels."""
-        return self._repository(self.query("labels", owner=self.owner, repo=self.name, missing_is_null=True))
+        found = self._repository(self.query("labels", owner=self.owner, repo=self.name, missing_is_null=True))
+        at(str, found, "id")
+        for node in at(list, found, "labels", "nodes"):
+            at(str, node, "name")
+        return found
 
     # --- reading issues
 
-    def candidates(self, label: str | None, page: str | None = None) -> tuple[list[Issue], str | None]:
-        """A page of open issues with `label` (None: any), oldest first, and the cursor of the next page or None."""
-        labels = [label] if label else None
-        answer = self.query("poll", owner=self.owner, repo=self.name, labels=labels, after=page)
-        issues = self._repository(answer)["issues"]
-        more = issues["pageInfo"]
-        return [self._issue(n) for n in issues["nodes"]], more["endCursor"] if more["hasNextPage"] else None
+    def candidates(self, label: str | None) -> Iterator[list[Issue]]:
+        """Pages of open issues with `label` (None: any), oldest first.
 
+        An issue that cannot be read, or whose comments alone are too large an answer, is named in the log, once, and
+        passed over: it keeps nobody from the others.
+        """
+        asked: dict[str, Any] = {"owner": self.owner, "repo": self.name, "labels": [label] if label else None}
+        page: str | None = None
+        while True:
+            try:
+                answer = self._fitting("poll", POLLED, **asked, after=page)
+                large = ""
+            except GitHubError as problem:
+                if problem.kind != _TOO_LARGE:
+                    raise
+                large = str(problem)
+                answer = self.query("poll_past", **asked, after=page)
+            with understood():
+                issues = at(dict, self._repository(answer), "issues")
+                nodes = at(list, issues, "nodes")
+                if large:
+                    for node in nodes:
+                        self._pass_over(node, large)
+                    nodes = []
+                before, page = page, maybe(str, issues, "pageInfo", "endCursor")
+                more = at(bool, issues, "pageInfo", "hasNextPage")
+                if more and page in (None, before):
+                    raise Malformed("it names no page that follows")
+            yield self._readable(nodes)
+            if not more:
+                return
+
+    def _readable(self, nodes: list[Any]) -> list[Issue]:
+        found = []
+        for node in nodes:
+            try:
+                found.append(self._issue(node))
+            except Malformed as problem:
+                self._pass_over(node, str(problem))
+        return found
+
+    def _pass_over(self, node: Any, why: str) -> None:
+        number = node.get("number") if isinstance(node, dict) else None
+        named = f"issue {shown(number)}" if number else "an issue that GitHub does not show"
+        if named not in self._passed_over:
+            self._passed_over.add(named)
+            log.warning("%s of %s is passed over, look at it on GitHub: %s", named, self.repo, why)
+
+    @understood()
     def issue(self, number: int) -> Issue:
-        """One issue. Raises NotFound."""
+        """One issue, with its body. Raises NotFound."""
         answer = self.query("issue", owner=self.owner, repo=self.name, number=number, missing_is_null=True)
-        node = self._repository(answer)["issue"]
+        node = maybe(dict, self._repository(answer), "issue")
         if node is None:
             raise NotFound(f"{self.repo} has no issue {number}")
-        return self._issue(node)
+        return self._issue(node, at(str, node, "body"))
 
+    @understood()
     def snapshot(self, issue: str, before: str | None = None) -> Snapshot:
         """The lease's query Q. Raises Lost when the issue was deleted."""
-        answer = self.query("snapshot", issue=issue, before=before, missing_is_null=True)
-        node = answer.data["node"]
+        answer = self._fitting("snapshot", COMMENTS, issue=issue, before=before, missing_is_null=True)
+        node = maybe(dict, answer.data, "node")
         if not node:
             raise Lost("the issue is gone")
         item, status = self._standing(node)
-        comments = node["comments"]
-        page = comments["pageInfo"]
+        comments = at(dict, node, "comments")
+        more = None
+        if at(bool, comments, "pageInfo", "hasPreviousPage"):
+            more = at(str, comments, "pageInfo", "startCursor")
+            if more == before:
+                raise Malformed("the page before is the same page")
         return Snapshot(
-            open=node["state"] == "OPEN",
+            open=at(str, node, "state") == "OPEN",
             item=item,
             status=status,
-            comments=tuple(_comment(c) for c in comments["nodes"]),
-            total=comments["totalCount"],
+            comments=tuple(_comment(c) for c in at(list, comments, "nodes")),
+            total=at(int, comments, "totalCount"),
             now=answer.now,
-            more=page["startCursor"] if page["hasPreviousPage"] else None,
+            more=more,
         )
 
+    def _fitting(self, document_name: str, count: int, **asked: Any) -> Answer:
+        """Read a page of `count`, or of half as many whenever the answer is too large. Raises GitHubError."""
+        while True:
+            try:
+                return self.query(document_name, count=count, **asked)
+            except GitHubError as problem:
+                if problem.kind != _TOO_LARGE or count == 1:
+                    raise
+                count //= 2
+
     def _repository(self, answer: Answer) -> dict[str, Any]:
-        repository: dict[str, Any] | None = answer.data["repository"]
+        repository: dict[str, Any] | None = maybe(dict, answer.data, "repository")
         if repository is None:
             raise PreflightFailed(
                 f"GitHub knows no repository {self.repo}, or this login may not see it: check YT_OWNER and "
@@ -250,45 +337,47 @@ class GitHub:
             )
         return repository
 
-    def _issue(self, node: dict[str, Any]) -> Issue:
+    def _issue(self, node: Any, body: str = "") -> Issue:
         item, status = self._standing(node)
         return Issue(
-            id=node["id"],
-            number=node["number"],
-            title=node["title"],
-            body=node["body"],
-            url=node["url"],
-            labels=tuple(label["name"] for label in node["labels"]["nodes"]),
-            open=node["state"] == "OPEN",
+            id=at(str, node, "id"),
+            number=at(int, node, "number"),
+            title=at(str, node, "title"),
+            body=body,
+            url=at(str, node, "url"),
+            labels=tuple(at(str, label, "name") for label in maybe(list, node, "labels", "nodes") or []),
+            open=at(str, node, "state") == "OPEN",
             item=item,
             status=status,
-            comments=tuple(_comment(c) for c in node["comments"]["nodes"]),
-            comments_total=node["comments"]["totalCount"],
+            comments=tuple(_comment(c) for c in at(list, node, "comments", "nodes")),
+            comments_total=at(int, node, "comments", "totalCount"),
         )
 
-    def _standing(self, node: dict[str, Any]) -> tuple[str | None, str | None]:
-        for item in node["projectItems"]["nodes"]:
-            if item["project"]["id"] == self.board.id:
-                value = item["fieldValueByName"]
-                return item["id"], value["name"].lower() if value else None
+    def _standing(self, node: Any) -> tuple[str | None, str | None]:
+        for item in at(list, node, "projectItems", "nodes"):
+            if maybe(str, item, "project", "id") == self.board.id:  # a card that we may not see is null
+                status = maybe(str, item, "fieldValueByName", "name")
+                return at(str, item, "id"), status.lower() if status else None
         return None, None
 
     # --- writing
 
+    @understood(landed=None)
     def comment(self, issue: str, body: str) -> Comment:
         """Post a comment; what comes back has its ids."""
-        node = self.mutate("add_comment", issue=issue, body=body).data["addComment"]["commentEdge"]["node"]
-        created = when(node["createdAt"])
-        return Comment(node["id"], node["databaseId"], body, "", "", created, created)
+        node = at(dict, self.mutate("add_comment", issue=issue, body=body).data, "addComment", "commentEdge", "node")
+        created = when(at(str, node, "createdAt"))
+        return Comment(at(str, node, "id"), maybe(int, node, "databaseId") or 0, body, "", "", created, created)
 
+    @understood(landed=None)
     def edit_comment(self, comment: str, body: str) -> float:
         """Replace a comment's text; when, by GitHub's clock.
 
         Raises GitHubError of kind NOT_FOUND when somebody deleted it.
         """
         answer = self.mutate("edit_comment", comment=comment, body=body)
-        node = answer.data.get("updateIssueComment", {}).get("issueComment") or {}
-        return when(node["lastEditedAt"]) if node.get("lastEditedAt") else answer.now
+        edited = maybe(str, answer.data, "updateIssueComment", "issueComment", "lastEditedAt")
+        return when(edited) if edited else answer.now
 
     def delete_comment(self, comment: str) -> None:
         """Delete a comment by its id; one that is gone already is as good."""
@@ -327,7 +416,11 @@ class GitHub:
             pretend=f"https://github.com/{self.repo}/pull/0",
         )
         if result.ok:
-            return result.out.strip().splitlines()[-1]
+            url = result.out.strip().rpartition("\n")[2].strip()
+            if not _PULL_REQUEST.fullmatch(url):
+                told = f"`gh pr create` printed {shown(repr(url))}, not where the pull request is"
+                raise GitHubError(told, "MALFORMED", landed=None)
+            return url
         # gh's porcelain prints no headers: GitHub's own refusals are its lines with `GraphQL:`, others name a status.
         refusals = [line for line in result.tail.splitlines() if "GraphQL:" in line]
         named = re.search(r"\bHTTP (\d{3})\b", result.tail)
@@ -335,11 +428,17 @@ class GitHub:
         status = 200 if errors else int(named[1]) if named else None
         raise self._trouble(result, status, {}, write=True, body={"errors": errors})
 
+    @understood()
     def pull_request(self, head: str) -> dict[str, Any] | None:
         """The newest pull request of a head branch (number, url, state, headRefOid), or None."""
         answer = self.query("pull_requests", owner=self.owner, repo=self.name, head=head)
-        nodes = self._repository(answer)["pullRequests"]["nodes"]
-        return nodes[0] if nodes else None
+        nodes = at(list, self._repository(answer), "pullRequests", "nodes")
+        if not nodes:
+            return None
+        at(int, nodes[0], "number")
+        for name in ("url", "state", "headRefOid"):
+            at(str, nodes[0], name)
+        return at(dict, nodes[0])
 
     # --- gh
 
@@ -381,11 +480,20 @@ class GitHub:
         payload = json.dumps({"query": document(name), "variables": variables})
         argv = ["gh", "api", "-i", "graphql", "--input", "-"]
         result = self.shell.run(argv, input=payload, name=f"gh-{name}", timeout=TIMEOUT_SECS, check=False)
+        if result.cut:
+            raise GitHubError(
+                f"GitHub's answer to `{name}` is longer than what is read of one (16 MiB): whoever wrote such long "
+                "comments, or so many, hides the issue from this worker; shorten or delete them",
+                _TOO_LARGE,
+                landed=None if write else False,
+            )
         status, headers, body = split_response(result.out)
         if result.ok or (status == 200 and body.get("errors")):
-            errors = body.get("errors") or []
-            if missing_is_null and errors and all(e.get("type") == "NOT_FOUND" for e in errors):
+            errors = _errors(body)
+            if missing_is_null and all(e.get("type") == "NOT_FOUND" for e in errors):
                 errors = []
+            if all(_of_one_issue(e) for e in errors) and isinstance(body.get("data"), dict):
+                errors = []  # the others are readable
             if not errors and isinstance(body.get("data"), dict):
                 return Answer(body["data"], _clock(headers))
         raise self._trouble(result, status, headers, write, body)
@@ -404,12 +512,12 @@ class GitHub:
         body: dict[str, Any] | None = None,
     ) -> GitHubError:
         """GitHub's refusal in one error: what kind, whether a write may have landed, how long to wait."""
-        errors = (body or {}).get("errors") or []
-        text = "; ".join(e.get("message", "") for e in errors if isinstance(e, dict))
+        errors = _errors(body or {})
+        text = "; ".join(str(e["message"]) for e in errors if e.get("message"))
         text = text or (body or {}).get("message") or result.why or self._said(result) or _answer_of(status)
-        what = f"GitHub, asked by `{' '.join(result.argv[:4])}`, says: {text}"
+        what = f"GitHub, asked by `{' '.join(result.argv[:4])}`, says: {str(text)[:_WORDS_CHARS]}"
         retry_after = _seconds(headers.get("retry-after"))
-        kinds = [str(e.get("type", "")) for e in errors if isinstance(e, dict)]
+        kinds = [str(e.get("type", ""))[:100] for e in errors]
         if any(kind in ("RATE_LIMITED", "RATE_LIMIT") for kind in kinds):
             reset = _seconds(headers.get("x-ratelimit-reset"))
             wait = retry_after or (max(1.0, reset - _clock(headers)) if reset else 60.0)
@@ -419,7 +527,7 @@ class GitHub:
         if status == 401 or "gh auth login" in result.tail:
             return GitHubError(f"{what}: log in with `gh auth login`, or mend GH_TOKEN", "UNAUTHORIZED")
         if status in (403, 429):
-            limited = retry_after or "rate limit" in text.lower()
+            limited = retry_after or "rate limit" in what.lower()
             if headers.get("x-ratelimit-remaining") == "0" and not retry_after:
                 retry_after = max(1.0, _seconds(headers.get("x-ratelimit-reset")) - _clock(headers))
             return GitHubError(what, "SECONDARY" if limited else "FORBIDDEN", retry_after=retry_after)
@@ -435,6 +543,19 @@ def _answer_of(status: int | None) -> str:
     return f"HTTP {status}" if status else "no answer"
 
 
+def _errors(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The `errors` of an answer, whatever stands there."""
+    errors = body.get("errors") or []
+    listed = errors if isinstance(errors, list) else [errors]
+    return [e if isinstance(e, dict) else {"message": shown(repr(e))} for e in listed]
+
+
+def _of_one_issue(error: dict[str, Any]) -> bool:
+    """Whether an error is about one issue of a poll, and so no reason to starve the others."""
+    path = error.get("path")
+    return isinstance(path, list) and len(path) > 3 and path[:3] == ["repository", "issues", "nodes"]
+
+
 def _kind_of(refusal: str) -> str:
     """GitHub's kind of error for a refusal of which gh printed the words only."""
     if "rate limit" in refusal.lower():
@@ -446,7 +567,7 @@ def _kind_of(refusal: str) -> str:
 
 def split_response(text: str) -> tuple[int | None, dict[str, str], dict[str, Any]]:
     """Status, headers (lower-case names) and JSON body of what `gh api -i` prints; None, {}, {} where it has none."""
-    head, _, rest = text.replace("\r", "").partition("\n\n")
+    head, _, rest = text.replace("\r\n", "\n").partition("\n\n")
     lines = head.split("\n")
     status = _STATUS_LINE.match(lines[0])
     if not status:
@@ -456,41 +577,48 @@ def split_response(text: str) -> tuple[int | None, dict[str, str], dict[str, Any
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
     try:
-        body = json.loads(rest)
-    except ValueError:
+        body = parse(rest)
+    except Malformed:
         body = {}
     return int(status[1]), headers, body if isinstance(body, dict) else {}
 
 
 def when(text: str) -> float:
-    """GitHub's timestamp as seconds since the epoch."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    """GitHub's timestamp as seconds since the epoch. Raises Malformed."""
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError):
+        raise Malformed(f"{shown(repr(text))} is no time") from None
 
 
 def _clock(headers: dict[str, str]) -> float:
-    """GitHub's clock from the Date header; ours when there is none."""
-    if "date" in headers:
-        from email.utils import parsedate_to_datetime
+    """GitHub's clock from the Date header; ours when there is none that can be read."""
+    from email.utils import parsedate_to_datetime
 
+    try:
         return parsedate_to_datetime(headers["date"]).timestamp()
-    return datetime.now(timezone.utc).timestamp()
+    except (KeyError, ValueError, TypeError, OverflowError, IndexError):
+        return datetime.now(timezone.utc).timestamp()
 
 
 def _seconds(text: str | None) -> float:
+    """A header's seconds; 0 for what is no time to wait for."""
     try:
-        return float(text or 0)
+        seconds = float(text or 0)
     except ValueError:
         return 0.0
+    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
-def _comment(node: dict[str, Any]) -> Comment:
-    created = when(node["createdAt"])
+def _comment(node: Any) -> Comment:
+    created = when(at(str, node, "createdAt"))
+    edited = maybe(str, node, "lastEditedAt")
     return Comment(
-        id=node["id"],
-        number=node["databaseId"],
-        body=node["body"],
-        author=(node["author"] or {}).get("login", "ghost"),
-        association=node["authorAssociation"],
+        id=at(str, node, "id"),
+        number=maybe(int, node, "databaseId") or 0,
+        body=at(str, node, "body"),
+        author=maybe(str, node, "author", "login") or "ghost",
+        association=at(str, node, "authorAssociation"),
         created=created,
-        edited=when(node["lastEditedAt"]) if node["lastEditedAt"] else created,
+        edited=when(edited) if edited else created,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import CommandFailed, SetupError
+from .outside import Malformed, at, parse, shown
 from .shell import Shell
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ DEVICES = Path("/dev/tenstorrent")
 LIST_SECS = 60.0
 RESET_SECS = 300.0
 RESETS = 3
+MOST_CHIPS = 256  # a galaxy has 32
 LOCK_SECS = 600.0
 
 
@@ -59,12 +61,12 @@ class Board:
             {"device_info": [{"board_info": {"board_type": f"{b} L"}} for b in BOARDS_OF[self.system]]}
         )
         result = self.shell.run(["tt-smi", "-s"], name="tt-smi", timeout=LIST_SECS, pretend=pretend)
-        start = result.out.find("{")
         try:
-            devices = json.loads(result.out[start:])["device_info"]
-            types = [str(device["board_info"]["board_type"]) for device in devices]
-        except (ValueError, KeyError, TypeError):
-            raise SetupError(f"`tt-smi -s` printed no snapshot:\n{result.tail}") from None
+            snapshot = parse(result.out[max(0, result.out.find("{")) :])
+            devices = at(list, snapshot, "device_info")
+            types = [shown(at(str, device, "board_info", "board_type"), 40) for device in devices[:MOST_CHIPS]]
+        except Malformed as problem:
+            raise SetupError(f"`tt-smi -s` printed no snapshot ({problem}):\n{result.tail}") from None
         # "n300 R" is the second chip of the board whose first is "n300 L".
         boards = [kind.split()[0].lower() for kind in types if kind.strip() and not kind.strip().endswith(" R")]
         if not boards:

@@ -5,8 +5,10 @@ out, stopped and logged like everything else, and it is the only one that gets H
 lines while it works and `HUB=<json>` at its end: {"sha", "path", "bytes"} or {"error"}.
 """
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SetupError
+from .outside import Malformed, at, parse, shown
 from .shell import Shell
 
 # Copies of the weights in formats that transformers does not read here.
@@ -33,6 +36,7 @@ IGNORED = [
 ]
 PICKLED = ["*.bin", "*.pt"]  # ignored too where safetensors are there
 STALL_SECS = 900.0
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,15 @@ def download(
     `show(done, total)` is told the bytes. Raises SetupError in words for a gated, unknown or oversized model.
     """
 
+    last: list[str] = []
+
     def on_line(line: str) -> None:
-        if line.startswith("PROGRESS="):
-            show(*json.loads(line.removeprefix("PROGRESS=")))
+        if line.startswith("HUB="):
+            last[:] = [line]
+        elif line.startswith("PROGRESS="):
+            with contextlib.suppress(Malformed):  # a bar is no reason to fail
+                told = parse(line.removeprefix("PROGRESS="))
+                show(at(int, told, 0), at(int, told, 1))
 
     argv = [sys.executable, "-m", "yt_fsm.hub", model, *([revision] if revision else [])]
     pretend = "HUB=" + json.dumps({"sha": revision or "0" * 40, "bytes": 0})
@@ -73,13 +83,18 @@ def download(
         check=False,
         pretend=pretend,
     )
-    last = [line for line in result.out.splitlines() if line.startswith("HUB=")]
     if not last or result.why:
         raise result.failed()
-    answer = json.loads(last[-1].removeprefix("HUB="))
-    if "error" in answer:
-        raise SetupError(answer["error"])
-    return Download(answer["sha"], answer["bytes"])
+    try:
+        answer = at(dict, parse(last[0].removeprefix("HUB=")))
+        if "error" in answer:
+            raise SetupError(at(str, answer, "error").strip() or f"the download of {model} failed without a word")
+        sha, size = at(str, answer, "sha"), at(int, answer, "bytes")
+        if not _REVISION.fullmatch(sha) or size < 0:
+            raise Malformed(f"{shown(sha)} of {size} bytes is no download")
+    except Malformed as problem:
+        raise SetupError(f"the download of {model} did not say in its words what it fetched: {problem}") from None
+    return Download(sha, size)
 
 
 def main(model: str, revision: str | None = None) -> None:

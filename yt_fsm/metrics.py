@@ -1,12 +1,13 @@
 """Metrics: what an evaluation printed (§10.1), believed only when it is whole, sane and what was asked for."""
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
 from .errors import BringupError
+from .outside import Malformed, read, shown
+from .outside import parse as parse_json
 
+LONGEST = 65_536  # characters of a metrics line, and of the private file but for its frame
 PREFIX = "YT_METRICS="
 REQUIRED = ("top1", "top5", "tokens", "mode", "trace", "timing")
 
@@ -19,25 +20,22 @@ class BadMetrics(BringupError):
 
 def parse(stdout: str) -> Metrics:
     """The metrics of the *last* `YT_METRICS=` line. Raises BadMetrics naming the key and the value."""
-    lines = [line for line in stdout.splitlines() if line.startswith(PREFIX)]
+    lines = [line for line in stdout.split("\n") if line.startswith(PREFIX)]
     if not lines:
         raise BadMetrics(f"the evaluation printed no `{PREFIX}` line")
-    return check(_load(lines[-1][len(PREFIX) :]))
+    line = lines[-1][len(PREFIX) :]
+    if len(line) > LONGEST:
+        raise BadMetrics(f"the metrics are {len(line):,} characters long, and at most {LONGEST:,} are read")
+    return check(_load(line))
 
 
 def _load(text: str) -> Metrics:
-    def refuse(word: str) -> float:
-        raise BadMetrics(f"the metrics contain {word}")
-
-    def finite(word: str) -> float:
-        return value if math.isfinite(value := float(word)) else refuse(word)
-
     try:
-        data = json.loads(text, parse_constant=refuse, parse_float=finite)
-    except (ValueError, RecursionError) as problem:
-        raise BadMetrics(f"the metrics are not JSON ({problem}): {text[:200]}") from None
+        data = parse_json(text, 2 * LONGEST)
+    except Malformed as problem:
+        raise BadMetrics(f"the metrics cannot be read: {problem}: {shown(text)}") from None
     if not isinstance(data, dict):
-        raise BadMetrics(f"the metrics are not an object: {text[:200]}")
+        raise BadMetrics(f"the metrics are not an object: {shown(text)}")
     return data
 
 
@@ -49,16 +47,16 @@ def check(data: Metrics) -> Metrics:
     for key in ("top1", "top5"):
         value = data[key]
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise BadMetrics(f"the metrics' {key} is {value!r}, not a number")
+            raise BadMetrics(f"the metrics' {key} is {shown(repr(value))}, not a number")
         if not 0 <= value <= 1:
             raise BadMetrics(f"the metrics' {key} is {value!r}, not between 0 and 1")
     tokens = data["tokens"]
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
-        raise BadMetrics(f"the metrics' tokens is {tokens!r}, not a positive whole number")
+        raise BadMetrics(f"the metrics' tokens is {shown(repr(tokens))}, not a positive whole number")
     if data["mode"] not in ("hf", "tt"):
-        raise BadMetrics(f"the metrics' mode is {data['mode']!r}, not hf or tt")
+        raise BadMetrics(f"the metrics' mode is {shown(repr(data['mode']))}, not hf or tt")
     if not isinstance(data["trace"], bool):
-        raise BadMetrics(f"the metrics' trace is {data['trace']!r}, not true or false")
+        raise BadMetrics(f"the metrics' trace is {shown(repr(data['trace']))}, not true or false")
     if not isinstance(data["timing"], dict) or not data["timing"]:
         raise BadMetrics("the metrics' timing holds no measurement")
     return data
@@ -70,9 +68,10 @@ def agree(printed: Metrics, private: Path, nonce: str) -> None:
     Raises BadMetrics when the file is missing, is another attempt's, or says something else.
     """
     try:
-        sealed = _load(private.read_text())
-    except (OSError, UnicodeDecodeError):
-        raise BadMetrics("the evaluation left no private metrics: it is not the harness that ran") from None
+        sealed = _load(read(private, 4 * LONGEST))
+    except (OSError, Malformed) as problem:
+        told = "" if isinstance(problem, FileNotFoundError) else f" ({problem})"
+        raise BadMetrics(f"the evaluation left no private metrics{told}: it is not the harness that ran") from None
     if sealed.get("nonce") != nonce:
         raise BadMetrics("the private metrics carry another attempt's nonce")
     if sealed.get("metrics") != printed:
@@ -83,7 +82,7 @@ def matches(data: Metrics, **asked: Any) -> None:
     """Check that the metrics are of the evaluation that was asked for. Raises BadMetrics naming the difference."""
     for key, value in asked.items():
         if data.get(key) != value:
-            raise BadMetrics(f"the metrics are of {key} = {data.get(key)!r}, and {value!r} was asked for")
+            raise BadMetrics(f"the metrics are of {key} = {shown(repr(data.get(key)))}, and {value!r} was asked for")
 
 
 def summary(data: Metrics) -> str:
@@ -99,4 +98,4 @@ def summary(data: Metrics) -> str:
 def suspicions(data: Metrics) -> list[str]:
     """What the harness found suspect in scores that may well pass, such as a mean KL above 0.02."""
     found = data.get("suspect")
-    return [str(one) for one in found] if isinstance(found, list) else []
+    return [shown(one) for one in found[:20]] if isinstance(found, list) else []

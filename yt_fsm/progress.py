@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .workspace import read_left
+from .outside import discard, read
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def tokens_of(title: str, file: Path) -> Iterator[dict[str, str]]:
         def watch() -> None:
             while not over.wait(0.2):
                 try:
-                    done, total = (int(number) for number in read_left(file, 64).split(b"/"))
+                    done, total = (int(number) for number in read(file, 100).split("/"))
                 except (OSError, ValueError):
                     continue  # not there yet, or half written
                 bar.update(task, completed=done, total=total)
@@ -57,4 +57,4 @@ def tokens_of(title: str, file: Path) -> Iterator[dict[str, str]]:
         finally:
             over.set()
             watcher.join()
-            file.unlink(missing_ok=True)
+            discard(file)

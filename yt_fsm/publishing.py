@@ -172,9 +172,8 @@ def metrics_block(found: dict[str, Metrics]) -> str:
 
 def fenced(text: str, language: str = "") -> str:
     """A code block whose fence is longer than any in the text, so that nothing in it can get out."""
-    ticks = "```"
-    while ticks in text:
-        ticks += "`"
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    ticks = "`" * max(3, longest + 1)
     return f"{ticks}{language}\n{text}\n{ticks}"
 
 
@@ -189,7 +188,7 @@ def named_record(github: "GitHub", issue: str, run_id: str) -> tuple[int, str] |
     while True:
         for found in snapshot.comments:
             # The last one is the run's own; above it the comment quotes what programs printed.
-            words = re.findall(r"journal: `(\d+):([0-9a-f]{16})`", found.body)
+            words = re.findall(r"journal: `([0-9]{1,12}):([0-9a-f]{16})`", found.body)
             if words and marker(run_id, "").removesuffix(" -->") in found.body and found.association in TRUSTED:
                 return int(words[-1][0]), words[-1][1]
         if not snapshot.more:

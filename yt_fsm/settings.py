@@ -11,10 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from . import configuration, credentials
 from .errors import Usage
+from .lease import LONGEST_TTL, shortest_ttl
+from .outside import shown
 from .redaction import Redactor
 
 SYSTEMS = ("n150", "n300", "lb")
 ALIASES = {"t3000": "lb"}  # what the existing models repo calls the lb machine
+
+YEAR = 365 * 86_400.0  # seconds: whoever asks for more has mistyped, and no clock of ours can wait for ever
 
 ENVIRONMENT = {
     "system": "YT_SYSTEM",
@@ -62,46 +66,59 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     system: str = Field(description="this machine's type: n150, n300 or lb (`--system`)")
-    owner: str = Field("yieldthought", pattern=r"^[\w-]+$", description="who owns the models repo and the Project")
-    repo_models: str = Field("ttnn_models", pattern=r"^[\w.-]+$", description="the models repo")
+    owner: str = Field(
+        "yieldthought", pattern=r"^\w[\w-]*$", max_length=100, description="who owns the models repo and the Project"
+    )
+    repo_models: str = Field("ttnn_models", pattern=r"^[\w.]*\w[\w.-]*$", max_length=100, description="the models repo")
     worker_name: str = Field(
         default_factory=socket.gethostname,
         pattern=r"^\S+$",
+        max_length=100,
         description="who this worker is (default: host name)",
     )
-    project_number: int | None = Field(None, ge=1, description="the Project's number (preferred)")
-    project_title: str | None = Field(None, description="the Project's title, when there is no number")
-    hf_token: str | None = Field(None, repr=False, description="Hugging Face token, for gated models")
+    project_number: int | None = Field(None, ge=1, le=2**31 - 1, description="the Project's number (preferred)")
+    project_title: str | None = Field(None, max_length=256, description="the Project's title, when there is no number")
+    hf_token: str | None = Field(
+        None, repr=False, pattern="^[!-~]+$", max_length=1000, description="Hugging Face token, for gated models"
+    )
     codex_bin: str = Field("codex", description="the codex program")
     codex_home: Path | None = Field(None, description="codex's own folder: login and configuration")
     top1_min: float = Field(0.90, ge=0, le=1, description="the least top-1 agreement that passes")
     top5_min: float = Field(0.97, ge=0, le=1, description="the least top-5 agreement that passes")
-    max_attempts: int = Field(10, ge=1, description="checks a run may fail before it gives up")
-    sleep_secs: float = Field(20, gt=0, description="seconds between two polls; grows to three times that when idle")
+    max_attempts: int = Field(10, ge=1, le=1000, description="checks a run may fail before it gives up")
+    sleep_secs: float = Field(
+        20, ge=0.01, le=86_400, description="seconds between two polls; grows to three times that when idle"
+    )
     tmp_root: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()),
         description="where workspaces are made and deleted",
     )
-    claim_ttl_secs: int = Field(3600, ge=1, description="seconds without a heartbeat after which a claim is dead")
+    claim_ttl_secs: int = Field(
+        3600, description="seconds without a heartbeat after which a claim is dead: 60 to 86400"
+    )
     home: Path = Field(
         default_factory=lambda: Path(platformdirs.user_state_dir("ytfsm")),
         description="where runs are kept (journals, logs, artifacts)",
     )
     python: str = Field("python3", description="the Python with ttnn that pytest and the evaluation run in")
-    device: int | None = Field(None, ge=0, description="the board to use and to reset (default: all)")
+    device: int | None = Field(None, ge=0, le=255, description="the board to use and to reset (default: all)")
     reference_cache: str | None = Field(None, description="where HF references are kept (default: beside the runs)")
-    kl_max: float | None = Field(None, gt=0, description="the largest mean KL that passes (default: only reported)")
-    max_tokens: int | None = Field(None, ge=1, description="tokens codex may use in a run's life (default: no limit)")
+    kl_max: float | None = Field(
+        None, gt=0, le=1000, description="the largest mean KL that passes (default: only reported)"
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, le=10**12, description="tokens codex may use in a run's life (default: no limit)"
+    )
     codex_sandbox: str = Field(
         "danger-full-access",
         pattern="^(danger-full-access|workspace-write)$",
         description="codex's `--sandbox`: it drives the board itself, which workspace-write may forbid",
     )
-    attempt_secs: float = Field(4 * 3600, gt=0, description="seconds codex may take for one attempt")
-    stall_secs: float = Field(1800, gt=0, description="seconds codex may say nothing before it is stopped")
-    eval_secs: float = Field(3600, gt=0, description="seconds one evaluation command may take")
-    download_secs: float = Field(6 * 3600, gt=0, description="seconds the download may take")
-    min_free_gb: float = Field(1, ge=0, description="gigabytes that must stay free beside the weights")
+    attempt_secs: float = Field(4 * 3600, gt=0, le=YEAR, description="seconds codex may take for one attempt")
+    stall_secs: float = Field(1800, gt=0, le=YEAR, description="seconds codex may say nothing before it is stopped")
+    eval_secs: float = Field(3600, gt=0, le=YEAR, description="seconds one evaluation command may take")
+    download_secs: float = Field(6 * 3600, gt=0, le=YEAR, description="seconds the download may take")
+    min_free_gb: float = Field(1, ge=0, le=10**9, description="gigabytes that must stay free beside the weights")
     skip_tt: bool = Field(False, description="no TT evaluation: for a machine without a card (`--skip-tt`)")
     isolation: str = Field(
         "bwrap",
@@ -112,14 +129,23 @@ class Settings(BaseModel):
         "",
         description="more that isolated programs may read, as absolute paths with `:` between; `+` before one: write",
     )
-    max_processes: int = Field(2048, ge=64, description="processes and threads that one isolated program may have")
-    max_file_gb: float = Field(2, gt=0, description="gigabytes that one file of an isolated program may have")
-    max_memory_gb: float | None = Field(
-        None, gt=0, description="gigabytes that one isolated process may allocate (default: nine tenths of the memory)"
+    max_processes: int = Field(
+        2048, ge=64, le=4_194_304, description="processes and threads that one isolated program may have"
     )
-    backoff_secs: float = Field(15, ge=0, description="seconds before a codex that failed is started again")
-    write_gap_secs: float = Field(1, ge=0, description="seconds between two writes to GitHub, which asks for one")
-    settle_secs: float = Field(60, ge=0, description="seconds until a write that GitHub does not show has not happened")
+    max_file_gb: float = Field(2, gt=0, le=10**6, description="gigabytes that one file of an isolated program may have")
+    max_memory_gb: float | None = Field(
+        None,
+        gt=0,
+        le=10**6,
+        description="gigabytes that one isolated process may allocate (default: nine tenths of the memory)",
+    )
+    backoff_secs: float = Field(15, ge=0, le=86_400, description="seconds before a codex that failed is started again")
+    write_gap_secs: float = Field(
+        1, ge=0, le=86_400, description="seconds between two writes to GitHub, which asks for one"
+    )
+    settle_secs: float = Field(
+        60, ge=0, le=86_400, description="seconds until a write that GitHub does not show has not happened"
+    )
 
     @field_validator("system")
     @classmethod
@@ -137,10 +163,26 @@ class Settings(BaseModel):
                 raise ValueError(f"{path!r} is no absolute path")
         return value
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _sound(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            configuration.check_text(value)
+            if len(value) > configuration.LONGEST_PATH:
+                raise ValueError(f"is {len(value):,} characters long")
+        return value
+
     @field_validator("home", "tmp_root", "codex_home")
     @classmethod
     def _whole_path(cls, value: Path | None) -> Path | None:
-        return value.expanduser().absolute() if value else None
+        return configuration.whole_path(str(value)) if value else None
+
+    @field_validator("claim_ttl_secs")
+    @classmethod
+    def _sound_ttl(cls, value: int) -> int:
+        if not shortest_ttl() <= value <= LONGEST_TTL:
+            raise ValueError(f"must be between {shortest_ttl()} and {LONGEST_TTL} seconds")
+        return value
 
     @property
     def repo(self) -> str:
@@ -201,7 +243,7 @@ def _words(error: Any) -> str:
     if error["type"] == "missing":
         return f"{variable} is not set: give --{field.replace('_', '-')}, or set {variable} or `{field}` in ytfsm.toml"
     if error["type"] == "extra_forbidden":
-        return f"ytfsm.toml: `{field}` is not a setting"
+        return f"ytfsm.toml: `{shown(field, 60)}` is not a setting"
     redact = Redactor(credentials.of_environment(os.environ))
-    shown = "[redacted]" if field == "hf_token" else redact(repr(error["input"]))
-    return f"{variable} = {shown}: {error['msg'].removeprefix('Value error, ')}"
+    value = "[redacted]" if field == "hf_token" else shown(redact(repr(error["input"])), 100)
+    return f"{variable} = {value}: {error['msg'].removeprefix('Value error, ')}"

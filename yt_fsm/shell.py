@@ -13,12 +13,13 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .errors import CommandFailed, SetupError, StopRequested
+from .errors import AnswerTooLarge, CommandFailed, SetupError, StopRequested
+from .outside import shown
 
 if TYPE_CHECKING:
     import subprocess  # imported where a process is started: commands that only read never start one
@@ -32,16 +33,22 @@ MARKER = "YTFSM_RUN_ID"
 TAIL_LINES = 60
 _TAIL_CHARS = 1 << 16
 GRACE_SECS = 5.0  # between TERM and KILL
-_KEEP_BYTES = 16 << 20  # of stdout, in memory
+KEEP_BYTES = 16 << 20  # of stdout, in memory
+LONGEST_LINE = 16 << 20  # bytes; a longer one is no event, no answer and no message
 _LOG_BYTES = 256 << 20  # of one log file: endless output must not fill the disk
-_LONGEST_LINE = 1 << 20
+_TAIL_LINE_CHARS = 4000  # of one line, where the last lines are kept for an error's text
+_PIPE_BYTES = 1 << 20  # the most that a pipe may still hold when its writer has ended
 
 Recorder = Callable[[dict[str, object]], None]
 
 
 @dataclass
 class Result:
-    """How a command ended: `code` is None when it was killed by us, and `why` then says what for."""
+    """How a command ended: `code` is None when it was killed by us, and `why` then says what for.
+
+    `out` is stdout as it was sent, but for its last newline; `cut` says that more came than KEEP_BYTES, and that `out`
+    is its beginning only.
+    """
 
     argv: list[str]
     code: int | None
@@ -51,6 +58,7 @@ class Result:
     log: Path | None
     why: str = ""
     limit: str = ""  # the sandbox's limit that it met, in words
+    cut: bool = False
 
     @property
     def ok(self) -> bool:
@@ -60,6 +68,10 @@ class Result:
     def failed(self) -> CommandFailed:
         """The error that describes it."""
         return CommandFailed(self.argv, self.code, self.tail, self.log, self.why, self.limit)
+
+    def too_large(self) -> AnswerTooLarge:
+        """The error of one that had to be read whole and was `cut`."""
+        return AnswerTooLarge(self.argv, KEEP_BYTES >> 20, self.log)
 
 
 class StopFlag:
@@ -139,10 +151,11 @@ class Shell:
         """Run `argv` to its end and return how it went.
 
         `env` is the whole environment (default: this process's). `timeout` bounds the whole, `stall` the silence
-        between two outputs, both in seconds. `on_line` sees each line of stdout as it comes. `pretend` is what a dry
-        run takes for stdout. `sandbox` holds a program that nobody reviewed; when this returns, all that it started
-        has ended. Raises CommandFailed when `check` and the command did not exit 0; SetupError when the program or
-        its sandbox cannot be had; what the stop flag carries when it is set and the command is `stoppable`.
+        between two outputs, both in seconds. `on_line` sees each line of stdout as it comes, whole; one longer than
+        LONGEST_LINE is left out, and the log says so. `pretend` is what a dry run takes for stdout. `sandbox` holds a
+        program that nobody reviewed; when this returns, all that it started has ended. Raises CommandFailed when
+        `check` and the command did not exit 0, AnswerTooLarge when `check` and stdout was cut; SetupError when the
+        program or its sandbox cannot be had; what the stop flag carries when it is set and the command is `stoppable`.
         """
         import subprocess
         import tempfile
@@ -160,7 +173,7 @@ class Shell:
             tempfile.TemporaryFile() as stdin,
             sandbox.around(argv, cwd or Path("/")) if sandbox else contextlib.nullcontext() as cell,
         ):
-            stdin.write((input or "").encode())
+            stdin.write((input or "").encode(errors="replace"))
             stdin.seek(0)
             try:
                 process = subprocess.Popen(
@@ -175,6 +188,8 @@ class Shell:
                 )
             except OSError as problem:
                 raise SetupError(f"`{argv[0]}` cannot be started: {problem.strerror} ({problem.filename})") from None
+            except ValueError as problem:  # a NUL, or what no file system can spell
+                raise SetupError(f"`{shown(argv[0])}` cannot be started: an argument has an {problem}") from None
             pump = _Pump(process, path, self.redact, on_line)
             try:
                 why = pump.drain(timeout, stall, self.stop if stoppable else None)
@@ -190,7 +205,7 @@ class Shell:
             if cell:
                 code = cell.end(code)
         limit = cell.words if cell else ""
-        result = Result(argv, code, pump.text(), pump.tail(), time.monotonic() - started, path, why, limit)
+        result = Result(argv, code, pump.text(), pump.tail(), time.monotonic() - started, path, why, limit, pump.cut)
         self._note(result, cwd, path)
         if cell and not cell.made:
             raise SetupError(f"the sandbox of `{argv[0]}` cannot be made (YT_ISOLATION): {result.tail.strip()}")
@@ -200,11 +215,11 @@ class Shell:
             self.stop.check()
         if check and not result.ok:
             raise result.failed()
+        if check and result.cut:
+            raise result.too_large()
         return result
 
     def _note(self, result: Result, cwd: Path | None, path: Path | None) -> None:
-        import hashlib
-
         if self._record:
             self._record(
                 {
@@ -215,7 +230,7 @@ class Shell:
                     **({"limit": result.limit} if result.limit else {}),
                     "seconds": round(result.seconds, 3),
                     "log": path.name if path else None,
-                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path else None,
+                    "sha256": _digest(path) if path else None,
                 }
             )
 
@@ -227,8 +242,51 @@ class Shell:
         return self.logs / f"{number:03d}-{name}.log"
 
 
+def _digest(path: Path) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _Lines:
+    """Puts the lines of a stream together again; of one that is too long only its length is kept."""
+
+    def __init__(self) -> None:
+        self._begun = bytearray()
+        self.length = 0  # of the line that has begun
+
+    def add(self, data: bytes) -> Iterator[bytes | int]:
+        """The lines that `data` ends, each whole or as the number of its bytes."""
+        *ends, rest = data.split(b"\n")
+        for end in ends:
+            self._grow(end)
+            yield self.end()
+        self._grow(rest)
+
+    def _grow(self, part: bytes) -> None:
+        self.length += len(part)
+        if self.length <= LONGEST_LINE:
+            self._begun += part
+        else:
+            self._begun.clear()
+
+    def end(self) -> bytes | int:
+        """The line that has begun, ended here."""
+        line = bytes(self._begun) if self.length <= LONGEST_LINE else self.length
+        self._begun.clear()
+        self.length = 0
+        return line
+
+
 class _Pump:
-    """Moves a process's output into its log, line by line, without ever letting it block."""
+    """Moves a process's output into its log, line by line, without ever letting it block.
+
+    What it holds is bounded, whatever comes: KEEP_BYTES of stdout, a line of each stream, and the last lines.
+    """
 
     def __init__(
         self,
@@ -238,14 +296,14 @@ class _Pump:
         on_line: Callable[[str], None] | None,
     ) -> None:
         self.process = process
+        self.cut = False  # more of stdout came than is kept
         self._redact = redact
         self._on_line = on_line
         self._log: IO[str] | None = path.open("w", errors="backslashreplace") if path else None
         self._logged = 0
-        self._out: list[str] = []
-        self._kept = 0
+        self._out = bytearray()
         self._last: deque[str] = deque(maxlen=TAIL_LINES)
-        self._partial: dict[str, bytes] = {"out": b"", "err": b""}
+        self._lines = {"out": _Lines(), "err": _Lines()}
 
     def drain(self, timeout: float, stall: float | None, stop: StopFlag | None) -> str:
         """Read until the process has ended; "" when it did so by itself, else why we killed it."""
@@ -254,6 +312,7 @@ class _Pump:
         deadline = time.monotonic() + timeout
         heard = time.monotonic()
         ended: float | None = None
+        left = 0  # bytes that came after its end
         import selectors
         import subprocess
 
@@ -264,18 +323,20 @@ class _Pump:
                 if not selector.get_map():  # it closed its output; it need not end because of that
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         self.process.wait(0.1)
-                for key, _ in selector.select(0.1) if selector.get_map() else ():
+                ready = selector.select(0.1) if selector.get_map() else []
+                for key, _ in ready:
                     data = os.read(key.fd, 1 << 16)
                     heard = time.monotonic()
+                    left += len(data) if ended else 0
                     if data:
                         self._take(key.data, data)
                     else:
                         selector.unregister(key.fileobj)
                 now = time.monotonic()
                 if self.process.poll() is not None:
-                    # A child that it left behind may hold the pipe open for ever.
+                    # A child that it left behind may hold the pipe open for ever, or go on talking.
                     ended = ended or now
-                    if not selector.get_map() or now - ended > 1.0:
+                    if not selector.get_map() or (now - ended > 1.0 and (not ready or left > 2 * _PIPE_BYTES)):
                         return ""
                     continue
                 why = self._overdue(now, deadline, timeout, heard, stall, stop)
@@ -301,30 +362,31 @@ class _Pump:
         return ""
 
     def _take(self, stream: str, data: bytes) -> None:
-        *lines, rest = (self._partial[stream] + data).split(b"\n")
-        if len(rest) > _LONGEST_LINE:
-            lines, rest = [*lines, rest], b""
-        self._partial[stream] = rest
-        for line in lines:
+        if stream == "out":
+            room = KEEP_BYTES - len(self._out)
+            self._out += data[:room]
+            self.cut = self.cut or len(data) > room
+        for line in self._lines[stream].add(data):
             self._line(stream, line)
 
-    def _line(self, stream: str, raw: bytes) -> None:
-        line = raw.decode(errors="backslashreplace")
-        self._last.append(line)
+    def _line(self, stream: str, raw: bytes | int) -> None:
+        if isinstance(raw, int):
+            line = f"[a line of {raw:,} bytes is left out: at most {LONGEST_LINE:,} are taken]"
+            log.warning("`%s`: %s", self.process.args[0], line)  # type: ignore[index]
+        else:
+            line = raw.decode(errors="backslashreplace")
+        self._last.append(line[:_TAIL_LINE_CHARS])
         if self._log and self._logged < _LOG_BYTES:
             clean = self._redact(line)
             self._logged += len(clean) + 1
-            self._log.write(clean + "\n")
-        if stream == "out":
-            if self._kept < _KEEP_BYTES:
-                self._kept += len(line) + 1
-                self._out.append(line)
-            if self._on_line:
-                self._on_line(line)
+            full = self._logged >= _LOG_BYTES
+            self._log.write(clean + "\n" + ("[this log is full: the rest is left out]\n" if full else ""))
+        if stream == "out" and self._on_line and not isinstance(raw, int):
+            self._on_line(line)
 
     def text(self) -> str:
-        """Stdout, at most its first 16 MiB."""
-        return "\n".join(self._out)
+        """Stdout without its last newline, at most its first KEEP_BYTES."""
+        return self._out.removesuffix(b"\n").decode(errors="backslashreplace")
 
     def tail(self) -> str:
         """The last lines of both streams, redacted."""
@@ -332,10 +394,9 @@ class _Pump:
 
     def close(self) -> None:
         """Write down what is left."""
-        for stream, rest in self._partial.items():
-            if rest:
-                self._partial[stream] = b""
-                self._line(stream, rest)
+        for stream, lines in self._lines.items():
+            if lines.length:
+                self._line(stream, lines.end())
         if self._log:
             self._log.close()
         for pipe in (self.process.stdout, self.process.stderr):

@@ -1,6 +1,5 @@
 """What a person sees of runs: lines of text, coloured on a terminal only."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from .journal import Reading, Record
 from .machine import duration
 from .metrics import summary
+from .outside import Malformed, at, harmless, parse, plain, read
 from .replay import transitions_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ BAD = {"failed", "setup_error", "reference_error"}
 
 def replay(told: dict[str, Any], records: list[Record], folder: Path, step: bool = False) -> None:
     """One line a transition, each failed check under the state it belongs to, then how the record stands."""
+    told = harmless(told)
     where = f"issue {told['issue']}" if told["issue"] is not None else "no issue"
     typer.secho(f"{told['run_id']}  {told['machine']}  {where}  {told['model'] or ''}".rstrip(), bold=True)
     moves = {move["seq"]: move for move in told["transitions"]}
@@ -35,17 +36,18 @@ def replay(told: dict[str, Any], records: list[Record], folder: Path, step: bool
 
 
 def _line(record: Record, moves: dict[int, dict[str, Any]]) -> str | None:
-    at = record["at"][:19].replace("T", " ")
+    record = harmless(record)
+    when = record["at"][:19].replace("T", " ")
     kind = record["kind"]
     if kind == "transition":
-        return _transition(at, moves[record["seq"]])
+        return _transition(when, moves[record["seq"]])
     if kind == "attempt":
-        return _attempt(at, record)
+        return _attempt(when, record)
     if kind == "verdict":
-        return typer.style(f"{at}    {record['error']}: {record['text'].splitlines()[0]}", fg="red")
+        return typer.style(f"{when}    {record['error']}: {record['text'].splitlines()[0]}", fg="red")
     if kind in ("stopped", "crashed", "resumed", "repaired", "refused"):
         why = record.get("why") or record.get("error") or record.get("detail") or ""
-        return typer.style(f"{at}    {kind}: {why}", fg="yellow")
+        return typer.style(f"{when}    {kind}: {why}", fg="yellow")
     return None
 
 
@@ -114,7 +116,7 @@ def runs(rows: list[dict[str, Any]], folder: Path) -> None:
     """A line a run."""
     if not rows:
         typer.echo(f"no runs in {folder}")
-    for row in rows:
+    for row in harmless(rows):
         colour = "red" if row["state"] in (*BAD, "damaged") else ("green" if row["state"] == "review" else "yellow")
         state = typer.style(f"{row['state']!s:<16}", fg=colour)
         whole = "" if row["complete"] else "  (not complete)"
@@ -128,9 +130,9 @@ def checks(found: "list[Check]") -> None:
     """A line a prerequisite, and what to do about each that is missing."""
     for check in found:
         mark = typer.style("ok     ", fg="green") if check.ok else typer.style("missing", fg="red")
-        typer.echo(f"{mark} {check.check}: {check.found}")
+        typer.echo(f"{mark} {check.check}: {plain(check.found)}")
         if not check.ok:
-            typer.echo(f"        {check.fix}")
+            typer.echo(f"        {plain(check.fix)}")
 
 
 def lost_records(folder: Path, reading: Reading) -> str | None:
@@ -147,14 +149,12 @@ def lost_records(folder: Path, reading: Reading) -> str | None:
     from .worker import github_of
 
     header = reading.records[0]
-    config = json.loads((folder / "config.json").read_text())["settings"]
-    settings = s.load(
-        system=config["system"],
-        owner=config["owner"],
-        repo_models=config["repo_models"],
-        project_number=config["project_number"],
-        project_title=config["project_title"],
-    )
+    named_in = ("system", "owner", "repo_models", "project_number", "project_title")
+    try:
+        config = at(dict, parse(read(folder / "config.json", 1 << 20)), "settings")
+    except (OSError, Malformed) as problem:
+        raise NotFound(f"{folder / 'config.json'} does not say where the issue is: {problem}") from None
+    settings = s.load(**{name: config.get(name) for name in named_in})
     github = github_of(settings, Shell(f"verify-{os.getpid()}", settings.redactor()))
     named = named_record(github, header["issue"]["id"], header["run_id"])
     if named is None:

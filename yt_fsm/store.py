@@ -5,19 +5,23 @@ from typing import Any
 
 from .errors import NotFound, Usage
 from .journal import Reading, read
+from .outside import shown
 from .replay import instant, replay
 
 
 def find(folder: Path, fragment: str) -> Path:
     """The run folder whose name has `fragment` in it. Raises NotFound, or Usage when several have."""
+    if not fragment:
+        raise Usage("RUN is empty: give a part of a run's id; `ytfsm runs --all` lists them")
     found = [path for path in everyone(folder) if fragment in path.name]
     exact = [path for path in found if path.name == fragment]
     if len(exact or found) == 1:
         return (exact or found)[0]
     if not found:
-        raise NotFound(f"no run matches {fragment!r} in {folder}: `ytfsm runs --all` lists them")
+        raise NotFound(f"no run matches {shown(repr(fragment), 100)} in {folder}: `ytfsm runs --all` lists them")
     names = ", ".join(path.name for path in found[:5])
-    raise Usage(f"{fragment!r} matches {len(found)} runs ({names}{' …' if len(found) > 5 else ''}): give more of it")
+    more = " …" if len(found) > 5 else ""
+    raise Usage(f"{shown(repr(fragment), 100)} matches {len(found)} runs ({names}{more}): give more of it")
 
 
 def everyone(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import engine, preflight, recovery
 from . import run as runs
-from .errors import NotFound, SetupError, StopRequested, Usage, YtfsmError
+from .errors import GitHubError, NotFound, SetupError, StopRequested, Usage, YtfsmError
 from .github import GitHub, Issue
 from .lease import claims, eligible
 from .machine import Definition
@@ -24,6 +24,7 @@ log = logging.getLogger("ytfsm")
 
 IDLE_FACTOR = 3  # idle polling backs off from 20 s to 60 s
 SWEEP_SECS = 300.0  # how often issues without a system's label are looked through
+SWEEP_READS = 20  # how many of them are read in one look; the others' turn comes at the next
 BREAKER = 3  # equal setup errors in a row after which the worker stops claiming
 OUTBOX_SECS = (5.0, 300.0)
 RECOVER_SECS = 60.0  # between two tries to go on with a run while GitHub does not confirm its claim
@@ -90,6 +91,7 @@ class Worker:
         self._versions: dict[str, str] = {}
         self._setup_errors: list[str] = []
         self._swept = float("-inf")
+        self._read: set[int] = set()  # issues without a system's label whose text was read since all of them were
         self._recover_at = float("inf")  # when to try again to go on with runs whose claim was not confirmed
 
     # --- signals
@@ -252,18 +254,44 @@ class Worker:
         return found
 
     def _oldest(self, label: str | None) -> Issue | None:
-        page: str | None = None
-        while True:
-            issues, page = self.github.candidates(label, page)
+        reads = 0
+        for issues in self.github.candidates(label):
             for issue in issues:
-                if self._mine(issue) and self._eligible(issue):
-                    return issue
-            if page is None:
-                return None
+                named = self._systems(issue)
+                if (named and self.settings.system not in named) or not self._eligible(issue):
+                    continue
+                if not named:
+                    if issue.number in self._read or reads == SWEEP_READS:
+                        continue
+                    self._read.add(issue.number)
+                    reads += 1
+                if whole := self._whole(issue.number):
+                    return whole
+        if label is None and reads < SWEEP_READS:
+            self._read.clear()
+        return None
+
+    def _whole(self, number: int) -> Issue | None:
+        """The issue that a poll showed as ours to take, with its text, if it still is when asked for by its number."""
+        try:
+            issue = self.github.issue(number)
+        except NotFound:
+            return None
+        except GitHubError as problem:
+            if problem.kind not in ("MALFORMED", "TOO_LARGE"):
+                raise
+            log.warning("issue %s of %s is passed over: %s", number, self.github.repo, problem)
+            return None
+        return issue if issue.open and self._mine(issue) and self._eligible(issue) else None
+
+    @staticmethod
+    def _systems(issue: Issue) -> set[str]:
+        """The systems that the issue's labels name."""
+        return {ALIASES.get(label, label) for label in issue.labels} & set(SYSTEMS)
 
     def _mine(self, issue: Issue) -> bool:
-        """Whether the issue is for this system: by label, else by its text's field."""
-        labelled = {ALIASES.get(label, label) for label in issue.labels} & set(SYSTEMS)
+        """Whether the issue, read by its number, is for this system: by label, else by its text's field."""
+        labelled = self._systems(issue)
         if labelled:
             return self.settings.system in labelled
         from .brief import fields

@@ -1,10 +1,8 @@
 """The workspace: one temp folder a run, where all its work happens (§8.1); deleted no matter what."""
 
 import contextlib
-import errno
 import os
 import shutil
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,14 +109,3 @@ def remove(folder: Path) -> None:
                 if not Path(place, name).is_symlink():
                     Path(place, name).chmod(0o700)  # before the walk comes to it
         shutil.rmtree(folder)
-
-
-def read_left(path: Path, most: int) -> bytes:
-    """The first `most` bytes of a file that unreviewed code left; no link is followed. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a file", str(path))
-        return os.read(descriptor, most)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from yt_fsm.outside import Malformed, at, parse, plain, shown
+
 app = typer.Typer(
     help="A world in a folder: GitHub, the Hub, codex's model and a board for the real clients to talk to.",
     no_args_is_help=True,
@@ -223,7 +225,7 @@ def _worded(work: Any) -> Any:
     try:
         return work()
     except YtfsmError as problem:
-        print(f"ytfsm: {problem}", file=sys.stderr)
+        print(plain(f"ytfsm: {problem}"), file=sys.stderr)
         raise typer.Exit(problem.exit_code) from None
 
 
@@ -242,10 +244,16 @@ def _show_kinds(target: str | None, as_json: bool) -> None:
 def _fault(text: str) -> dict[str, Any]:
     """A fault in the words of `ytfsm lab faults`, or as JSON."""
     if text.startswith("{"):
-        return dict(json.loads(text))
+        try:
+            return at(dict, parse(text))
+        except Malformed as problem:
+            raise typer.BadParameter(f"{shown(text)} is no fault: {problem}") from None
     import shlex
 
-    words = shlex.split(text)
+    try:
+        words = shlex.split(text)
+    except ValueError as problem:
+        raise typer.BadParameter(f"{shown(repr(text))} is no fault: {problem}") from None
     if len(words) < 2:
         raise typer.BadParameter(f"{text!r} is no fault: TARGET KIND NAME=VALUE …")
     return {"target": words[0], "kind": words[1], **dict(_pair(word) for word in words[2:])}
@@ -257,8 +265,8 @@ def _pair(text: str) -> tuple[str, Any]:
     if not sign:
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
     try:
-        return name, json.loads(value)
-    except ValueError:
+        return name, parse(value)
+    except Malformed:
         return name, value
 
 

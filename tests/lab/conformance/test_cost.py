@@ -12,14 +12,14 @@ from yt_fsm.lab.serving import running_lab
 from yt_fsm.lease import text
 
 
-def test_a_run_that_ends_early_costs_ten_points_and_four_writes(tmp_path: Path, worker: Any, malformed: str) -> None:
+def test_a_run_that_ends_early_costs_eleven_points_and_four_writes(tmp_path: Path, worker: Any, malformed: str) -> None:
     with running_lab(tmp_path / "lab", model="tiny") as lab:
         lab.act("move_card", issue=1, status="assessing")
         lab.seed(body=malformed)
         assert worker(lab.env).ended()["state"] == "setup_error"
         state = json.loads(lab.run(sys.executable, "-m", "yt_fsm.lab.cli", "state", "--json").stdout)
     requests = state["requests"]
-    assert sum(one["cost"] for one in requests) == 10
+    assert sum(one["cost"] for one in requests) == 11
     assert sum(one["writes"] for one in requests) == 4
     # Two of the four create content, which is what GitHub's secondary limit counts first.
     written = Counter(one["operation"] for one in requests if one["writes"])
@@ -28,12 +28,13 @@ def test_a_run_that_ends_early_costs_ten_points_and_four_writes(tmp_path: Path, 
         "GET /user": 1,  # the login, its scopes and its limits
         "project": 1,
         "poll": 1,
+        "issue": 1,  # the chosen one's text, and whether it is still free
         "snapshot": 4,  # the claim verified; then a look before the status, after it, and before the comment
     }
     # A claim that nobody contests is one comment, one look and one move of the card.
     operations = [one["operation"] for one in requests]
     bid = operations.index("add_comment")
-    assert operations[bid - 1 : bid + 4] == ["poll", "add_comment", "snapshot", "set_status", "snapshot"]
+    assert operations[bid - 2 : bid + 4] == ["poll", "issue", "add_comment", "snapshot", "set_status", "snapshot"]
     for one in requests:
         assert {"at", "client", "login", "operation", "variables", "status", "cost", "answer"} <= set(one)
         assert one["client"].startswith("GitHub CLI")

@@ -1,0 +1,1 @@
+"""Malformed input of every kind that comes from outside, made from a seed: see corpus.py."""
