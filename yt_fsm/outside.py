@@ -63,8 +63,11 @@ def parse(text: str, largest: int = LARGEST) -> Any:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
-        raise Malformed(f"it says {shown(repr(twice))} twice")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise Malformed(f"it says {shown(repr(key))} twice")
+            seen.add(key)
     return found
 
 

@@ -190,6 +190,12 @@ def test_no_pattern_tries_a_text_again_and_again(pattern: str) -> None:
                 compiled.search(text)
 
 
+def test_a_name_that_comes_twice_is_found_in_one_look() -> None:
+    keys = ",".join(f'"{number}":1' for number in range(100_000))
+    with limited(HANG_SECS), pytest.raises(Malformed, match="says '99999' twice"):
+        parse(f'{{{keys},"99999":1}}')
+
+
 def test_the_guard_notices_a_quadratic_reader() -> None:
     with pytest.raises(TooSlow), limited(0.5):
         re.search(r"^\s*[-*]?\s*(\w+):", " " * SIZE)
