@@ -15,7 +15,7 @@ from codexapi import Task, TaskResult, WelfareStop, welfare
 from .codex_home import CodexHome
 from .errors import BringupError, SetupError
 from .sandbox import Sandbox
-from .shell import Result, Shell, end_survivors
+from .shell import Result, Shell
 
 log = logging.getLogger("ytfsm")
 
@@ -120,8 +120,7 @@ class Codex:
             sandbox=self.walls,
             pretend=json.dumps({"type": "item.completed", "item": {"type": "agent_message", "text": "(dry run)"}}),
         )
-        if not self.shell.dry:
-            end_survivors(self.shell.marker)
+        self.shell.end_survivors()
         return result
 
     def _file(self, what: str, ending: str) -> Path:

@@ -23,9 +23,10 @@ from . import metrics as m
 from .errors import BadReference, BringupError, CommandFailed, SetupError
 from .git import Repository
 from .progress import tokens_of
+from .removal import remove
 from .sandbox import Sandbox
-from .shell import Result, Shell, end_survivors
-from .workspace import Workspace, remove
+from .shell import Result, Shell
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .brief import Brief
@@ -244,8 +245,7 @@ class Evaluation:
             pretend=pretend,
             sandbox=self._sandbox(folder, store),
         )
-        if not self.shell.dry:
-            end_survivors(self.shell.marker)
+        self.shell.end_survivors()
         return result
 
     def _sandbox(self, folder: Path, store: bool) -> Sandbox | None:
