@@ -18,6 +18,7 @@ from .errors import (
     Verdict,
     YtfsmError,
 )
+from .processes import end_survivors
 from .removal import remove_file
 from .run import Run
 
@@ -188,7 +189,7 @@ def tear_down(run: Run, walked: bool = True) -> None:
         return True
 
     try:
-        left = let_go("processes", run.shell.end_survivors)
+        left = [] if run.shell.dry else let_go("processes", lambda: end_survivors(run.mark))
         let_go("board", run.board.release)
         there = let_go("workspace", delete) or False
         if not waits:

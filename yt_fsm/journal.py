@@ -284,9 +284,11 @@ class Journal:
             return {self._redact(str(key)): self._clean(item, level + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._clean(item, level + 1) for item in value]
-        if value is None or isinstance(value, bool) or not records.too_much(value):
-            return value if value is None or isinstance(value, bool | int | float) else self._redact(str(value))
-        return "(no number)" if isinstance(value, float) else "(a very large number)"
+        if type(value) is int and records.too_much(value):
+            return "(a number of more than 63 bits)"
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self._redact(str(value))
 
     def _write(self, line: bytes) -> bool:
         """Write and sync `line`; False when the disk is too full for it, and the file is as it was."""

@@ -13,7 +13,7 @@ from typing import Any
 DEEPEST = 50  # levels of a record
 LARGEST = 1 << 63  # of its whole numbers
 
-RUN_ID = re.compile(r"[A-Za-z0-9][\w.-]{3,127}", re.ASCII)
+RUN_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,127}", re.ASCII)
 _AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _WORD = re.compile(r"[A-Za-z]\w{0,63}", re.ASCII)  # a state or an event: it is drawn, and becomes an attribute
 
@@ -136,7 +136,7 @@ _KINDS: dict[str, tuple[Fields, Fields]] = {
     "effect.unknown": ({"effect": _text, "key": _text}, {"error": _text}),
     "stopped": ({}, {"state": _word, "why": _text}),
     "crashed": ({}, {"state": _word, "error": _text, "traceback": _text}),
-    "resumed": ({"host": _text}, {"state": _word, "boot": _text, "pid": _whole, "abandon": _text}),
+    "resumed": ({}, {"host": _text, "state": _word, "boot": _text, "pid": _whole, "abandon": _text}),
     "refused": ({"error": _text}, {}),
     "repaired": ({}, {"detail": _text}),
     "cleanup": ({}, {"workspace": _or_none(_text), "killed": _list_of(_whole), "failed": _list_of(_text)}),

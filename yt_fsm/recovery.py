@@ -225,9 +225,8 @@ def clean(settings: Settings, definitions: Iterable[Definition]) -> list[str]:
         if named is None or not _over(settings.runs / named[0], machines):
             continue
         header = store.reading_of(settings.runs / named[0], machines).records[0]
-        if path.name.startswith(prefix(runs.mark_of(settings.home, header))) and _removed(
-            lambda path: Workspace(path).delete(), path
-        ):
+        own = path.name.startswith(prefix(runs.mark_of(settings.home, header)))
+        if own and _removed(lambda path: Workspace(path).delete(), path):
             done.append(f"workspace {path}")
     for name in ("ballast", "run_record.new"):  # of a run that died after its last record
         for path in _named(settings.runs, f"*/{name}"):
