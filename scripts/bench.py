@@ -95,15 +95,17 @@ def graph(times: int) -> list[Line]:
 
 def journal(times: int) -> list[Line]:
     """Records appended, each on disk before the next, and records read back and verified."""
+    from machines.bringup import MACHINE
     from yt_fsm.journal import Journal, parse
 
     written, read = [], []
     detail = {"argv": ["git", "status", "--porcelain"], "cwd": "clean", "code": 0, "seconds": 0.012, "log": "001.log"}
     disk = ROOT / ".venv"  # /tmp may be memory, which syncs nothing
+    header = {"run_id": "bench", "machine": "bringup", "machine_table": MACHINE.table(), "system": "n300"}
     with tempfile.TemporaryDirectory(dir=disk if disk.is_dir() else None) as folder:
         for number in range(times):
             path = Path(folder) / str(number) / "journal.jsonl"
-            book = Journal.create(path, run_id="bench")
+            book = Journal.create(path, **header, issue={"number": 1})
             started = time.perf_counter()
             for _ in range(RECORDS):
                 book.append("command", **detail)

@@ -1,7 +1,5 @@
 """setup: a workspace with two clones of the models repo, and the prerequisites checked again (§9.1 B)."""
 
-import tempfile
-
 from yt_fsm import isolation, preflight, work
 from yt_fsm.clean import keep_pristine
 from yt_fsm.errors import BranchExists
@@ -16,7 +14,7 @@ def enter(run: Run) -> str:
     Leaves `fetch`. Raises SetupError (`abort`) when a prerequisite broke since the preflight, when the clone fails,
     or when the branch exists on the remote (§8.4).
     """
-    make_workspace(run)
+    run.empty_workspace()
     run.fact("isolation", isolation.in_force(run.settings))
     preflight.require(run.shell, run.settings)
     run.board.verify()
@@ -53,15 +51,6 @@ def earlier_work(run: Run, repository: Repository, branch: str) -> str | None:
         f"the branch `{branch}` exists on the remote already, and no dead run of this issue made it. When nobody needs "
         f"it, delete it with `git push origin --delete {branch}` and set the issue to ready again"
     )
-
-
-def make_workspace(run: Run) -> None:
-    """An empty workspace; always the same folder in a run's life, so that codex finds its thread's paths again."""
-    if "workspace" not in run.facts:
-        run.settings.tmp_root.mkdir(parents=True, exist_ok=True)
-        run.fact("workspace", tempfile.mkdtemp(prefix=f"ytfsm-{run.run_id}-", dir=run.settings.tmp_root))
-    run.workspace.delete()
-    run.workspace.make()
 
 
 def restore(run: Run, going_on: bool) -> None:

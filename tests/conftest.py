@@ -20,6 +20,7 @@ from yt_fsm import run as runs
 from yt_fsm.github import GitHub, Issue
 from yt_fsm.journal import Journal
 from yt_fsm.machine import Definition
+from yt_fsm.processes import Mark
 from yt_fsm.redaction import Redactor
 from yt_fsm.run import Run
 from yt_fsm.settings import Settings
@@ -115,7 +116,8 @@ def shell(tmp_path: Path) -> Shell:
     """A shell with logs and no journal; `shell.noted` has what it would journal."""
     noted: list[dict[str, object]] = []
     # Tests run side by side, and some end what carries their shell's marker.
-    made = Shell(f"test-{uuid.uuid4().hex}", Redactor(), tmp_path / "logs", noted.append)
+    mark = Mark(tmp_path, f"test-{uuid.uuid4().hex}", 0.0)
+    made = Shell(mark, Redactor(), tmp_path / "logs", noted.append)
     made.noted = noted  # type: ignore[attr-defined]
     return made
 
@@ -190,7 +192,8 @@ def journals(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
 
     def make(name: str = "20261122T034107Z-n300-i12-7f3c", **header: Any) -> Journal:
         folder = tmp_path / "state" / "runs" / name
-        journal = Journal.create(folder / "journal.jsonl", **{"run_id": name, **header})
+        given = {"machine": "bringup", "machine_table": MACHINE.table(), "system": "n300", "issue": {"number": 12}}
+        journal = Journal.create(folder / "journal.jsonl", **{"run_id": name, **given, **header})
         made.append(journal)
         return journal
 

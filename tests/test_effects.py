@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from machines.bringup import MACHINE
 from yt_fsm import effects as module
 from yt_fsm.effects import Effects
 from yt_fsm.errors import GitHubError, StopRequested
@@ -42,7 +43,14 @@ class World:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    made = Journal.create(tmp_path / "run" / "journal.jsonl", run_id="r")
+    made = Journal.create(
+        tmp_path / "run" / "journal.jsonl",
+        run_id="r",
+        machine="bringup",
+        machine_table=MACHINE.table(),
+        system="n300",
+        issue={"number": 1},
+    )
     yield made
     made.close()
 

@@ -29,7 +29,6 @@ from yt_fsm.errors import (
 )
 from yt_fsm.journal import Journal, read
 from yt_fsm.run import Run
-from yt_fsm.shell import MARKER
 
 NewRun = Callable[..., Run]
 NEXT = {
@@ -339,8 +338,7 @@ def test_after_a_failed_sync_nothing_more_is_written_and_all_is_cleaned_up(
     new_run: NewRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def break_disk(run: Run) -> str:
-        run.fact("workspace", str(tmp_path / "work"))
-        run.workspace.make()
+        run.empty_workspace()
         monkeypatch.setattr(os, "fdatasync", raising(OSError(5, "I/O error")))
         return "fetch"
 
@@ -396,8 +394,7 @@ def test_what_is_refused_for_good_ends_unpublished(new_run: NewRun, error: Ytfsm
 @pytest.mark.parametrize("error", [None, SetupError("x"), ZeroDivisionError(), StopRequested("x")])
 def test_the_workspace_is_gone_no_matter_what(new_run: NewRun, tmp_path: Path, error: Exception | None) -> None:
     def work(run: Run) -> str:
-        run.fact("workspace", str(tmp_path / "work"))
-        run.workspace.make()
+        run.empty_workspace()
         locked = run.workspace.folder / "locked"
         locked.mkdir()
         (locked / "file").write_text("x")
@@ -411,7 +408,7 @@ def test_the_workspace_is_gone_no_matter_what(new_run: NewRun, tmp_path: Path, e
         engine.walk(run)
     except YtfsmError:
         assert error is not None
-    assert not (tmp_path / "work").exists()
+    assert not run.workspace.folder.exists()
     assert "cleanup" in kinds(run)
 
 
@@ -419,9 +416,8 @@ def test_what_the_run_left_running_is_ended(new_run: NewRun, tmp_path: Path) -> 
     children: list[subprocess.Popen[bytes]] = []
 
     def work(run: Run) -> str:
-        run.fact("workspace", str(tmp_path / "work"))
-        run.workspace.make()
-        environment = {**os.environ, MARKER: run.run_id}
+        run.empty_workspace()
+        environment = {**os.environ, **run.mark.variables}
         children.append(subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True))
         return "fetch"
 

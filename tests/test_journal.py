@@ -18,10 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from machines.bringup import MACHINE
 from yt_fsm import journal as module
 from yt_fsm.errors import Exists, JournalBroken, JournalDamaged, NotFound, Owned, SetupError
 from yt_fsm.journal import BALLAST_BYTES, GENESIS, Journal, digest, parse, read
 
+HEADER: dict[str, Any] = {
+    "run_id": "r", "machine": "bringup", "machine_table": MACHINE.table(), "system": "n300", "issue": {"number": 12},
+}  # fmt: skip
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -29,7 +33,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A journal of five records, as bytes."""
     path = tmp_path_factory.mktemp("whole") / "run" / "journal.jsonl"
-    journal = Journal.create(path, run_id="r", machine_table={"initial": "ready"})
+    journal = Journal.create(path, **HEADER)
     journal.append("transition", event="claim", source="ready", dest="claimed", status="in progress")
     journal.append("fact", name="model", value="org/näme ✓")
     journal.append("command", argv=["gh", "api"], cwd=None, code=0, seconds=0.25)
@@ -45,7 +49,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
-    made = Journal.create(path, run_id="r")
+    made = Journal.create(path, **HEADER)
     yield made
     made.close()
 
@@ -107,7 +111,7 @@ def test_each_record_is_one_write_then_a_sync_before_append_returns(
 def test_a_journal_appears_with_its_header_and_never_without(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "os", Disk(write=fails(errno.EIO)))
     with pytest.raises(JournalBroken):
-        Journal.create(path, run_id="r")
+        Journal.create(path, **HEADER)
     assert not path.exists()
 
 
@@ -130,7 +134,7 @@ JSON = st.recursive(
 @settings(max_examples=40)
 def test_what_is_appended_is_what_is_read(tmp_path_factory: pytest.TempPathFactory, value: Any, odd: str) -> None:
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
-    journal = Journal.create(path, run_id="r")
+    journal = Journal.create(path, **HEADER)
     try:
         returned = journal.append("fact", name=odd, value=value)
     finally:
@@ -156,7 +160,7 @@ def test_a_number_that_json_has_no_word_for_is_refused_and_nothing_is_written(
 
 
 def test_strings_are_redacted_before_they_are_hashed(path: Path) -> None:
-    journal = Journal.create(path, lambda text: text.replace("hunter2!", "[redacted]"), run_id="r")
+    journal = Journal.create(path, lambda text: text.replace("hunter2!", "[redacted]"), **HEADER)
     journal.append("fact", name="deep", value={"list": ["x hunter2! y", {"hunter2!": Path("/tmp/hunter2!")}]})
     journal.close()
     assert b"hunter2!" not in path.read_bytes()
@@ -257,7 +261,7 @@ def test_no_acknowledged_record_is_lost_to_kill_9(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         from pathlib import Path
         from yt_fsm.journal import Journal
-        journal = Journal.create(Path({str(path)!r}), run_id="r")
+        journal = Journal.create(Path({str(path)!r}), **{HEADER!r})
         for number in range(100_000):
             print(journal.append("fact", name="n", value=number)["seq"], flush=True)
     """)
@@ -496,7 +500,7 @@ def test_a_write_that_fails_otherwise_ends_this_writer(
 def test_a_disk_too_full_for_a_new_run_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "write_bytes", fails(errno.ENOSPC))
     with pytest.raises(SetupError, match="is full"):
-        Journal.create(path, run_id="r")
+        Journal.create(path, **HEADER)
 
 
 def test_a_real_limit_on_the_file_cuts_a_write_short_and_the_journal_back(tmp_path: Path) -> None:
@@ -507,7 +511,7 @@ def test_a_real_limit_on_the_file_cuts_a_write_short_and_the_journal_back(tmp_pa
         from yt_fsm.errors import YtfsmError
         from yt_fsm.journal import Journal
         path = Path({str(path)!r})
-        journal = Journal.create(path, run_id="r")
+        journal = Journal.create(path, **{HEADER!r})
         limit = path.stat().st_size + 700
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         try:
@@ -540,7 +544,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_really_full_disk_is_survived(small_disk: Path) -> None:
     path = small_disk / "run" / "journal.jsonl"
-    journal = Journal.create(path, run_id="r")
+    journal = Journal.create(path, **HEADER)
     (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free))
     records = 0
     while not journal.full:

@@ -357,7 +357,7 @@ def remote(committed: Run, forge: Forge) -> Remote:
     made = Remote(forge)
     committed.github.shell.answer = made  # type: ignore[attr-defined]
     committed.fact("base", "b" * 40)
-    committed.fact("workspace", str(committed.folder / "work"))
+    committed.new_workspace()
     (committed.workspace.clean / ".git").mkdir(parents=True)
     return made
 

@@ -50,7 +50,9 @@ def test_no_secret_survives_in_a_journal_or_in_what_replay_tells(
 ) -> None:
     said = f"{before}{secret}{after}"
     path = tmp_path_factory.mktemp("run") / "journal.jsonl"
-    journal = Journal.create(path, Redactor([secret]), run_id="r", machine_table=MACHINE.table(), issue={"title": said})
+    header = {"run_id": "r", "machine": "bringup", "machine_table": MACHINE.table(), "system": "n300"}
+    header["issue"] = {"number": 1, "title": said}
+    journal = Journal.create(path, Redactor([secret]), **header)
     journal.append("command", argv=["curl", said], cwd=said, why={said: [said]})
     journal.append("fact", name="model", value=said)
     journal.append("attempt", n=1, passed=False, failing=said, metrics={"hf": {"note": said}}, tokens=0, seconds=1.0)

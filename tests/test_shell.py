@@ -15,21 +15,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yt_fsm import processes
 from yt_fsm import shell as module
 from yt_fsm.errors import AnswerTooLarge, CommandFailed, Lost, SetupError, StopRequested
+from yt_fsm.processes import MARKER, Mark, end_survivors, survivors
 from yt_fsm.redaction import Redactor
-from yt_fsm.shell import MARKER, TAIL_LINES, Shell, StopFlag, end_survivors, survivors
+from yt_fsm.shell import TAIL_LINES, Shell, StopFlag
 
 
 @pytest.fixture(autouse=True)
 def nothing_survives_a_test(shell: Shell) -> Iterator[None]:
     yield
-    end_survivors(shell.marker)
+    end_survivors(shell.mark)
 
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GRACE_SECS", 0.5)
+    monkeypatch.setattr(processes, "GRACE_SECS", 0.5)
 
 
 def python(text: str) -> list[str]:
@@ -299,8 +301,8 @@ def test_a_child_that_holds_the_pipe_does_not_hold_us(shell: Shell) -> None:
     assert result.ok
     pid = int(result.out)
     assert alive(pid)
-    assert survivors(shell.marker) == [pid]
-    assert end_survivors(shell.marker) == [pid]
+    assert survivors(shell.mark) == [pid]
+    assert end_survivors(shell.mark) == [pid]
     assert gone(pid)
 
 
@@ -315,18 +317,18 @@ def test_what_leaves_the_session_is_found_by_its_marker(shell: Shell) -> None:
     pid = int(result.out)
     assert os.getsid(pid) != os.getsid(0)
     assert alive(pid), "killing the group does not reach it"
-    assert pid in survivors(shell.marker)
-    end_survivors(shell.marker)
+    assert pid in survivors(shell.mark)
+    end_survivors(shell.mark)
     assert gone(pid)
-    assert survivors(shell.marker) == []
+    assert survivors(shell.mark) == []
 
 
 def test_another_runs_processes_are_left_alone(shell: Shell) -> None:
-    other = Shell(f"{shell.marker}-other", Redactor())
+    other = Shell(Mark(Path("/other"), str(shell.mark), 0.0), Redactor())
     pid = int(other.run(["sh", "-c", "setsid sh -c 'echo $$; exec sleep 60' & sleep 0.3"], timeout=2).out)
-    end_survivors(shell.marker)
+    end_survivors(shell.mark)
     assert alive(pid)
-    assert end_survivors(other.marker) == [pid]
+    assert end_survivors(other.mark) == [pid]
 
 
 def test_a_command_is_out_of_reach_of_our_terminals_signals(shell: Shell) -> None:

@@ -17,7 +17,7 @@ from .codex_home import CodexHome
 from .errors import BringupError, SetupError
 from .outside import Malformed, maybe, parse
 from .sandbox import Sandbox
-from .shell import Result, Shell, end_survivors
+from .shell import Result, Shell
 
 log = logging.getLogger("ytfsm")
 
@@ -126,8 +126,7 @@ class Codex:
             sandbox=self.walls,
             pretend=json.dumps({"type": "item.completed", "item": {"type": "agent_message", "text": "(dry run)"}}),
         )
-        if not self.shell.dry:
-            end_survivors(self.shell.marker)
+        self.shell.end_survivors()
         return result
 
     def _file(self, what: str, ending: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .git import Repository
-from .workspace import remove
+from .removal import remove
 
 if TYPE_CHECKING:
     from .run import Run

@@ -241,9 +241,7 @@ def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool, endi
     from .worker import Worker
 
     folder = store.find(_runs(), fragment)
-    reading = store.reading_of(folder)
-    if not reading.records:
-        raise JournalDamaged(f"the journal of {folder.name} has no header: {reading.detail}")
+    reading = _sound(folder, machines)
     header = reading.records[0]
     settings = s.load(system=header["system"])
     worker = Worker(_machine(machines, header["machine"]), settings, _shell("worker", settings))
@@ -265,7 +263,7 @@ def replay(
 ) -> None:
     """The run's transitions, verified against the machine in its journal."""
     folder = store.find(_runs(), run)
-    reading = store.reading_of(folder)
+    reading = store.reading_of(folder, ctx.obj)
     if until is not None:
         reading.records = [record for record in reading.records if record["seq"] <= until]
     today = ctx.obj.get(reading.records[0].get("machine")) if reading.records else None
@@ -300,7 +298,7 @@ def graph(
         raise Usage(f"--format {shown(format, 80)}: must be one of {', '.join(DRAWINGS)}")
     table, path = _machine(ctx.obj, machine).table(), None
     if run is not None:
-        reading = store.reading_of(store.find(_runs(), run))
+        reading = store.reading_of(store.find(_runs(), run), ctx.obj)
         if not reading.records:
             raise JournalDamaged(f"the journal of {shown(run)} has no header: {reading.detail}")
         table, path = reading.records[0]["machine_table"], replays.path_of(reading.records)
@@ -332,6 +330,7 @@ def _graphviz(drawn: bytes, format: str) -> bytes:
 
 @app.command(epilog="Example: ytfsm runs --state failed")
 def runs(
+    ctx: typer.Context,
     state: Annotated[str | None, typer.Option(metavar="S", help="Only runs in this state.")] = None,
     issue: Annotated[int | None, typer.Option(metavar="N", help="Only runs of this issue.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Not only the newest twenty.")] = False,
@@ -340,7 +339,7 @@ def runs(
     """The runs on this machine, newest first."""
     rows = []
     for folder in store.everyone(_runs()):
-        row = store.row(folder)
+        row = store.row(folder, ctx.obj)
         if (state is None or row["state"] == state) and (issue is None or row["issue"] == issue):
             rows.append(row)
         if len(rows) == 20 and not everything:
@@ -353,6 +352,7 @@ def runs(
 
 @app.command(epilog="Example: ytfsm doctor --system n300")
 def doctor(
+    ctx: typer.Context,
     system: Annotated[str | None, typer.Option(help="This machine's type [YT_SYSTEM].")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Clear away what dead runs left.")] = False,
     as_json: Json = False,
@@ -365,7 +365,7 @@ def doctor(
     logging.getLogger("ytfsm").setLevel(logging.WARNING)
     settings = s.load(system=system)
     shell = _shell("doctor", settings)
-    for done in recovery.clean(settings) if clean else []:
+    for done in recovery.clean(settings, ctx.obj.values()) if clean else []:
         typer.echo(f"cleared away: {done}", err=True)
     found = preflight.checks(shell, github_of(settings, shell), settings)
     if as_json:
@@ -435,6 +435,14 @@ def _machine(machines: Machines, name: str) -> Definition:
     if name not in machines:
         raise NotFound(f"--machine {shown(name, 80)}: there is no such machine; there are {', '.join(machines)}")
     return machines[name]
+
+
+def _sound(folder: Path, machines: Machines) -> Any:
+    """A run's verified records. Raises JournalDamaged when some cannot be believed; a torn tail is no damage."""
+    reading = store.reading_of(folder, machines)
+    if reading.verdict == "corrupt" or not reading.records:
+        raise JournalDamaged(f"{folder / 'journal.jsonl'} is damaged: {reading.detail or 'it has no header'}")
+    return reading
 
 
 def _runs() -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import SetupError
 from .outside import read
-from .workspace import remove
+from .removal import remove
 
 log = logging.getLogger("ytfsm")
 

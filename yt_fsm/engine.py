@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import logging
+import os
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from . import record, work
 from .errors import (
@@ -16,10 +18,13 @@ from .errors import (
     Verdict,
     YtfsmError,
 )
+from .processes import end_survivors
+from .removal import remove_file
 from .run import Run
-from .shell import end_survivors
 
 log = logging.getLogger("ytfsm")
+
+T = TypeVar("T")
 
 # GitHub's refusals that no patience mends.
 _FINAL_KINDS = ("FORBIDDEN", "UNPROCESSABLE", "NOT_FOUND", "INVALID", "400", "404", "410", "422")
@@ -140,7 +145,7 @@ def _keep_unfinished(run: Run) -> None:
         return
     try:
         work.keep_unfinished(run)
-    except (YtfsmError, OSError) as problem:
+    except Exception as problem:
         log.error("run_id=%s its unfinished work could not be kept: %s", run.run_id, problem)
 
 
@@ -160,25 +165,42 @@ def deliver(run: Run) -> None:
 
 
 def tear_down(run: Run, walked: bool = True) -> None:
-    """End the run's processes, delete its workspace, let the board go; write `end` when the outbox is empty too.
+    """Let go of all that the run holds, the last taken first, each whatever became of the others (faults S3).
 
-    A walk that was stopped or crashed (not `walked`) did not end the run, whatever its state: publishing goes on later.
+    Its processes are ended, its board, workspace and heartbeat go; `end` is written when the outbox is empty too. What
+    could not be let go of is said and journalled; a workspace is then the janitor's. A walk that was stopped or
+    crashed (not `walked`) did not end the run, whatever its state: publishing goes on later.
     """
     waits = walked and run.final and run.waiting is not None
+    failed: list[str] = []
+
+    def let_go(what: str, release: Callable[[], T]) -> T | None:
+        try:
+            return release()
+        except Exception as problem:
+            log.error("run_id=%s its %s could not be let go of: %s", run.run_id, what, problem)
+            failed.append(f"{what}: {problem}")
+            return None
+
+    def delete() -> bool:
+        if "workspace" not in run.facts or not os.path.lexists(run.workspace.folder):
+            return False
+        run.workspace.delete()
+        return True
+
     try:
-        left = [] if run.shell.dry else end_survivors(run.run_id)
-        there = "workspace" in run.facts and run.workspace.folder.exists()
-        if there:
-            run.workspace.delete()
-        run.board.release()
+        left = [] if run.shell.dry else let_go("processes", lambda: end_survivors(run.mark))
+        let_go("board", run.board.release)
+        there = let_go("workspace", delete) or False
         if not waits:
-            run.heartbeat.stop()
-        if there:
-            run.journal.append("cleanup", workspace=str(run.workspace.folder), killed=left)
+            let_go("heartbeat", run.heartbeat.stop)
+        if there or left or failed:
+            more = {"failed": failed} if failed else {}
+            run.journal.append("cleanup", workspace=run.facts.get("workspace"), killed=left or [], **more)
         if walked and run.final and not waits:
             run.journal.append("end", state=run.state, published=run.refused is None)
         record.write(run)
-        (run.folder / "ballast").unlink(missing_ok=True)
+        remove_file(run.folder / "ballast")
     except (JournalBroken, SetupError) as problem:  # the next start ends what this one could not write down
         log.error("%s", problem)
     finally:

@@ -26,9 +26,10 @@ from .git import Repository
 from .journal import clean
 from .outside import shown
 from .progress import tokens_of
+from .removal import remove
 from .sandbox import Sandbox
-from .shell import Result, Shell, end_survivors
-from .workspace import Workspace, remove
+from .shell import Result, Shell
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .brief import Brief
@@ -262,8 +263,7 @@ class Evaluation:
             sandbox=self._sandbox(folder, store),
             on_line=on_line,
         )
-        if not self.shell.dry:
-            end_survivors(self.shell.marker)
+        self.shell.end_survivors()
         return result
 
     def _sandbox(self, folder: Path, store: bool) -> Sandbox | None:

@@ -11,13 +11,12 @@ bundle whose sha256 was journalled before, or from the remote. What passes throu
 
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import CommandFailed, SetupError
+from .removal import remove, remove_file
 from .shell import Result, Shell
-from .workspace import remove
 
 CLONE_SECS = 1800.0
 LOCAL_SECS = 600.0
@@ -269,7 +268,7 @@ class Repository:
 
     def _quiet(self) -> "Repository":
         """The same clone, whose commands are neither logged nor journalled: they print whole files."""
-        return Repository(self.shell.quiet(self.shell.marker, self.shell.stop), self.folder)
+        return Repository(self.shell.quiet(self.shell.mark or self.shell.marker, self.shell.stop), self.folder)
 
     def commit(self, tree: str, base: str, branch: str, message: str) -> str:
         """Make one commit of `tree` on `base`, the branch's new tip; codex's own commits are not in it.
@@ -302,9 +301,9 @@ class Repository:
             if path.name == ".git":
                 continue
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                remove(path)
             else:
-                path.unlink()
+                remove_file(path)
         self.export(WIP, agent)
 
     def bundle(self, branch: str, base: str, file: Path) -> None:

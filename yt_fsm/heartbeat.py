@@ -23,7 +23,7 @@ class Heartbeat:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         # Its own gh, which writes neither the journal nor the run's logs.
-        self._forge = run.github.through(run.github.shell.quiet(f"{run.run_id}:heartbeat", StopFlag()))
+        self._forge = run.github.through(run.github.shell.quiet(run.mark.as_role("heartbeat"), StopFlag()))
 
     def start(self) -> None:
         """Begin; the bid has won, or the run was resumed."""

@@ -3,25 +3,32 @@
 A record is one ASCII JSON line `{v, seq, at, mono, kind, …, prev, hash}`. `hash` is the first 16 hex digits of the
 sha256 of the line without `hash`; `prev` is the hash of the record before. A torn tail (the last line has no newline,
 or ends in NULs, and nothing valid follows) is what a crash leaves: it is copied aside, cut off and reported.
-Anything else that does not verify is damage, and nothing is ever appended to a damaged journal.
+Anything else that does not verify is damage, and nothing is ever appended to a damaged journal; so is a record whose
+fields are not those of its kind (records.py), and a transition that the machine in the header does not have.
 """
 
+import contextlib
 import errno
+import io
 import json
 import os
 import re
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
+from . import records
 from .errors import Exists, JournalBroken, JournalDamaged, NotFound, Owned, SetupError
 
 VERSION = 1
 GENESIS = "0" * 16
 BALLAST_BYTES = 1 << 20
+RECORD_BYTES = 16 << 20  # of one record: ten times what any run has written, and read in a moment
+JOURNAL_BYTES = 1 << 30
 
 Record = dict[str, Any]
 
@@ -36,7 +43,8 @@ _STEERING = frozenset(
 )  # facts that do so
 _FOREIGN = frozenset({"metrics", "settings", "versions", "why"})  # whatever is in there, others named it
 
-_TAIL = re.compile(rb',"hash":"([0-9a-f]{16})"\}$')
+_TAIL = re.compile(rb',"hash":"([0-9a-f]{16})"\}')
+_TAIL_BYTES = len(b',"hash":"0123456789abcdef"}')
 
 
 @dataclass
@@ -71,30 +79,63 @@ def digest(body: bytes) -> str:
 def read(path: Path) -> Reading:
     """Read and verify a journal without locking it. Raises NotFound when there is no such file."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise NotFound(f"no journal at {path}") from None
-    return parse(data)
+        descriptor = _open(path, os.O_RDONLY)
+    except JournalDamaged as problem:
+        return Reading("corrupt", at_line=1, detail=str(problem))
+    with open(descriptor, "rb") as file:
+        return _parse(file)
 
 
 def parse(data: bytes) -> Reading:
     """Verify a journal's bytes; never raises, the verdict says it all."""
+    return _parse(io.BytesIO(data))
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a journal, which is a file and no link to one. Raises NotFound, or JournalDamaged saying what it is."""
+    safe = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"))  # a pipe must not hold us
+    try:
+        descriptor = os.open(path, flags | safe)
+    except FileNotFoundError:
+        raise NotFound(f"no journal at {path}") from None
+    except (OSError, ValueError) as problem:
+        linked = isinstance(problem, OSError) and problem.errno == errno.ELOOP
+        raise JournalDamaged(f"{path} cannot be read: {'it is a link' if linked else problem}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise JournalDamaged(f"{path} cannot be read: it is no regular file")
+    return descriptor
+
+
+def _parse(file: IO[bytes]) -> Reading:
     reading = Reading()
-    lines = data.split(b"\n")
-    unfinished = lines.pop()  # what stands after the last newline, NULs too: empty in a whole journal
-    prev = GENESIS
-    for number, line in enumerate(lines, 1):
-        record, problem = _verify(line, len(reading.records), prev)
+    prev, number = GENESIS, 0
+    way = records.Way({})
+    while True:
+        try:
+            line = file.readline(RECORD_BYTES + 1)
+        except OSError as problem:
+            return _damaged(reading, number + 1, f"the disk fails to read it ({problem.strerror})")
+        if not line:
+            return reading
+        number += 1
+        if len(line) > RECORD_BYTES or reading.good > JOURNAL_BYTES:
+            return _damaged(reading, number, f"longer than any record ({RECORD_BYTES >> 20} MiB) or journal")
+        if not line.endswith(b"\n"):  # what stands after the last newline, NULs too: empty in a whole journal
+            reading.verdict, reading.at_line = "torn", number
+            reading.detail = f"the last record was not finished ({len(line)} bytes, line {number})"
+            return reading
+        record, wrong = _verify(line[:-1], len(reading.records), prev)
         if record is None:
-            return _damaged(reading, number, problem)
+            return _damaged(reading, number, wrong)
+        if number == 1:
+            way = records.Way(record["machine_table"])
+        elif way.strays(record):
+            move = f"{record['source']} --{record['event']}--> {record['dest']}"
+            return _damaged(reading, number, f"{move} is no edge of its machine")
         reading.records.append(record)
-        reading.good += len(line) + 1
+        reading.good += len(line)
         prev = record["hash"]
-    if unfinished:
-        number = len(lines) + 1
-        reading.verdict, reading.at_line = "torn", number
-        reading.detail = f"the last record was not finished ({len(data) - reading.good} bytes, line {number})"
-    return reading
 
 
 def _damaged(reading: Reading, number: int, problem: str) -> Reading:
@@ -104,23 +145,40 @@ def _damaged(reading: Reading, number: int, problem: str) -> Reading:
 
 def _verify(line: bytes, seq: int, prev: str) -> tuple[Record | None, str]:
     """The record of a line and "", or None and what is wrong with it."""
-    tail = _TAIL.search(line)
+    tail = _TAIL.fullmatch(line[-_TAIL_BYTES:])
     if not tail:
         return None, "not a journal record"
-    body = line[: tail.start()] + b"}"
+    body = line[:-_TAIL_BYTES] + b"}"
     if digest(body) != tail[1].decode():
         return None, "its hash does not fit its text"
+    if not line.isascii():
+        return None, "not ASCII"
     try:
-        record = json.loads(line)
-    except ValueError:
+        record = json.loads(line.decode("ascii"), parse_constant=_refuse, parse_int=_whole_number)
+    except (ValueError, RecursionError):
         return None, "not JSON"
-    if record.get("v") != VERSION:
-        return None, f"schema version {record.get('v')!r}, and this ytfsm reads version {VERSION}"
-    if record.get("seq") != seq:
-        return None, f"record {record.get('seq')!r} stands where record {seq} belongs"
+    if not isinstance(record, dict):
+        return None, "not a journal record"
+    if beyond := records.too_much(record):
+        return None, beyond
+    if type(record.get("v")) is not int or record["v"] != VERSION:
+        return None, f"schema version {record.get('v')!r:.40}, and this ytfsm reads version {VERSION}"
+    if type(record.get("seq")) is not int or record["seq"] != seq:
+        return None, f"record {record.get('seq')!r:.40} stands where record {seq} belongs"
     if record.get("prev") != prev:
         return None, "it does not follow the record before it"
-    return record, ""
+    problem = records.wrong(record, seq)
+    return (None, problem) if problem else (record, "")
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(word)
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError("a whole number of more than 63 bits")
+    return int(digits)
 
 
 class Journal:
@@ -138,7 +196,7 @@ class Journal:
     @classmethod
     def create(cls, path: Path, redact: Callable[[str], str] = str, **header: Any) -> "Journal":
         """Start a journal with its `header` record. Raises Exists rather than overwrite one."""
-        if path.exists():
+        if os.path.lexists(path):
             raise Exists(f"there is a journal at {path} already")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -162,16 +220,14 @@ class Journal:
 
         Raises NotFound, Owned (a live process writes it) or JournalDamaged (the file is left as it is).
         """
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise NotFound(f"no journal at {path}") from None
+        fd = _open(path, os.O_RDWR | os.O_APPEND)
         try:
             _lock(fd)
         except OSError:
             os.close(fd)
             raise Owned(f"a live process writes {path}") from None
-        reading = read(path)
+        with open(fd, "rb", closefd=False) as file:
+            reading = _parse(file)
         if reading.verdict == "corrupt":
             os.close(fd)
             raise JournalDamaged(f"{path} is damaged at {reading.detail}; it is left as it is")
@@ -189,12 +245,9 @@ class Journal:
 
     @staticmethod
     def probe(path: Path) -> None:
-        """Raise Owned when a live process writes the journal."""
-        with path.open("rb") as file:
-            try:
-                _lock(file.fileno())
-            except OSError:
-                raise Owned(f"a live process writes {path}") from None
+        """Raise Owned when a live process writes the journal, NotFound or JournalDamaged when there is none."""
+        with held(path):
+            return
 
     def append(self, kind: str, **fields: Any) -> Record:
         """Write one record and return it; on return it is on disk.
@@ -214,6 +267,10 @@ class Journal:
             "prev": prev,
         }
         body = json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii")
+        if len(body) > RECORD_BYTES - 2 * _TAIL_BYTES:  # it would be damage to the next reader
+            if "shortened" in fields:
+                raise SetupError(f"a record `{kind}` of {len(body)} bytes does not fit into {self.path}")
+            return self.append(kind, **_shortened(fields), shortened=True)
         line = body[:-1] + b',"hash":"' + digest(body).encode() + b'"}\n'
         if not self._write(line):
             self._free_ballast()
@@ -267,24 +324,54 @@ class Journal:
         self.full = True
 
 
-def clean(value: Any, redact: Callable[[str], str], ours: bool = True) -> Any:
-    """`value` as JSON has it, every string redacted but the machine's own words; what JSON has no word for is a string.
+def clean(value: Any, redact: Callable[[str], str], ours: bool = True, level: int = 2) -> Any:
+    """`value` as JSON has it, every string redacted but the machine's own words; what no record may hold is a string.
 
-    `ours` says whether it was we who named its fields.
+    `ours` says whether it was we who named its fields, `level` how deep it stands.
     """
+    if isinstance(value, dict | list | tuple) and level >= records.DEEPEST:
+        return "(too deep)"
     if isinstance(value, dict):
         steers = ours and value.get("name") in _STEERING and isinstance(value.get("value"), str)
         return {
             redact(str(key)): item
             if ours and isinstance(item, str) and (key in _OURS or (steers and key == "value"))
-            else clean(item, redact, ours and key not in _FOREIGN and key != "value")
+            else clean(item, redact, ours and key not in _FOREIGN and key != "value", level + 1)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [clean(item, redact, ours) for item in value]
+        return [clean(item, redact, ours, level + 1) for item in value]
+    if type(value) is int and records.too_much(value):
+        return "(a number of more than 63 bits)"
     if value is None or isinstance(value, bool | int | float):
         return value
     return redact(str(value))
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """While this lasts nobody begins to write the journal. Raises Owned when a live process does already."""
+    descriptor = _open(path, os.O_RDONLY)
+    try:
+        try:
+            _lock(descriptor)
+        except OSError:
+            raise Owned(f"a live process writes {path}") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _shortened(value: Any) -> Any:
+    """A record's fields without what made it longer than any: long texts and lists, of which the beginning stays."""
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in list(value.items())[:1000]}
+    if isinstance(value, list | tuple):
+        return [_shortened(item) for item in value[:1000]]
+    text = str(value)
+    if value is None or isinstance(value, bool | int | float) or len(text) <= 4000:
+        return value
+    return f"{text[:4000]} … ({len(text) - 4000} characters left out)"
 
 
 def _lock(descriptor: int) -> None:
@@ -296,7 +383,7 @@ def _lock(descriptor: int) -> None:
 def _set_aside(path: Path, good: int) -> None:
     """Copy a torn tail beside the journal under a name that is still free."""
     number = 1
-    while (aside := path.with_name(f"{path.stem}.torn-{number}")).exists():
+    while os.path.lexists(aside := path.with_name(f"{path.stem}.torn-{number}")):
         number += 1
     with path.open("rb") as source, aside.open("xb") as copy:
         source.seek(good)

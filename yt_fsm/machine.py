@@ -31,7 +31,8 @@ class Definition:
 
     `states` maps each state to its work, in the order they are drawn; `base` and `mark` are the Project Status an
     issue must have to be claimed and the one the claim gives it (None: the claim alone owns the issue). `restore`
-    prepares a run that goes on in a state that is neither initial nor final.
+    prepares a run that goes on in a state that is neither initial nor final. `run_id` is the shape of its runs' ids, a
+    regular expression: a journal with another is none of its. Nothing but the table goes into the hash.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Definition:
     base: str
     mark: str | None
     restore: Restore
+    run_id: str = r"\d{8}T\d{6}Z-[a-z0-9]+-i\d+-[0-9a-f]{4}"
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:

@@ -4,24 +4,27 @@ A journal whose lock is free has no live writer: the lock goes with the process,
 """
 
 import logging
+import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import engine, store
+from . import engine, processes, records, store
 from . import run as runs
-from .errors import GitHubError, Lost, NotFound, Owned, StopRequested, Usage, Verdict
+from .errors import GitHubError, JournalDamaged, Lost, NotFound, Owned, SetupError, StopRequested, Usage, Verdict
 from .github import GitHub, Issue
-from .journal import Journal
+from .journal import Journal, held
 from .lease import stamp
 from .machine import Definition, reachable
+from .processes import end_survivors
+from .removal import ours, remove, remove_file
 from .replay import state_of
 from .run import Run
 from .settings import Settings
-from .shell import MARKER, StopFlag, end_survivors
-from .workspace import Workspace, remove
+from .shell import StopFlag
+from .workspace import Workspace, prefix, run_of
 
 log = logging.getLogger("ytfsm")
 
@@ -38,9 +41,13 @@ def open_run(
     settings decide, as the operator may have mended them. A run that is only to be ended leaves by the edges it had.
     """
     redact = settings.redactor()
+    _readable(folder, definition)
     journal = Journal.open(folder / "journal.jsonl", redact)
     try:
         header = journal.records[0]
+        problem = store.stranger(header, folder, definition) or records.lacking(header)
+        if problem:
+            raise JournalDamaged(f"{journal.path} is damaged at line 1: {problem}; it is left as it is")
         if header["machine"] != definition.name:
             raise Usage(f"{header['run_id']} is a run of the machine {header['machine']!r}")
         if header["system"] != settings.system:
@@ -51,19 +58,40 @@ def open_run(
         if not ending:
             _still_valid(journal, header, definition)
         run = runs.assemble(machine, settings, journal, _issue(header["issue"]), github, stop, redact)
+        # What the dead owner started may live on: codex would write into the workspace and hold the board, gh could
+        # still send a request that we are about to look for.
+        for role in runs.ROLES:
+            end_survivors(run.mark.as_role(role))
+        _own_workspace(run)
     except BaseException:
         journal.close()
         raise
-    # What the dead owner started may live on: codex would write into the workspace and hold the board, gh could
-    # still send a request that we are about to look for.
-    for marker in (run.run_id, f"{run.run_id}:github", f"{run.run_id}:heartbeat"):
-        end_survivors(marker)
     return run
+
+
+def _readable(folder: Path, definition: Definition) -> None:
+    """Raise JournalDamaged unless the folder is a run's, and its journal that run's; the file is left as it is."""
+    reading = store.reading_of(folder, {definition.name: definition})
+    if reading.verdict == "corrupt":
+        raise JournalDamaged(f"{folder / 'journal.jsonl'} is damaged: {reading.detail}; it is left as it is")
+
+
+def _own_workspace(run: Run) -> None:
+    """A journal's word for a folder is no proof: a run that names one which cannot be its own gets another."""
+    if "workspace" not in run.facts:
+        return
+    try:
+        Workspace.of(run.facts["workspace"], run.settings.tmp_root, run.mark)
+    except SetupError as problem:
+        log.error("run_id=%s %s; what it names is left alone, and the run gets a new one", run.run_id, problem)
+        run.new_workspace()
 
 
 def _still_valid(journal: Journal, header: dict[str, Any], definition: Definition) -> None:
     """Raise Usage unless every edge that the run could still take exists unchanged today."""
     state = state_of(journal.records) or definition.initial
+    if state not in definition.states:
+        raise Usage(f"the machine has changed since {header['run_id']} began: it has no state `{state}` any more")
     then = reachable(header["machine_table"], state)
     now = reachable(definition.table(), state)
     changed = sorted({str(edge[0]) for edge in then - now})
@@ -147,17 +175,19 @@ def _reclaim(run: Run) -> None:
     run.heartbeat.start()
 
 
-def unfinished(settings: Settings, machine: str) -> Iterator[Path]:
+def unfinished(settings: Settings, definition: Definition) -> Iterator[Path]:
     """This machine's runs that nobody walks and that can go on, oldest first; damaged ones are named and left."""
     host = runs.owner()["host"]
     for folder in reversed(store.everyone(settings.runs)):
-        reading = store.reading_of(folder)
+        reading = store.reading_of(folder, {definition.name: definition})
         if reading.verdict == "corrupt" or not reading.records:
             log.error("%s: its journal is damaged (%s); it is left alone", folder.name, reading.detail)
             continue
         header, last = reading.records[0], reading.records[-1]
         owner = next(r for r in reversed(reading.records) if r["kind"] in ("header", "resumed"))
-        mine = header["machine"] == machine and header["system"] == settings.system and owner["host"] == host
+        mine = (
+            header["machine"] == definition.name and header["system"] == settings.system and owner.get("host") == host
+        )
         if last["kind"] == "end" or not mine:
             continue
         if _crashes(reading.records) >= CRASHES:
@@ -178,58 +208,98 @@ def _crashes(records: list[dict[str, Any]]) -> int:
     return count
 
 
-def clean(settings: Settings) -> list[str]:
+def clean(settings: Settings, definitions: Iterable[Definition]) -> list[str]:
     """The janitor: remove what dead, finished runs left (workspaces, processes, files that are of no use any more).
 
-    Says what it removed. Live runs are not touched.
-
-    What an unfinished run left is its own to use when it goes on.
+    Says what it removed; what it may not or cannot remove is logged once a process and tried again at the next start.
+    Nothing is touched that is not provably a run's of this home: of our own user, under no link, with the name that
+    such a run gives it, and a journal that can be believed. Live runs are not touched, and what an unfinished run left
+    is its own to use when it goes on.
     """
-    import os
-    import signal
-
+    machines = {definition.name: definition for definition in definitions}
     done = []
-    for pid, run_id in _marked():
-        folder = settings.runs / run_id
-        if (folder / "journal.jsonl").exists() and not _alive(folder):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            done.append(f"process {pid} of {run_id}")
-    pattern = re.compile(r"ytfsm-(\d{8}T\d{6}Z-\w+-i\d+-[0-9a-f]{4})-")
-    for path in sorted(settings.tmp_root.glob("ytfsm-*")):
-        named = pattern.match(path.name)
-        if not named:
+    for run_id in processes.marked():
+        done += _end_processes(settings, run_id, machines)
+    for path in _named(settings.tmp_root, "ytfsm-*"):
+        named = run_of(path.name)
+        if named is None or not _over(settings.runs / named[0], machines):
             continue
-        if _over(settings.runs / named[1]):
-            Workspace(path).delete()
+        header = store.reading_of(settings.runs / named[0], machines).records[0]
+        own = path.name.startswith(prefix(runs.mark_of(settings.home, header)))
+        if own and _removed(lambda path: Workspace(path).delete(), path):
             done.append(f"workspace {path}")
     for name in ("ballast", "run_record.new"):  # of a run that died after its last record
-        for path in settings.runs.glob(f"*/{name}"):
-            if _over(path.parent):
-                path.unlink(missing_ok=True)
+        for path in _named(settings.runs, f"*/{name}"):
+            if _over(path.parent, machines) and _removed(remove_file, path):
                 done.append(f"{name} of {path.parent.name}")
-    for folder in _unborn(settings.runs):
-        remove(folder)
-        done.append(f"run {folder.name}, which never began")
+    for folder in _unborn(settings.runs, machines):
+        if _removed(remove, folder):
+            done.append(f"run {folder.name}, which never began")
     return done
 
 
-def _over(folder: Path) -> bool:
-    """Whether this is the folder of a run that has ended, and whose process is gone."""
-    if not (folder / "journal.jsonl").exists() or _alive(folder):
-        return False
-    reading = store.reading_of(folder)
-    return reading.verdict != "corrupt" and bool(reading.records) and reading.records[-1]["kind"] == "end"
-
-
-def _unborn(runs_folder: Path) -> list[Path]:
-    """The folders of runs whose maker died before their journal had its header: nothing had happened yet."""
-    if not runs_folder.is_dir():
+def _end_processes(settings: Settings, run_id: str, machines: Mapping[str, Definition]) -> list[str]:
+    """End what a run that nobody walks left running; nobody begins to walk it meanwhile."""
+    folder = settings.runs / run_id
+    reading = store.reading_of(folder, machines)
+    if reading.verdict == "corrupt" or not reading.records:
         return []
-    folders = [path for path in runs_folder.iterdir() if path.is_dir() and not (path / "journal.jsonl").exists()]
-    return [path for path in folders if time.time() - path.stat().st_mtime > UNBORN_SECS and not _alive(path)]
+    try:
+        with held(folder / "journal.jsonl"):
+            mark = runs.mark_of(settings.home, reading.records[0])
+            ended = [pid for role in runs.ROLES for pid in end_survivors(mark.as_role(role))]
+    except (Owned, NotFound, JournalDamaged):
+        return []
+    return [f"process {pid} of {run_id}" for pid in ended]
+
+
+def _named(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError as problem:
+        log.warning("%s cannot be looked through: %s", folder, problem.strerror)
+        return []
+
+
+_said: set[str] = set()
+
+
+def _removed(how: Callable[[Path], object], path: Path) -> bool:
+    try:
+        how(path)
+    except SetupError as problem:
+        if str(problem) not in _said:
+            _said.add(str(problem))
+            log.error("%s; it is tried again at each start", problem)
+        return False
+    return True
+
+
+def _over(folder: Path, machines: Mapping[str, Definition]) -> bool:
+    """Whether this is the folder of a run that has ended, and whose process is gone."""
+    reading = store.reading_of(folder, machines)
+    ended = reading.verdict == "ok" and bool(reading.records) and reading.records[-1]["kind"] == "end"
+    return ended and ours(folder) and not _alive(folder)
+
+
+# What is in a run's folder before its journal is.
+_BEFORE = {"config.json", "ballast", "journal.new"}
+
+
+def _unborn(runs_folder: Path, machines: Mapping[str, Definition]) -> list[Path]:
+    """The folders of runs whose maker died before their journal had its header: nothing had happened yet."""
+    found = []
+    for path in _named(runs_folder, "*"):
+        if not ours(path) or not any(re.fullmatch(one.run_id, path.name, re.ASCII) for one in machines.values()):
+            continue
+        try:
+            begun = not set(os.listdir(path)) <= _BEFORE
+            fresh = time.time() - path.lstat().st_mtime <= UNBORN_SECS
+        except OSError:
+            continue
+        if not begun and not fresh and not _alive(path):
+            found.append(path)
+    return found
 
 
 def _alive(folder: Path) -> bool:
@@ -239,21 +309,6 @@ def _alive(folder: Path) -> bool:
             Journal.probe(folder / name)
         except Owned:
             return True
-        except FileNotFoundError:
+        except (NotFound, JournalDamaged):
             continue
     return False
-
-
-def _marked() -> Iterator[tuple[int, str]]:
-    """Every process that a run started, with the run's id."""
-    import os
-
-    import psutil
-
-    for process in psutil.process_iter():
-        try:
-            marker = process.environ().get(MARKER, "")
-        except psutil.Error:
-            continue
-        if marker and process.pid != os.getpid():
-            yield process.pid, marker.split(":")[0]

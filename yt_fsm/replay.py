@@ -6,6 +6,7 @@ from typing import Any
 
 from .journal import Reading, Record
 from .machine import Definition, Path, table_hash
+from .records import Way
 
 
 def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
@@ -62,14 +63,8 @@ def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
 
 def _stray(records: list[Record], table: dict[str, Any]) -> Record | None:
     """The first transition that the table does not have or that does not start where the run stood."""
-    edges = {tuple(edge[:3]) for edge in table.get("edges", [])}
-    state = table.get("initial")
-    for record in records:
-        if record["kind"] == "transition":
-            if (record["event"], record["source"], record["dest"]) not in edges or record["source"] != state:
-                return record
-            state = record["dest"]
-    return None
+    way = Way(table)
+    return next((record for record in records if way.strays(record)), None)
 
 
 def state_of(records: list[Record]) -> str | None:

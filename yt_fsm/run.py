@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import tempfile
 import time
 from datetime import datetime, timezone
 from functools import cached_property
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from . import lease as leases
 from .effects import Effects
-from .errors import Verdict
+from .errors import SetupError, Verdict
 from .hardware import board_of
 from .heartbeat import Heartbeat
 from .journal import Journal, Record, clean
 from .machine import Definition
-from .replay import facts_of, state_of
+from .processes import Mark
+from .replay import facts_of, instant, state_of
 from .shell import Shell, StopFlag
-from .workspace import Workspace
+from .workspace import Workspace, prefix
 
 if TYPE_CHECKING:
     from .agent import FunctionalBringupTask
@@ -68,6 +70,7 @@ class Run:
         self.shell, self.github, self.stop = shell, github, stop
         self.folder = journal.path.parent
         self.header = journal.records[0]
+        self.mark = mark_of(settings.home, self.header)
         self.run_id: str = self.header["run_id"]
         self.facts: dict[str, Any] = facts_of(journal.records)
         self.state: str = state_of(journal.records) or definition.initial
@@ -132,8 +135,31 @@ class Run:
 
     @property
     def workspace(self) -> Workspace:
-        """The run's temp folder, whether it exists or not."""
-        return Workspace(Path(self.facts["workspace"]))
+        """The run's temp folder, whether it exists or not. Raises SetupError when the journal names another place."""
+        return Workspace.of(self.facts["workspace"], self.settings.tmp_root, self.mark)
+
+    def new_workspace(self) -> None:
+        """Name a temp folder that nobody else has, and make it. Raises SetupError when there can be none."""
+        root = self.settings.tmp_root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self.fact("workspace", tempfile.mkdtemp(prefix=prefix(self.mark), dir=root))
+        except OSError as problem:
+            raise SetupError(f"no workspace can be made in YT_TMP_ROOT = {root}: {problem.strerror}") from None
+
+    def empty_workspace(self) -> Workspace:
+        """The workspace with nothing in it: always the same folder in a run's life, so that codex finds its thread's
+        paths again, but for one that cannot be deleted, which is left to the janitor (faults S3).
+        """
+        if "workspace" not in self.facts:
+            self.new_workspace()
+        try:
+            self.workspace.delete()
+        except SetupError as problem:
+            log.error("run_id=%s %s; it goes on in a new one", self.run_id, problem)
+            self.new_workspace()
+        self.workspace.make()
+        return self.workspace
 
     @property
     def artifacts(self) -> Path:
@@ -247,15 +273,26 @@ def assemble(
 ) -> Run:
     """A Run over an open journal, its commands logged in the run's folder."""
     folder = journal.path.parent
-    run_id = journal.records[0]["run_id"]
 
     def record(command: dict[str, object]) -> None:
         journal.append("command", **command)
 
-    shell = github.shell.logged(run_id, folder / "logs", record, redact, stop)
-    # gh is ours, not codex's: another marker, so that ending codex's survivors leaves a heartbeat alone.
-    ours = github.through(github.shell.logged(f"{run_id}:github", folder / "logs", record, redact, stop))
+    mark = mark_of(settings.home, journal.records[0])
+    shell = github.shell.logged(mark, folder / "logs", record, redact, stop)
+    # gh is ours, not codex's: another role, so that ending codex's survivors leaves a heartbeat alone.
+    ours = github.through(github.shell.logged(mark.as_role("github"), folder / "logs", record, redact, stop))
     return Run(definition, settings, journal, issue, shell, ours, stop)
+
+
+ROLES = ("", "github", "heartbeat")  # whose processes carry a run's mark
+
+
+def mark_of(home: Path, header: Record) -> Mark:
+    """What the processes of a run carry: they began after its header was written."""
+    if header.get("boot") == boot_id() != "":
+        return Mark(home, header["run_id"], header["mono"])
+    passed = time.time() - instant(header)  # in another boot, whose clock says nothing here
+    return Mark(home, header["run_id"], max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - passed))
 
 
 def owner() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Other programs: the only module that starts processes.
 
 Every command gets its own process group, a timeout, a log file of its whole output and an entry in the journal.
-`YTFSM_RUN_ID` in its environment marks it and everything it starts, so that what outlives it can be found.
+Its environment marks it and everything that it starts (processes.py), so that what outlives it can be found.
 """
 
 import contextlib
@@ -9,7 +9,6 @@ import logging
 import os
 import shlex
 import shutil
-import signal
 import threading
 import time
 from collections import deque
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 from .errors import AnswerTooLarge, CommandFailed, SetupError, StopRequested
 from .outside import shown
+from .processes import MARK, MARKER, Mark, end_survivors, stop_group
 
 if TYPE_CHECKING:
     import subprocess  # imported where a process is started: commands that only read never start one
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ytfsm")
 
-MARKER = "YTFSM_RUN_ID"
 TAIL_LINES = 60
 _TAIL_CHARS = 1 << 16
-GRACE_SECS = 5.0  # between TERM and KILL
 KEEP_BYTES = 16 << 20  # of stdout, in memory
 LONGEST_LINE = 16 << 20  # bytes; a longer one is no event, no answer and no message
 _LOG_BYTES = 256 << 20  # of one log file: endless output must not fill the disk
@@ -112,23 +110,24 @@ class Shell:
 
     def __init__(
         self,
-        marker: str,
+        marker: str | Mark,
         redact: "Redactor",
         logs: Path | None = None,
         record: Recorder | None = None,
         stop: StopFlag | None = None,
     ) -> None:
-        self.marker = marker
+        self.marker = str(marker)
+        self.mark = marker if isinstance(marker, Mark) else None  # of no run: what it starts is never looked for
         self.redact = redact
         self.logs = logs
         self.stop = StopFlag() if stop is None else stop  # an unset flag is false
         self._record = record
 
-    def logged(self, marker: str, logs: Path, record: Recorder, redact: "Redactor", stop: StopFlag) -> "Shell":
+    def logged(self, marker: Mark, logs: Path, record: Recorder, redact: "Redactor", stop: StopFlag) -> "Shell":
         """The same shell for a run: marked, logged and journalled."""
         return type(self)(marker, redact, logs, record, stop)
 
-    def quiet(self, marker: str, stop: StopFlag) -> "Shell":
+    def quiet(self, marker: str | Mark, stop: StopFlag) -> "Shell":
         """The same shell without logs or journal, for a thread that must write neither."""
         return type(self)(marker, self.redact, None, None, stop)
 
@@ -166,7 +165,8 @@ class Shell:
         path = self._log_path(name or Path(argv[0]).name)
         log.info("$ %s%s", self.redact(shlex.join(argv)), f"  # {name}" if "graphql" in argv else "")
         whole = dict(os.environ if env is None else env)
-        whole[MARKER] = self.marker
+        whole.pop(MARK, None)
+        whole |= self.mark.variables if self.mark else {MARKER: self.marker}
         if sandbox and not shutil.which(argv[0], path=whole.get("PATH")):
             raise SetupError(f"`{argv[0]}` cannot be started: there is no such program")
         with (
@@ -218,6 +218,10 @@ class Shell:
         if check and result.cut:
             raise result.too_large()
         return result
+
+    def end_survivors(self) -> list[int]:
+        """Kill what this shell's run left running; returns the pids. Nothing is, in a dry run or without a run."""
+        return end_survivors(self.mark) if self.mark and not self.dry else []
 
     def _note(self, result: Result, cwd: Path | None, path: Path | None) -> None:
         if self._record:
@@ -402,52 +406,3 @@ class _Pump:
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe:
                 pipe.close()
-
-
-def stop_group(process: "subprocess.Popen[bytes]") -> None:
-    """TERM, then KILL, a process and its group; returns when the process is gone."""
-    import subprocess
-
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        try:
-            process.wait(GRACE_SECS)
-        except subprocess.TimeoutExpired:
-            continue
-        # The leader is gone; the rest of its group gets no grace of its own.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        return
-
-
-def survivors(marker: str) -> list[int]:
-    """The live processes, other than this one, whose environment carries `marker` (codex's tools leave its group)."""
-    import psutil
-
-    found = []
-    for process in psutil.process_iter():
-        try:
-            marked = process.pid != os.getpid() and process.environ().get(MARKER) == marker
-            if marked and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
-def end_survivors(marker: str) -> list[int]:
-    """Kill what still carries `marker`; returns the pids that were found."""
-    found: list[int] = []
-    for _ in range(3):  # a process may fork while it is being looked for
-        alive = survivors(marker)
-        if not alive:
-            break
-        found += alive
-        for pid in alive:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        time.sleep(0.05)
-    return found

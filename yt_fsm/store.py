@@ -1,10 +1,15 @@
 """The runs of this machine: finding one by a fragment of its id, and listing them."""
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .errors import NotFound, Usage
-from .journal import Reading, read
+from .journal import Reading, Record, read
+from .machine import Definition
 from .outside import shown
 from .replay import instant, replay
 
@@ -25,20 +30,43 @@ def find(folder: Path, fragment: str) -> Path:
 
 
 def everyone(folder: Path) -> list[Path]:
-    """Every run's folder, newest first."""
-    if not folder.is_dir():
+    """Every run's folder, newest first: whatever has a journal in it. Raises Usage when they cannot be listed."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted((p for p in folder.iterdir() if (p / "journal.jsonl").exists()), reverse=True)
+    except OSError as problem:
+        raise Usage(f"the runs in {folder} cannot be listed: {problem.strerror}") from None
+    return [folder / name for name in sorted(names, reverse=True) if os.path.lexists(folder / name / "journal.jsonl")]
 
 
-def reading_of(run: Path) -> Reading:
-    """A run's journal, verified."""
-    return read(run / "journal.jsonl")
+def reading_of(run: Path, machines: Mapping[str, Definition] = MappingProxyType({})) -> Reading:
+    """A run's journal, verified, and that it is this folder's: a run's id is its folder's name (faults S1).
+
+    `machines` are those whose ids' shape is known. Never raises: a journal that cannot be had is damage too.
+    """
+    if run.is_symlink():
+        return Reading("corrupt", at_line=1, detail=f"{run} is a link, and a run's folder is none")
+    try:
+        reading = read(run / "journal.jsonl")
+    except NotFound as gone:
+        return Reading("corrupt", at_line=1, detail=str(gone))
+    header = reading.records[0] if reading.records else None
+    problem = stranger(header, run, machines.get(header["machine"])) if header else ""
+    return Reading("corrupt", at_line=1, detail=f"line 1: {problem}") if problem else reading
 
 
-def row(run: Path) -> dict[str, Any]:
+def stranger(header: Record, run: Path, definition: Definition | None) -> str:
+    """Why a journal is none of the run that its folder is named after; "" when it is."""
+    run_id = header["run_id"]
+    if definition and not re.fullmatch(definition.run_id, run_id, re.ASCII):
+        return f"{run_id!r} is no run id of the machine {definition.name!r}"
+    return "" if run_id == run.name else f"its run is {run_id!r}, and its folder is {run.name!r}"
+
+
+def row(run: Path, machines: Mapping[str, Definition] = MappingProxyType({})) -> dict[str, Any]:
     """A run's line in `ytfsm runs --json` (cli.md)."""
-    reading = reading_of(run)
+    reading = reading_of(run, machines)
     told = replay(reading)
     records = reading.records
     ended = records[-1]["at"] if told["complete"] else None

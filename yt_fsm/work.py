@@ -84,8 +84,7 @@ def rebuild(run: Run) -> None:
     """A whole workspace again, from what outlives one: the remote, the bundles, and an earlier run's branch."""
     from .evaluation import model_folder
 
-    space = run.workspace
-    space.delete()
+    space = run.empty_workspace()
     repository = clean_clone(run)
     repository.copy_for_agent(space.agent)
     if wip(run).exists():

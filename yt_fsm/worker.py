@@ -124,9 +124,13 @@ class Worker:
             return self._work(once, issue)
         finally:
             for run in self.outbox:  # the next start delivers them
-                run.heartbeat.stop()
-                run.journal.append("stopped", state=run.state, why=f"not published yet: {run.waiting}")
-                run.journal.close()
+                try:
+                    run.heartbeat.stop()
+                    run.journal.append("stopped", state=run.state, why=f"not published yet: {run.waiting}")
+                except YtfsmError as problem:
+                    log.error("run_id=%s %s", run.run_id, problem)
+                finally:
+                    run.journal.close()
 
     def _work(self, once: bool, issue: int | None) -> Outcome:
         self._versions = preflight.versions(preflight.run(self.shell, self.github, self.settings))
@@ -170,7 +174,7 @@ class Worker:
         A run whose claim GitHub did not confirm waits for a later try, while others are taken.
         """
         self._recover_at = float("inf")
-        for folder in recovery.unfinished(self.settings, self.definition.name):
+        for folder in recovery.unfinished(self.settings, self.definition):
             try:
                 run = recovery.open_run(folder, self.definition, self.settings, self.github, StopFlag())
             except YtfsmError as problem:
@@ -184,7 +188,7 @@ class Worker:
                     raise
                 log.error("%s", problem)
                 self._recover_at = time.monotonic() + RECOVER_SECS
-        for done in recovery.clean(self.settings):
+        for done in recovery.clean(self.settings, [self.definition]):
             log.info("cleared away: %s", done)
 
     def _pause(self, seconds: float) -> None:

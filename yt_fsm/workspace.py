@@ -2,9 +2,19 @@
 
 import contextlib
 import os
-import shutil
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import SetupError
+from .removal import ours, remove, remove_file
+
+if TYPE_CHECKING:
+    from .processes import Mark
+
+_TAIL = re.compile(r"[a-z0-9_]{8}", re.ASCII)  # what makes a temp folder's name nobody else's
+_NAME = re.compile(r"ytfsm-([A-Za-z0-9][\w.-]*)-([0-9a-f]{12})-[a-z0-9_]{8}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -54,8 +64,10 @@ class Workspace:
         return self.folder / "huggingface"
 
     def make(self) -> None:
-        """Create it, readable by this user only."""
+        """Create it, readable by this user only. Raises SetupError when somebody else was faster."""
         self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        if not ours(self.folder):
+            raise SetupError(f"{self.folder} belongs to somebody else, or is a link")
         self.codex.make()
         self.kernels.mkdir(exist_ok=True)
 
@@ -71,10 +83,23 @@ class Workspace:
             return False
 
     def delete(self) -> None:
-        """Remove it whole."""
-        with contextlib.suppress(OSError):
-            (self.folder / "whole").unlink()  # first: a kill may leave the rest half deleted
+        """Remove it whole. Raises SetupError naming what is left."""
+        with contextlib.suppress(SetupError):
+            remove_file(self.folder / "whole")  # first: a kill may leave the rest half deleted
         remove(self.folder)
+
+    @classmethod
+    def of(cls, named: str, root: Path, mark: "Mark") -> "Workspace":
+        """The folder that a run's journal names. Raises SetupError unless it can be this run's own (faults S2)."""
+        path, start = Path(named), prefix(mark)
+        tail = path.name.removeprefix(start)
+        try:
+            there = os.path.realpath(path.parent) == os.path.realpath(root)
+        except ValueError:  # no name of a file at all
+            there = False
+        if not there or path.name != start + tail or not _TAIL.fullmatch(tail):
+            raise SetupError(f"{named!r} is no workspace of {mark.run_id}, whose are called {root}/{start}…")
+        return cls(path)
 
 
 @dataclass(frozen=True)
@@ -99,13 +124,12 @@ class Room:
             folder.mkdir(parents=True, exist_ok=True)
 
 
-def remove(folder: Path) -> None:
-    """Delete a folder with all that unreviewed code left in it; what it closed is opened first. Raises OSError."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        folder.chmod(0o700)
-        for place, inner, _ in os.walk(folder):
-            for name in inner:
-                if not Path(place, name).is_symlink():
-                    Path(place, name).chmod(0o700)  # before the walk comes to it
-        shutil.rmtree(folder)
+def prefix(mark: "Mark") -> str:
+    """How the names of a run's temp folders begin: other homes that use the same place have other ones."""
+    return f"ytfsm-{mark.run_id}-{mark.hash[:12]}-"
+
+
+def run_of(name: str) -> tuple[str, str] | None:
+    """The run id and the hash in a temp folder's name; None for any other name."""
+    found = _NAME.fullmatch(name)
+    return (found[1], found[2]) if found else None

@@ -79,9 +79,10 @@ class World:
         return [path.name for path in root.glob("ytfsm-*")] if root.exists() else []
 
     def left_running(self, run_id: str) -> list[int]:
-        from yt_fsm.shell import survivors
+        from yt_fsm.processes import Mark, survivors
 
-        return survivors(run_id) + survivors(f"{run_id}:github")
+        mark = Mark(Path(self.env["YTFSM_HOME"]), run_id, 0.0)
+        return [pid for role in ("", "github", "heartbeat") for pid in survivors(mark.as_role(role))]
 
     def nothing_is_left(self, run_id: str) -> None:
         assert self.workspaces() == []

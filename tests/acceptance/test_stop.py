@@ -9,6 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from machines.bringup import MACHINE
+from yt_fsm.journal import Journal
+from yt_fsm.processes import Mark
+from yt_fsm.workspace import prefix
+
 from .conftest import YTFSM, Finished, World
 
 
@@ -282,14 +287,14 @@ def test_a_run_that_cannot_be_published_ends_unpublished(enter: Callable[..., Wo
 def test_the_janitor_clears_what_a_finished_run_left_and_touches_no_live_one(world: World) -> None:
     root = Path(world.env["YT_TMP_ROOT"])
     folder = world.run_folder("20260101T000000Z-n300-i9-dead")
-    finished_workspace = root / "ytfsm-20260101T000000Z-n300-i9-dead-abc"
-    strangers = root / "ytfsm-20260101T000000Z-n300-i9-ffff-abc"
+    mark = Mark(Path(world.env["YTFSM_HOME"]), folder.name, 0.0)
+    finished_workspace = root / f"{prefix(mark)}abcd1234"
+    strangers = root / f"{prefix(Mark(folder, folder.name, 0.0))}abcd1234"
     for path in (folder, finished_workspace / "deep", strangers):
         path.mkdir(parents=True)
-    from yt_fsm.journal import Journal
-
-    journal = Journal.create(folder / "journal.jsonl", run_id=folder.name, machine="bringup", machine_table={})
-    marked = subprocess.Popen(["sleep", "60"], env={**os.environ, "YTFSM_RUN_ID": folder.name})
+    header = {"run_id": folder.name, "machine": "bringup", "machine_table": MACHINE.table(), "system": "n300"}
+    journal = Journal.create(folder / "journal.jsonl", **header, issue={"number": 9})
+    marked = subprocess.Popen(["sleep", "60"], env={**os.environ, **mark.variables})
     world.work()
     assert finished_workspace.exists(), "a live process writes that run's journal"
     assert marked.poll() is None
