@@ -36,6 +36,9 @@ def test_redacting_twice_changes_nothing_more(secrets: list[str], text: str) -> 
     assert redact(redact(text)) == redact(text)
 
 
+SCORES = {"top1": 1.0, "top5": 1.0, "tokens": 32}
+
+
 @given(
     # A journal has digits of its own: a secret of nothing but them would be found in its times.
     secret=SECRET.filter(lambda text: re.search(r"[G-Zéñ({|+?]", text) is not None),
@@ -53,7 +56,16 @@ def test_no_secret_survives_in_a_journal_or_in_what_replay_tells(
     journal = Journal.create(path, Redactor([secret]), **header)
     journal.append("command", argv=["curl", said], cwd=said, why={said: [said]})
     journal.append("fact", name="model", value=said)
-    journal.append("attempt", n=1, passed=False, failing=said, metrics={"hf": {"note": said}}, tokens=0, seconds=1.0)
+    journal.append(
+        "attempt",
+        n=1,
+        passed=False,
+        failing=said,
+        metrics={"hf": {**SCORES, "note": said}},
+        tokens=0,
+        seconds=1.0,
+        error=said,
+    )
     journal.append("effect.intent", effect="push", key=said)
     journal.close()
     path.with_name("ballast").unlink()

@@ -165,8 +165,8 @@ def _refuse(word: str) -> float:
 
 
 def _whole_number(digits: str) -> int:
-    if len(digits) > 20:
-        raise ValueError("a whole number of more than 63 bits")
+    if len(digits) > 50:
+        raise ValueError("a whole number of more than 40 digits")
     return int(digits)
 
 
@@ -285,7 +285,7 @@ class Journal:
         if isinstance(value, list | tuple):
             return [self._clean(item, level + 1) for item in value]
         if type(value) is int and records.too_much(value):
-            return "(a number of more than 63 bits)"
+            return "(a number of more than 40 digits)"
         if value is None or isinstance(value, bool | int | float):
             return value
         return self._redact(str(value))
