@@ -50,7 +50,7 @@ def run(remote: Path, new_run: Callable[..., Run], shell: Shell, tmp_path: Path)
     """A run whose codex has written a model; its git is real."""
     made = new_run()
     made.shell = shell
-    made.fact("workspace", str(tmp_path / "ytfsm-work"))
+    made.new_workspace()
     made.workspace.make()
     repository = Repository(shell, made.workspace.clean)
     made.fact("base", repository.clone(made.settings.remote))

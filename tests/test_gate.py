@@ -234,8 +234,7 @@ def leaking(
     run = new_run(github, settle_secs=0)
     redact = Redactor({TOKEN: "GH_TOKEN"})
     run.shell = Shell(run.run_id, redact, run.folder / "logs", lambda command: None)
-    run.fact("workspace", str(run.settings.tmp_root / "work"))
-    run.workspace.folder.mkdir(parents=True)
+    run.new_workspace()
     run.workspace.make()
     repository = Repository(run.shell, run.workspace.clean)
     for name, value in {
@@ -250,7 +249,9 @@ def leaking(
     model.parent.mkdir(parents=True)
     model.write_bytes(b"import ttnn\n# " + WRITTEN["base64"] + b"\n")
     run.lease.comment = run.github.comment(run.issue.id, run.claim_text()).id
-    run.journal.append("attempt", n=1, passed=False, failing="x", metrics={}, error=f"it said {TOKEN}", tokens=0)
+    run.journal.append(
+        "attempt", n=1, passed=False, failing="x", metrics={}, error=f"it said {TOKEN}", tokens=0, seconds=1.0
+    )
     return run, issue
 
 

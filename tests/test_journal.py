@@ -361,7 +361,7 @@ def test_a_rewritten_record_is_found_by_the_one_after_it(whole: bytes) -> None:
     lines = lines_of(whole)
     record = json.loads(lines[1])
     del record["hash"]
-    record["dest"] = "review"
+    record["status"] = "done"
     lines[1] = sealed(record)
     reading = parse(b"".join(lines))
     assert (reading.verdict, reading.at_line) == ("corrupt", 3)

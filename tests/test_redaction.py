@@ -38,6 +38,9 @@ def test_redacting_twice_changes_nothing_more(secrets: list[str], text: str) -> 
     assert redact(redact(text)) == redact(text)
 
 
+SCORES = {"top1": 1.0, "top5": 1.0, "tokens": 32}
+
+
 @given(
     # A journal has digits of its own: a secret of nothing but them would be found in its times.
     secret=SECRET.filter(lambda text: re.search(r"[G-Zéñ({|+?]", text) is not None),
@@ -55,7 +58,16 @@ def test_no_secret_survives_in_a_journal_or_in_what_replay_tells(
     journal = Journal.create(path, Redactor([secret]), **header)
     journal.append("command", argv=["curl", said], cwd=said, why={said: [said]})
     journal.append("fact", name="model", value=said)
-    journal.append("attempt", n=1, passed=False, failing=said, metrics={"hf": {"note": said}}, tokens=0, seconds=1.0)
+    journal.append(
+        "attempt",
+        n=1,
+        passed=False,
+        failing=said,
+        metrics={"hf": {**SCORES, "note": said}},
+        tokens=0,
+        seconds=1.0,
+        error=said,
+    )
     journal.append("effect.intent", effect="push", key="branch", error=said)
     journal.close()
     path.with_name("ballast").unlink()
@@ -167,15 +179,16 @@ def test_a_log_whose_lines_hold_a_secret_together_is_blacked_out_when_it_is_whol
 def test_a_secret_that_is_a_word_of_the_machine_changes_no_record(tmp_path: Path) -> None:
     """`X_PASSWORD=review` must not rename a state."""
     path = tmp_path / "run" / "journal.jsonl"
-    journal = Journal.create(
-        path, Redactor(["review", "in review", "bringup", "accept"]), run_id="r", machine="bringup"
-    )
+    header = {"run_id": "r", "machine": "bringup", "machine_table": MACHINE.table(), "system": "n300"}
+    words = Redactor(["review", "in review", "bringup", "accept"])
+    journal = Journal.create(path, words, **header, issue={"number": 1})
     journal.append("transition", event="accept", source="checking", dest="review", status="in review")
     journal.append("effect.intent", effect="status", key="in review")
     journal.append("effect.done", effect="status", key="in review", result={"status": "in review"})
     journal.append("fact", name="branch", value="bringup/issue-12-org-name")
     journal.append("verdict", state="review", event="accept", error="Lost", text="the review was lost")
-    journal.append("attempt", n=1, metrics={"status": "review"})
+    scores = {**SCORES, "status": "review"}
+    journal.append("attempt", n=1, passed=True, failing=None, metrics={"hf": scores}, tokens=0, seconds=1.0, error=None)
     journal.close()
     header, moved, intent, done, fact, verdict, attempt = read(path).records
     assert header["machine"] == "bringup"
@@ -183,7 +196,7 @@ def test_a_secret_that_is_a_word_of_the_machine_changes_no_record(tmp_path: Path
     assert intent["key"] == done["key"] == done["result"]["status"] == "in review"
     assert fact["value"] == "bringup/issue-12-org-name"
     assert verdict["text"] == f"the {BLACK} was lost"
-    assert attempt["metrics"] == {"status": BLACK}  # others named that
+    assert attempt["metrics"]["hf"]["status"] == BLACK  # others named that
 
 
 def test_the_terminal_shows_no_secret_in_words_or_tracebacks() -> None:

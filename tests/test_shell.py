@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from yt_fsm import processes
 from yt_fsm import shell as module
 from yt_fsm.errors import AnswerTooLarge, CommandFailed, Lost, SetupError, StopRequested
-from yt_fsm.processes import MARKER, Mark, end_survivors, survivors
+from yt_fsm.processes import MARK, MARKER, Mark, end_survivors, survivors
 from yt_fsm.redaction import Redactor
 from yt_fsm.shell import TAIL_LINES, Shell, StopFlag
 
@@ -107,6 +107,7 @@ def test_the_environment_is_what_is_given_and_the_marker(shell: Shell) -> None:
     assert shell.run(["/usr/bin/env"], timeout=20, env={"ONLY": "this"}).out.splitlines() == [
         "ONLY=this",
         f"{MARKER}={shell.marker}",
+        f"{MARK}={shell.mark.hash}",
     ]
 
 

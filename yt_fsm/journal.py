@@ -176,8 +176,8 @@ def _refuse(word: str) -> float:
 
 
 def _whole_number(digits: str) -> int:
-    if len(digits) > 20:
-        raise ValueError("a whole number of more than 63 bits")
+    if len(digits) > 50:
+        raise ValueError("a whole number of more than 40 digits")
     return int(digits)
 
 
@@ -342,7 +342,7 @@ def clean(value: Any, redact: Callable[[str], str], ours: bool = True, level: in
     if isinstance(value, list | tuple):
         return [clean(item, redact, ours, level + 1) for item in value]
     if type(value) is int and records.too_much(value):
-        return "(a number of more than 63 bits)"
+        return "(a number of more than 40 digits)"
     if value is None or isinstance(value, bool | int | float):
         return value
     return redact(str(value))

@@ -9,7 +9,6 @@ it cannot reach another one that got its number meanwhile. All of this sees into
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import signal
@@ -55,6 +54,8 @@ class Mark:
     @property
     def hash(self) -> str:
         """Tells this run from one of the same id in another home."""
+        import hashlib  # loads OpenSSL, which a drawing needs none of
+
         return hashlib.sha256(f"{os.path.realpath(self.home)}\0{self.run_id}".encode()).hexdigest()[:32]
 
     @property

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 DEEPEST = 50  # levels of a record
-LARGEST = 1 << 63  # of its whole numbers
+LARGEST = 10**40  # of its whole numbers: more digits cost more than their length to read
 
 RUN_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,127}", re.ASCII)
 _AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -208,7 +208,7 @@ def too_much(value: Any) -> str:
             elif isinstance(one, list):
                 inner.extend(one)
             elif type(one) is int and abs(one) > LARGEST:
-                return "a whole number of more than 63 bits"
+                return "a whole number of more than 40 digits"
             elif type(one) is float and not math.isfinite(one):
                 return "a number that is none"
         if not inner:

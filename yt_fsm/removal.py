@@ -7,7 +7,6 @@ is named and left. Folders that were closed are opened first.
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,7 +102,7 @@ class _Walk:
                     stack.append((descriptor, path, _names(descriptor)))
                     return
                 os.close(descriptor)
-                above = f".deep-{secrets.token_hex(8)}"
+                above = f".deep-{os.urandom(8).hex()}"
                 os.rename(name, above, src_dir_fd=parent, dst_dir_fd=stack[0][0])
                 stack[0][2].append(above)
         except FileNotFoundError:

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import platform
-import tempfile
 import time
 from datetime import datetime, timezone
 from functools import cached_property
@@ -140,6 +139,8 @@ class Run:
 
     def new_workspace(self) -> None:
         """Name a temp folder that nobody else has, and make it. Raises SetupError when there can be none."""
+        import tempfile
+
         root = self.settings.tmp_root
         try:
             root.mkdir(parents=True, exist_ok=True)
