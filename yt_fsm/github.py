@@ -91,6 +91,20 @@ class Snapshot:
     more: str | None = None  # cursor of the page before
 
 
+@dataclass(frozen=True)
+class Written:
+    """A comment and its issue in one answer: when it was edited, its versions newest first, where the issue stands.
+
+    A version is who wrote it and the whole text. GitHub keeps them, so a text that was written over is still read.
+    """
+
+    at: float
+    versions: tuple[tuple[str, str], ...] = ()
+    open: bool = True
+    status: str | None = None
+    labels: tuple[str, ...] = ()
+
+
 @dataclass
 class Board:
     """The Project and the ids that moving a card takes (§7.2)."""
@@ -280,14 +294,30 @@ class GitHub:
         created = when(node["createdAt"])
         return Comment(node["id"], node["databaseId"], body, "", "", created, created)
 
-    def edit_comment(self, comment: str, body: str) -> float:
-        """Replace a comment's text; when, by GitHub's clock.
+    def edit_comment(self, comment: str, body: str) -> Written:
+        """Replace a comment's text; the answer shows what it wrote over.
 
         Raises GitHubError of kind NOT_FOUND when somebody deleted it.
         """
         answer = self.mutate("edit_comment", comment=comment, body=body)
-        node = answer.data.get("updateIssueComment", {}).get("issueComment") or {}
-        return when(node["lastEditedAt"]) if node.get("lastEditedAt") else answer.now
+        return self._written(answer.data["updateIssueComment"]["issueComment"], answer.now)
+
+    def read_comment(self, comment: str) -> Written | None:
+        """A comment as it stands, or None where this read shows none (it may lag: only an edit's answer is sure)."""
+        answer = self.query("read_comment", comment=comment, missing_is_null=True)
+        return self._written(answer.data["node"], answer.now) if answer.data["node"] else None
+
+    def _written(self, node: dict[str, Any], now: float) -> Written:
+        edits = (node["userContentEdits"] or {}).get("nodes") or ()
+        texts = [(node["editor"], node["body"]), *((edit["editor"], edit["diff"]) for edit in edits if edit)]
+        _, status = self._standing(node["issue"])
+        return Written(
+            at=when(node["lastEditedAt"]) if node["lastEditedAt"] else now,
+            versions=tuple(((who or {}).get("login", "ghost"), text or "") for who, text in texts),
+            open=node["issue"]["state"] == "OPEN",
+            status=status,
+            labels=tuple(label["name"] for label in node["issue"]["labels"]["nodes"]),
+        )
 
     def delete_comment(self, comment: str) -> None:
         """Delete a comment by its id; one that is gone already is as good."""

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import engine, store
+from . import engine, publishing, store
 from . import run as runs
 from .errors import GitHubError, Lost, NotFound, Owned, StopRequested, Usage, Verdict
 from .github import GitHub, Issue
 from .journal import Journal
-from .lease import stamp
+from .lease import CLAIM, stamp
 from .machine import Definition, reachable
 from .replay import state_of
 from .run import Run
@@ -114,7 +114,7 @@ def _take_up(run: Run, going_on: bool) -> None:
     try:
         if run.state == run.definition.initial:
             raise Lost("the run had not won its claim when it ended")
-        if run.arrived_by == "lose":
+        if run.refused or run.arrived_by == "lose":
             return  # the issue is no longer this run's: its claim must not look alive again before it is ended
         _reclaim(run)
         if not run.final:
@@ -127,24 +127,26 @@ def _take_up(run: Run, going_on: bool) -> None:
 
 
 def _reclaim(run: Run) -> None:
-    """First edit the own claim, then read: it must be alive and alone, and the card where this run left it.
+    """RESUME: the claim must be alive and alone, and the card where this run left it.
 
-    Raises Lost; a run in a final state then has ended its claim, the others do it on their way out. Raises
+    Raises Lost; the claim is released by who settles that, or on the way out. Raises
     StopRequested when GitHub does not answer: the run is no verdict's as long as nobody knows whose the issue is.
     """
     terminal = [r["status"] for r in run.journal.records if r["kind"] == "transition" and r["status"]]
-    if run.effects.done("comment", terminal[-1] if terminal else ""):
-        return  # the issue was told: the claim is dead by that, and rightly so
     statuses = (run.definition.base, run.definition.mark, *terminal)
     try:
+        if told(run, terminal[-1] if terminal else ""):
+            return  # the issue knows: the claim is dead by that, and rightly so
         run.lease.resume(run.claim_text(heartbeat=stamp()), statuses)
-    except Lost:
-        if run.final:
-            run.lease.release(run.claim_text(released=stamp()))
-        raise
     except GitHubError as problem:
         raise StopRequested(f"{run.run_id} waits, as GitHub did not confirm its claim: {problem}", 1) from None
     run.heartbeat.start()
+
+
+def told(run: Run, status: str) -> bool:
+    """Whether the run's last word is out, its comment or the release of its claim; looks for what was only begun."""
+    comment = run.effects.look("comment", status, lambda _: publishing.posted(run))
+    return comment is not None or run.effects.look("release", CLAIM, run.seen_released) is not None
 
 
 def unfinished(settings: Settings, machine: str) -> Iterator[Path]:

@@ -77,7 +77,7 @@ class Settings(BaseModel):
         default_factory=lambda: Path(tempfile.gettempdir()),
         description="where workspaces are made and deleted",
     )
-    claim_ttl_secs: int = Field(3600, ge=1, description="seconds without a heartbeat after which a claim is dead")
+    claim_ttl_secs: int = Field(3600, description="seconds without a heartbeat after which a claim is dead")
     home: Path = Field(
         default_factory=lambda: Path(platformdirs.user_state_dir("ytfsm")),
         description="where runs are kept (journals, logs, artifacts)",
@@ -108,6 +108,16 @@ class Settings(BaseModel):
         value = ALIASES.get(value, value)
         if value not in SYSTEMS:
             raise ValueError(f"must be one of {', '.join(SYSTEMS)}")
+        return value
+
+    @field_validator("claim_ttl_secs")
+    @classmethod
+    def _claim_that_can_live(cls, value: int) -> int:
+        from .lease import ttl_range
+
+        shortest, longest = ttl_range()
+        if not shortest <= value <= longest:
+            raise ValueError(f"must be between {shortest} and {longest} seconds")
         return value
 
     @field_validator("home", "tmp_root", "codex_home")
