@@ -76,6 +76,7 @@ class Issue:
     status: str | None = None
     comments: tuple[Comment, ...] = ()
     comments_total: int = 0
+    seen: float = 0.0  # when, by GitHub's clock
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class GitHub:
         answer = self.query("poll", owner=self.owner, repo=self.name, labels=labels, after=page)
         issues = self._repository(answer)["issues"]
         more = issues["pageInfo"]
-        return [self._issue(n) for n in issues["nodes"]], more["endCursor"] if more["hasNextPage"] else None
+        return [self._issue(n, answer.now) for n in issues["nodes"]], more["endCursor"] if more["hasNextPage"] else None
 
     def issue(self, number: int) -> Issue:
         """One issue. Raises NotFound."""
@@ -233,7 +234,7 @@ class GitHub:
         node = self._repository(answer)["issue"]
         if node is None:
             raise NotFound(f"{self.repo} has no issue {number}")
-        return self._issue(node)
+        return self._issue(node, answer.now)
 
     def snapshot(self, issue: str, before: str | None = None) -> Snapshot:
         """The lease's query Q. Raises Lost when the issue was deleted."""
@@ -263,7 +264,7 @@ class GitHub:
             )
         return repository
 
-    def _issue(self, node: dict[str, Any]) -> Issue:
+    def _issue(self, node: dict[str, Any], now: float) -> Issue:
         item, status = self._standing(node)
         return Issue(
             id=node["id"],
@@ -277,6 +278,7 @@ class GitHub:
             status=status,
             comments=tuple(_comment(c) for c in node["comments"]["nodes"]),
             comments_total=node["comments"]["totalCount"],
+            seen=now,
         )
 
     def _standing(self, node: dict[str, Any]) -> tuple[str | None, str | None]:

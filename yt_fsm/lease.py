@@ -385,13 +385,17 @@ class Lease:
         mine = self._mine(self._read())
         return mine is not None and mine.ended
 
+    def settling(self) -> float:
+        """Seconds until no edit of the own claim that was left without an answer can land any more."""
+        return 0.0 if self.doubt is None else max(0.0, self.doubt + self.settle - self.clock.now())
+
     def release(self, body: str) -> None:
         """Edit the own claim with `released:`, after every edit that may still land (faults T3).
 
         A claim that somebody deleted has said the same; where a person wrote `released:`, that text stands.
         The claim of a run that MARKed is never deleted: in progress without a claim would be stuck for ever.
         """
-        while self.doubt is not None and (left := self.doubt + self.settle - self.clock.now()) > 0:
+        while left := self.settling():
             self.clock.wait(min(left, 3.0))
         body = body if self._kept is None else self._kept
         try:

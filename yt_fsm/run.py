@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("ytfsm")
 
 
+def boot_secs() -> float:
+    """CLOCK_BOOTTIME: seconds that go on in suspend, and that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class BootClock:
     """Seconds that go on in suspend, and a sleep that a stop ends."""
 
@@ -40,7 +45,7 @@ class BootClock:
 
     def now(self) -> float:
         """CLOCK_BOOTTIME."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return boot_secs()
 
     def wait(self, seconds: float) -> None:
         """Sleep; raises what the stop flag carries."""
