@@ -380,11 +380,6 @@ class Lease:
         """Seconds since the newest write to the claim that GitHub has confirmed, at most."""
         return 0.0 if self.sent is None else self.clock.now() - self.sent
 
-    def released(self) -> bool:
-        """Whether a read shows that the own claim is released, or ended by its [yt-status]."""
-        mine = self._mine(self._read())
-        return mine is not None and mine.ended
-
     def settling(self) -> float:
         """Seconds until no edit of the own claim that was left without an answer can land any more."""
         return 0.0 if self.doubt is None else max(0.0, self.doubt + self.settle - self.clock.now())

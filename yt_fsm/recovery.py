@@ -15,7 +15,7 @@ from . import run as runs
 from .errors import GitHubError, Lost, NotFound, Owned, StopRequested, Usage, Verdict
 from .github import GitHub, Issue
 from .journal import Journal
-from .lease import CLAIM, stamp
+from .lease import stamp
 from .machine import Definition, reachable
 from .replay import state_of
 from .run import Run
@@ -144,9 +144,10 @@ def _reclaim(run: Run) -> None:
 
 
 def told(run: Run, status: str) -> bool:
-    """Whether the run's last word is out, its comment or the release of its claim; looks for what was only begun."""
-    comment = run.effects.look("comment", status, lambda _: publishing.posted(run))
-    return comment is not None or run.effects.look("release", CLAIM, run.seen_released) is not None
+    """Whether the run needs its claim no more: it has said its last word (looked for), or begun to release it."""
+    if any(r["kind"] == "effect.intent" and r["effect"] == "release" for r in run.journal.records):
+        return True
+    return run.effects.look("comment", status, lambda _: publishing.posted(run)) is not None
 
 
 def unfinished(settings: Settings, machine: str) -> Iterator[Path]:

@@ -107,7 +107,7 @@ class Clockwork:
         task = current()
         if task.dead:
             raise Killed
-        task.until, task.ready = self.now + seconds, ready
+        task.until, task.ready = self.now + max(seconds, 0.001), ready  # a float may be too coarse for less
         self.back.release()
         task.turn.acquire()
         if task.dead:

@@ -21,7 +21,7 @@ from typing import Any
 
 from machines.bringup import MACHINE, WORKING
 from states import claimed
-from yt_fsm import engine, heartbeat, journal, lease, preflight, publishing, record, recovery, shell, worker
+from yt_fsm import engine, heartbeat, journal, lease, preflight, publishing, record, recovery, worker
 from yt_fsm import run as runs
 from yt_fsm.errors import StopRequested
 from yt_fsm.journal import Journal
@@ -333,8 +333,7 @@ def wait(flag: StopFlag, seconds: float) -> None:
 
 def drawn(history: History) -> list[tuple[Any, str, Any]]:
     """What stands for the world outside while a history is told."""
-    append, create, opened, fence = Journal.append, Journal.__init__, StopFlag.__init__, Run.fence
-    del opened
+    append, create, fence = Journal.append, Journal.__init__, Run.fence
 
     def appended(self: Journal, kind: str, **fields: Any) -> Any:
         if current().dead:
@@ -384,7 +383,6 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
         (engine, "end_survivors", lambda marker: []),
         (recovery, "end_survivors", lambda marker: []),
         (recovery, "_marked", lambda: iter(())),
-        (shell, "end_survivors", None),
     ]
 
 

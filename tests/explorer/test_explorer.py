@@ -58,12 +58,15 @@ MATTERS = [
     *((leases, "eligible", condition) for condition in conditions(leases.eligible)),
     (leases.Lease, "look_at_bid", "waited > self.ttl / 2"),
     (leases.Lease, "look_at_claim", "mine.dead(snapshot.now)"),
-    (leases.Lease, "look_at_claim", "not snapshot.open"),
+    (leases.Lease, "look_at_claim", "self.silence() > self.ttl / 2"),
+    (leases.Lease, "look_at_claim", "(pause := self._unless_taken(snapshot, mine, since))"),
     (leases.Lease, "look_at_claim", "allowed is not None and snapshot.status not in (known := set(allowed))"),
-    (leases.Lease, "look_for_others", "mine.dead(snapshot.now)"),
-    (leases.Lease, "look_for_others", "found[-1] != mine"),
-    (leases.Lease, "look_for_others", "not snapshot.open"),
+    (leases.Lease, "look_for_others", "(pause := self._unless_taken(snapshot, mine, since))"),
     (leases.Lease, "look_for_others", "snapshot.status not in statuses"),
+    (leases.Lease, "_unless_taken", "not snapshot.open"),
+    (leases.Lease, "_unless_taken", "not claim.dead(snapshot.now)"),
+    (leases.Lease, "_obey", "'released' in fields_of(body)"),
+    (leases.Lease, "_awake", "self.silence() > self.ttl"),
 ]
 
 
