@@ -188,6 +188,17 @@ def test_what_a_dead_process_may_have_sent_counts_from_the_resume(journal: Journ
     assert effects.look("comment", "failed", world.observe) == {"id": 1}
 
 
+def test_what_may_have_been_so_before_is_waited_for_until_the_request_cannot_land_any_more(journal: Journal) -> None:
+    """Faults W16: the card was in progress already, and our own move there lands after the end, and reopens it."""
+    world, clock = World(UNKNOWN), Clock()
+    keep_time(journal, clock)
+    world.there = {"id": 0}
+    effects = Effects(journal, clock, settle=60.0)
+    assert effects.once("status", "in progress", world.apply, world.observe, proof=False) == {"id": 0}
+    assert len(world.applied) == 1
+    assert sum(clock.waits) >= 60
+
+
 def test_a_move_waits_while_an_earlier_move_may_still_land(journal: Journal) -> None:
     effects = Effects(journal, clock := Clock(), settle=60.0)
     journal.append("effect.intent", effect="status", key="in progress")

@@ -42,12 +42,13 @@ class Effects:
         intents = [r for r in self._journal.records if r["kind"] == "effect.intent"]
         return [r for r in intents if self.done(r["effect"], r["key"]) is None]
 
-    def once(self, effect: str, key: str, apply: Apply, observe: Observe) -> dict[str, Any]:
+    def once(self, effect: str, key: str, apply: Apply, observe: Observe, proof: bool = True) -> dict[str, Any]:
         """Do `effect` unless it is done; returns its result, {} when it has none.
 
         `apply` gets the intent record, so that what it writes can carry the record's seq and hash. `observe` gets the
         last record of the effect and returns the result when the outside world shows it. Raises what `apply` raises;
-        an outcome that nobody knows is looked for until it settles, as often as that happens.
+        an outcome that nobody knows is looked for until it settles, as often as that happens. Without `proof` seeing
+        the result is none (the card stood there before, say), so the request may still land: that is waited for too.
         """
         result = self.done(effect, key)
         if result is not None:
@@ -55,7 +56,7 @@ class Effects:
         doubt = self._last(effect, key, "effect.intent", "effect.unknown")
         while True:
             if doubt is not None:
-                found = self._observe(doubt, observe)
+                found = self._observe(doubt, observe, proof)
                 if found is not None:
                     return self._finish(doubt, found)
             self._settle_others(effect, key)
@@ -75,12 +76,12 @@ class Effects:
         doubt = self._last(effect, key, "effect.intent", "effect.unknown")
         return self._observe(doubt, observe) if result is None and doubt else result
 
-    def _observe(self, doubt: Record, observe: Observe) -> dict[str, Any] | None:
-        """Look until the effect shows or its absence counts."""
+    def _observe(self, doubt: Record, observe: Observe, proof: bool = True) -> dict[str, Any] | None:
+        """Look until the effect shows, where that is proof, or its absence counts."""
         since = self._since(doubt)
         while True:
             quiet = self._clock.now() - since > self._settle
-            found = observe(doubt)
+            found = observe(doubt) if proof or quiet else None
             if found is not None or quiet:
                 return found
             self._clock.wait(min(LOOK_SECS, self._settle))

@@ -49,7 +49,7 @@ def set_status(run: "Run", status: str, *allowed: str | None, read_back: bool = 
             run.stop.wait(0.5 * 2**attempt)
         raise GitHubError(f"the card was moved to {status!r} and does not stay there: is a board workflow at work?")
 
-    run.effects.once("status", status, apply, observe)
+    run.effects.once("status", status, apply, observe, proof=False)
 
 
 def comment(run: "Run", status: str, text: str) -> None:
