@@ -23,7 +23,7 @@ from machines.bringup import MACHINE, WORKING
 from states import claimed
 from yt_fsm import engine, heartbeat, journal, lease, preflight, publishing, record, recovery, worker
 from yt_fsm import run as runs
-from yt_fsm.errors import StopRequested
+from yt_fsm.errors import SetupError, StopRequested
 from yt_fsm.journal import Journal
 from yt_fsm.lease import CLAIM, STATUS, fields_of
 from yt_fsm.redaction import Redactor
@@ -114,7 +114,7 @@ class History:
         self.workers[host.name] = made
         try:
             made.work()
-        except StopRequested as stop:
+        except (StopRequested, SetupError) as stop:  # a signal, or the breaker: GitHub refused three runs in a row
             self.hub.say(f"{host.name}: {stop}")
             self.workers[host.name] = None
             self.clockwork.plan(self.dice.random() * 300, lambda: self.restart(host, host.life))
@@ -338,6 +338,8 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
     def appended(self: Journal, kind: str, **fields: Any) -> Any:
         if current().dead:
             raise Killed
+        if kind == "transition" and fields["event"] == "lose":
+            history.hub.left.add(self.records[0]["run_id"])
         return append(self, kind, **fields)
 
     def made(self: Journal, *given: Any, **more: Any) -> None:

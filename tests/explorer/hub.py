@@ -55,6 +55,7 @@ class Hub:
     edits: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     holder: str = ""  # the run that won last
     won_at: float = 0.0
+    left: set[str] = field(default_factory=set)  # runs that have given the issue up as lost
     taken: set[str] = field(default_factory=set)  # runs from which a person took the issue
     told: list[str] = field(default_factory=list)
     broken: str = ""
@@ -96,7 +97,7 @@ class Hub:
         self.say(f"{run} wins")
         self.count("won")
         last = self.holder
-        if last and last != run and last not in self.taken and self._alive(last):
+        if last and last != run and last not in self.taken | self.left and self._alive(last):
             self.wrong(f"{run} wins while {last} owns the issue")
         self.holder, self.won_at = run, self.clockwork.now
 
