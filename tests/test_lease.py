@@ -517,7 +517,7 @@ def test_a_win_is_not_acted_upon_long_after_its_bid(held: Callable[..., Lease]) 
     lease_ = held(snapshot(claim("me")), ttl=100)
     lease_.verify("ready", "in progress", "ready")
     lease_.clock.time += 51  # type: ignore[attr-defined]
-    with pytest.raises(Lost, match="too long ago .51 s"):
+    with pytest.raises(Lost, match=r"too long ago .51 s"):
         lease_.fence(["ready"])
 
 

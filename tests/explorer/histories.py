@@ -403,7 +403,7 @@ def tell(seed: int, folder: Path) -> Told:
 
 def tell_many(first: int, count: int) -> Iterator[Told]:
     """Histories of the seeds from `first` on; their journals are on a disk that is memory, where there is one."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - journals of histories
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="histories-", dir=memory) as folder:
         for seed in range(first, first + count):
             yield tell(seed, Path(folder))

@@ -3,6 +3,7 @@
 `GitHub` is what a worker gets in the place of `yt_fsm.github.GitHub`.
 """
 
+import contextlib
 import random
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -274,10 +275,8 @@ class GitHub:
 
     @staticmethod
     def _quietly(deed: Any) -> None:
-        try:
+        with contextlib.suppress(GitHubError):
             deed()
-        except GitHubError:
-            pass
 
     def _on_the_way(self) -> None:
         """A request, or its answer, under way: a stop ends the wait for it."""

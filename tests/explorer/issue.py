@@ -101,7 +101,7 @@ class Issue(NamedTuple):
 
 
 class Read(NamedTuple):
-    """An answer to a query, as one worker sees it: (mine?, created, beat, end, ttl) of each claim; ages at `age` ago."""
+    """An answer to a query, as one worker sees it: each claim's (mine?, created, beat, end, ttl); ages at `age` ago."""
 
     status: str
     open: bool

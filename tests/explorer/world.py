@@ -10,7 +10,16 @@ from .worker import NO_COMMENT, OWNING, RESUME, UNKNOWN, Held, Outcome, Program,
 TIME = "time passes"
 CLOSE, PARK, END_A_BID, END_A_CLAIM = "close it", "park it", "end a bid", "end the owner's claim"
 DELETE_A_CLAIM, RELEASE_A_CLAIM = "delete the owner's claim", "release the owner's claim"
-CLOCKED = ("verify", "fence mark", "fence end", "fence tell", "before", "others", "revive", "bid")  # they look at the clock
+CLOCKED = (
+    "verify",
+    "fence mark",
+    "fence end",
+    "fence tell",
+    "before",
+    "others",
+    "revive",
+    "bid",
+)  # they look at the clock
 ISSUED = ("bid", "revive")  # they look at it before they send, too
 
 
