@@ -482,7 +482,7 @@ def test_a_heartbeat_reads_what_it_writes_over(held: Callable[..., Lease]) -> No
     with pytest.raises(Lost, match="anna released our claim"):
         lease_.heed()
     lease_.release("body\nreleased: now")
-    assert lease_.forge.edits == [], "the person's own words stand"  # type: ignore[attr-defined]
+    assert lease_.forge.edits == [("C-me", RELEASED[1])], "the person's own words"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("ours", [0, 1, 3])

@@ -247,7 +247,7 @@ class Lease:
         self.sent: float | None = None  # by our clock, before the last write that GitHub has confirmed was sent
         self.shown: float | None = None  # by GitHub's clock, when that write landed
         self.doubt: float | None = None  # by our clock, when an edit was begun or given up that may land later
-        self._kept: str | None = None  # a person's `released:`: the text to put back, "" where it stands
+        self._kept: str | None = None  # a person's `released:`, to put back: an edit of ours may land over it
         self._just_won = False
         self._accepted: set[str | None] = set()  # statuses of fences that we have passed
 
@@ -394,7 +394,7 @@ class Lease:
             self.clock.wait(min(left, 3.0))
         body = body if self._kept is None else self._kept
         try:
-            if self.comment and body:
+            if self.comment:
                 self.forge.edit_comment(self.comment, body)
         except GitHubError as problem:
             if problem.kind != "NOT_FOUND":
@@ -504,9 +504,9 @@ class Lease:
 
     def _obey(self, written: Written) -> None:
         """Raise Lost when a version of the own claim carries `released:`, which none of ours did so far."""
-        for place, (who, body) in enumerate(written.versions):
+        for who, body in written.versions:
             if "released" in fields_of(body):
-                self._kept = body if place else ""
+                self._kept = body
                 raise Lost(f"{who} released our claim")
 
     def _ask_again(self, since: float, why: str) -> float:

@@ -202,6 +202,7 @@ class History:
                 hub.edit(claim.id, claim.body + "released: by hand\n", "anna")
             else:
                 hub.say(f"a person deletes the claim of {run}")
+                hub.void.add(run)
                 hub.delete(claim.id)
                 self.clockwork.plan(self.dice.random() * 3600, self.queue)  # mends what that may leave behind
             return
@@ -224,6 +225,7 @@ class History:
                 return
         hub.say("a person sets the issue to ready")
         hub.ended.clear()
+        hub.round.clear()
         hub.change(status="ready", open=True, labels=("n300",))
 
     def calm(self) -> None:

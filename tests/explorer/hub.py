@@ -30,7 +30,10 @@ class Version:
 
 @dataclass
 class Weather:
-    """How bad GitHub is in a history: the chance of each fault for one request, and the most that a read lags."""
+    """How bad GitHub is in a history: the chance of each fault for one request, and the most that a read lags.
+
+    What lands late and is then read late shows within the settle time, both together: more nobody promises.
+    """
 
     lag: float = 0.0
     refused: float = 0.0  # a read or write fails, and did nothing
@@ -41,7 +44,7 @@ class Weather:
     def drawn(dice: random.Random, settle: float) -> "Weather":
         """Fair, foul, or anything between."""
         bad = dice.choice((0.0, 0.02, 0.1, 0.3))
-        lag = dice.choice((0.0, 2.0, 0.9 * settle))
+        lag = dice.choice((0.0, 2.0, 0.45 * settle))
         return Weather(lag, bad * dice.random(), bad * dice.random() / 2, bad * dice.random())
 
 
@@ -60,8 +63,10 @@ class Hub:
     taken: set[str] = field(default_factory=set)  # runs from which a person took the issue
     told: list[str] = field(default_factory=list)
     broken: str = ""
-    ended: list[str] = field(default_factory=list)  # by which runs, since the issue was last set to ready
-    handed: bool = False  # to a person: closed, parked, off the board, its claim deleted
+    void: set[str] = field(default_factory=set)  # runs whose claim a person deleted
+    round: set[str] = field(default_factory=set)  # runs that won since a person last set the issue to ready
+    ended: list[str] = field(default_factory=list)  # by which of them
+
     counts: dict[str, int] = field(default_factory=dict)
     _number: int = 0
 
@@ -98,26 +103,29 @@ class Hub:
         self.say(f"{run} wins")
         self.count("won")
         last = self.holder
-        if last and last != run and last not in self.taken | self.left and self._alive(last):
+        seen = self.as_of(self.clockwork.now - current().read)
+        if last and last != run and last not in self.taken | self.left and self._alive(last, seen):
             self.wrong(f"{run} wins while {last} owns the issue")
         self.holder, self.won_at = run, self.clockwork.now
+        self.round.add(run)
 
     def passed(self, run: str) -> None:
         """A run has passed a fence, and acts."""
         self.count("fences")
-        if self.holder != run and (run not in self.taken or current().read >= self.won_at):
+        # A winner whose claim a person deleted has left no trace, and holds nothing any more.
+        if self.holder not in (run, *self.void) and (run not in self.taken or current().read >= self.won_at):
             self.wrong(f"fence broken: {run} acts on an issue that {self.holder} has won since")
         seen = self.as_of(self.clockwork.now - current().read)
         claims = [fields_of(c.body) for c in seen.comments if c.first_line == CLAIM]
         if not seen.open or any("released" in claim for claim in claims if claim["run_id"] == run):
             self.wrong(f"fence broken: {run} acts on an issue that a person took away from it")
 
-    def _alive(self, run: str) -> bool:
-        for comment in self.now.comments:
+    def _alive(self, run: str, seen: Version) -> bool:
+        for comment in seen.comments:
             fields = fields_of(comment.body)
             if comment.first_line == STATUS and fields.get("run_id") == run:
                 return False
-        for comment in self.now.comments:
+        for comment in seen.comments:
             fields = fields_of(comment.body)
             if fields.get("run_id") == run and "released" not in fields:
                 return int(self.clockwork.now) - comment.edited <= float(fields["ttl"])
@@ -134,7 +142,7 @@ class Hub:
         fields = fields_of(body)
         if made.first_line == STATUS:
             run = fields["run_id"]
-            self.ended.append(run)
+            self.ended += [run] if run in self.round else []
             self.count("ended")
             if len(self.ended) > 1:
                 self.wrong(f"ended twice: by {' and by '.join(self.ended)}")
@@ -265,7 +273,7 @@ class GitHub:
         if fate == "lands":
             self._quietly(deed)
         elif fate == "lands late":
-            hub.clockwork.plan(dice.random() * 0.9 * hub.settle, lambda: self._late(words, deed))
+            hub.clockwork.plan(dice.random() * 0.45 * hub.settle, lambda: self._late(words, deed))
         hub.clockwork.sleep(dice.random() * 3, lambda: bool(self.shell.stop))
         raise GitHubError("no answer", "NETWORK", landed=None)
 
