@@ -9,8 +9,8 @@ def enter(run: Run) -> str:
 
     Leaves `prepare`. Raises SetupError (`abort`) naming the field when the issue's text is malformed.
     """
+    run.heartbeat.start()  # before the move, which takes long when its answer is lost
     if run.definition.mark:
         publishing.set_status(run, run.definition.mark, run.definition.base, read_back=False)
-    run.heartbeat.start()
     run.fact("model", run.brief.hf_model_id)
     return "prepare"

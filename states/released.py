@@ -6,7 +6,7 @@ from typing import Any
 from yt_fsm import publishing
 from yt_fsm.errors import Leaked
 from yt_fsm.journal import Record
-from yt_fsm.lease import CLAIM, stamp
+from yt_fsm.lease import CLAIM
 from yt_fsm.run import Run
 from yt_fsm.work import preserve
 
@@ -31,7 +31,7 @@ def enter(run: Run) -> None:
     if not bid_was_made(run):
         return
     if marked(run):
-        run.lease.release(run.claim_text(released=stamp()))
+        run.let_go()
     else:
         withdraw(run)
 

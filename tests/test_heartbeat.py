@@ -1,5 +1,7 @@
 """The heartbeat: it keeps the claim alive, and stops the run when it cannot."""
 
+import dataclasses
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from yt_fsm.errors import GitHubError, Lost
+from yt_fsm.errors import GitHubError, Lost, YtfsmError
+from yt_fsm.github import Written
+from yt_fsm.heartbeat import Deadline
 from yt_fsm.run import Run
 
 
@@ -17,16 +21,23 @@ class Lease:
     def __init__(self) -> None:
         self.beats: list[tuple[float, str]] = []
         self.fault: Exception | None = None
+        self.word: Exception | None = None
+        self.shows = Written(0.0, status="ready", labels=("n300",))
         self.last = time.monotonic()
 
     def silence(self) -> float:
         return time.monotonic() - self.last
 
-    def beat(self, body: str, forge: Any) -> None:
+    def heed(self, forge: Any) -> None:
+        if self.word:
+            raise self.word
+
+    def beat(self, body: str, forge: Any) -> Written:
         if self.fault:
             raise self.fault
         self.last = time.monotonic()
         self.beats.append((self.last, body))
+        return self.shows
 
 
 @pytest.fixture
@@ -115,3 +126,79 @@ def test_nothing_beats_after_the_end(beating: Run, lease: Lease) -> None:
 
 def test_a_heartbeat_that_never_began_can_be_stopped(new_run: Callable[..., Run]) -> None:
     new_run().heartbeat.stop()
+
+
+def test_a_persons_release_stops_the_run_and_is_not_written_over(beating: Run, lease: Lease) -> None:
+    lease.word = Lost("anna released our claim")
+    count = len(lease.beats)
+    assert stopped(beating)
+    assert len(lease.beats) == count
+    with pytest.raises(Lost, match="anna"):
+        beating.stop.check()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"open": False}, "somebody closed the issue"),
+        ({"status": "done"}, "somebody moved the issue to 'done'"),
+        ({"status": None}, "somebody moved the issue off the board"),
+        ({"labels": ()}, "took the label 'n300' off"),
+        ({"labels": ("bug", "t3000")}, "took the label 'n300' off"),
+    ],
+)
+def test_an_issue_that_a_person_took_away_stops_the_run(
+    beating: Run, lease: Lease, given: dict[str, Any], words: str
+) -> None:
+    """Faults W3: it falls out of the edit's own answer."""
+    lease.shows = dataclasses.replace(lease.shows, **given)
+    assert stopped(beating)
+    with pytest.raises(Lost, match=words):
+        beating.stop.check()
+
+
+@pytest.mark.parametrize("given", [{"status": "in progress"}, {"labels": ("N300", "bug")}])
+def test_what_belongs_to_the_run_stops_nothing(beating: Run, lease: Lease, given: dict[str, Any]) -> None:
+    lease.shows = dataclasses.replace(lease.shows, **given)
+    time.sleep(0.5)
+    assert lease.beats
+    assert not beating.stop
+
+
+def test_what_the_run_itself_did_is_expected(beating: Run, lease: Lease) -> None:
+    """From the intent of a last status on, that status and a closed issue are nobody else's doing."""
+    beating.journal.append("effect.intent", effect="status", key="done")
+    lease.shows = dataclasses.replace(lease.shows, open=False, status="done")
+    time.sleep(0.5)
+    assert lease.beats
+    assert not beating.stop
+
+
+def test_a_death_of_the_heartbeat_is_heard(beating: Run, lease: Lease) -> None:
+    """Faults T2."""
+    lease.fault = KeyError("updateIssueComment")
+    assert stopped(beating)
+    with pytest.raises(YtfsmError, match="the heartbeat died: KeyError"):
+        beating.stop.check()
+
+
+def test_a_rate_limit_is_not_slept_through_past_the_claims_life(beating: Run, lease: Lease) -> None:
+    """Faults T2: GitHub asks for an hour, the claim lives for a second."""
+    with pytest.raises(GitHubError, match="3600 s of patience"):
+        Deadline(beating, threading.Event()).wait(3600)
+
+
+def test_the_last_edit_has_landed_when_a_heartbeat_has_stopped(beating: Run, lease: Lease) -> None:
+    """Faults T3."""
+    sent, landed = threading.Event(), threading.Event()
+
+    def slow(body: str, forge: Any) -> Written:
+        sent.set()
+        landed.wait(0.3)
+        landed.set()
+        return lease.shows
+
+    lease.beat = slow  # type: ignore[method-assign]
+    assert sent.wait(3)
+    beating.heartbeat.stop()
+    assert landed.is_set()

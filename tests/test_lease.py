@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from yt_fsm import lease
 from yt_fsm.errors import GitHubError, Lost
-from yt_fsm.github import Comment, Snapshot
+from yt_fsm.github import Comment, Snapshot, Written
 from yt_fsm.lease import Lease, claims, eligible, judge, text
 
 TTL = 3600.0
@@ -98,6 +98,19 @@ def test_a_claim_without_a_ttl_has_the_default_one() -> None:
     assert found.ttl == 77.0
     (found,) = claims([comment("[yt-claim]\nrun_id: a\nttl: soon")], 77.0)
     assert found.ttl == 77.0
+
+
+@pytest.mark.parametrize("ttl", ["0", "1", "59", "86401", "²", "٣٦٠٠", "9" * 5000, "1e3", "-60", "60.0", "0x60"])
+def test_a_life_that_no_claim_may_have_counts_as_the_default(ttl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("YTFSM_LAB", raising=False)
+    (found,) = claims([comment(f"[yt-claim]\nrun_id: a\nttl: {ttl}")], 77.0)
+    assert found.ttl == 77.0
+
+
+def test_a_lab_is_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YTFSM_LAB", "somewhere")
+    (found,) = claims([comment("[yt-claim]\nrun_id: a\nttl: 1")], 77.0)
+    assert found.ttl == 1.0
 
 
 def test_a_claim_dies_by_silence_by_release_or_by_a_status() -> None:
@@ -260,6 +273,7 @@ class Forge:
         self.deleted: list[str] = []
         self.edits: list[tuple[str, str]] = []
         self.fault: Exception | None = None
+        self.versions: list[tuple[str, str]] = []
 
     def snapshot(self, issue: str, before: str | None = None) -> Snapshot:
         return self.reads.pop(0) if len(self.reads) > 1 else self.reads[0]
@@ -267,11 +281,15 @@ class Forge:
     def comment(self, issue: str, body: str) -> Comment:
         raise AssertionError
 
-    def edit_comment(self, comment: str, body: str) -> float:
+    def edit_comment(self, comment: str, body: str) -> Written:
         if self.fault:
             raise self.fault
         self.edits.append((comment, body))
-        return T0 + 50
+        self.versions.insert(0, ("bot", body))
+        return Written(T0 + 50, tuple(self.versions))
+
+    def read_comment(self, comment: str) -> Written | None:
+        return Written(T0, tuple(self.versions)) if self.versions else None
 
     def delete_comment(self, comment: str) -> None:
         self.deleted.append(comment)
@@ -347,6 +365,10 @@ def test_there_is_nothing_to_withdraw_where_no_bid_arrived(held: Callable[..., L
         (snapshot(claim("me", at=-4000), status="in progress"), "no longer alive"),
         (snapshot(claim("me"), status="in progress", is_open=False), "somebody closed the issue"),
         (snapshot(claim("me"), status="done"), "somebody moved the issue to 'done'"),
+        (snapshot(claim("me"), claim("other"), status="in progress"), "took the issue over .run other"),
+        (snapshot(claim("me"), claim("other", released="x"), status="in progress"), "held the issue meanwhile"),
+        (snapshot(claim("me"), ended("other"), status="in progress"), "run other held the issue meanwhile"),
+        (snapshot(claim("me"), status="in progress", total=2), "shorter than its count"),
     ],
 )
 def test_the_fence_stops_who_no_longer_owns_the_issue(held: Callable[..., Lease], given_: Snapshot, words: str) -> None:
@@ -354,10 +376,19 @@ def test_the_fence_stops_who_no_longer_owns_the_issue(held: Callable[..., Lease]
         held(given_).fence(["in progress"])
 
 
-def test_the_fence_lets_the_owner_through_and_ignores_later_bids(held: Callable[..., Lease]) -> None:
-    lease_ = held(snapshot(claim("me"), claim("other"), status="in progress"))
+def test_the_fence_waits_for_a_later_bid_to_withdraw(held: Callable[..., Lease]) -> None:
+    late = snapshot(claim("me"), claim("other"), status="in progress")
+    lease_ = held(late, late, snapshot(claim("me"), status="in progress"))
     lease_.fence(["ready", "in progress"])
-    assert lease_.clock.waits == []  # type: ignore[attr-defined]
+    assert len(lease_.clock.waits) == 2  # type: ignore[attr-defined]
+
+
+def test_the_last_word_of_an_earlier_run_is_no_reason_to_stop(held: Callable[..., Lease]) -> None:
+    held(snapshot(claim("old"), claim("me"), ended("old"), status="in progress")).fence(["in progress"])
+
+
+def test_a_stranger_cannot_end_a_run_by_a_status(held: Callable[..., Lease]) -> None:
+    held(snapshot(claim("me"), ended("other", by="NONE"), status="in progress")).fence(["in progress"])
 
 
 def test_the_fence_pages_back_to_a_claim_under_a_hundred_comments(held: Callable[..., Lease]) -> None:
@@ -408,18 +439,99 @@ def test_a_run_goes_on_as_the_sole_live_claim_which_is_also_the_latest(held: Cal
 
 def test_a_read_that_does_not_show_the_heartbeat_is_asked_again(held: Callable[..., Lease]) -> None:
     stale, fresh = (snapshot(claim("me", edited=at), status="in progress") for at in (0, 50))
-    assert len(resumed(held, stale, fresh).clock.waits) == 1  # type: ignore[attr-defined]
+    assert len(resumed(held, stale, stale, fresh).clock.waits) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        snapshot(claim("me"), claim("other", released="x"), status="in progress"),
+        snapshot(claim("me"), ended("other"), status="in progress"),
+        snapshot(claim("me", released="x"), status="in progress"),
+        snapshot(claim("me"), status="in progress", is_open=False),
+        snapshot(claim("me"), status="done"),
+    ],
+)
+def test_a_claim_that_has_lost_is_not_made_to_look_alive_again(held: Callable[..., Lease], first: Snapshot) -> None:
+    """Faults W15: RESUME looks before it edits."""
+    lease_ = held(first, snapshot(claim("me", edited=50), status="in progress"))
+    lease_.comment = "C-me"
+    with pytest.raises(Lost):
+        lease_.resume("body", ["ready", "in progress"])
+    assert lease_.forge.edits == []  # type: ignore[attr-defined]
+
+
+def test_a_bid_that_comes_while_a_run_goes_on_is_waited_for(held: Callable[..., Lease]) -> None:
+    late = snapshot(claim("me", edited=50), claim("other"), status="in progress")
+    alone = snapshot(claim("me", edited=50), status="in progress")
+    assert len(resumed(held, late, alone, late, alone).clock.waits) == 2  # type: ignore[attr-defined]
+
+
+# --- a person's `released:`
+
+
+RELEASED = ("anna", "[yt-claim]\nrun_id: me\nreleased: it is mine now\n")
+
+
+def test_a_heartbeat_reads_what_it_writes_over(held: Callable[..., Lease]) -> None:
+    """Faults W17."""
+    lease_ = held(snapshot())
+    lease_.comment = "C-me"
+    lease_.heed()
+    lease_.forge.versions = [RELEASED, ("bot", "body")]  # type: ignore[attr-defined]
+    with pytest.raises(Lost, match="anna released our claim"):
+        lease_.heed()
+    lease_.release("body\nreleased: now")
+    assert lease_.forge.edits == [("C-me", RELEASED[1])], "the person's own words"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("ours", [0, 1, 3])
+def test_a_release_that_a_heartbeat_wrote_over_is_obeyed_and_put_back(held: Callable[..., Lease], ours: int) -> None:
+    """Between its read and its edit, also under edits of ours that landed without an answer."""
+    lease_ = held(snapshot())
+    lease_.comment = "C-me"
+    lease_.forge.versions = [("bot", "body")] * ours + [RELEASED, ("bot", "body")]  # type: ignore[attr-defined]
+    with pytest.raises(Lost, match="anna released our claim"):
+        lease_.beat("body")
+    lease_.release("body\nreleased: now")
+    assert lease_.forge.edits[-1] == ("C-me", RELEASED[1])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("landed", [None, False])
+def test_a_claim_is_released_after_every_edit_that_may_still_land(
+    held: Callable[..., Lease], landed: bool | None
+) -> None:
+    """Faults T3."""
+    lease_ = held(snapshot())
+    lease_.comment = "C-me"
+    lease_.forge.fault = GitHubError("no answer", "NETWORK", landed=landed)  # type: ignore[attr-defined]
+    with pytest.raises(GitHubError):
+        lease_.beat("body")
+    lease_.forge.fault = None  # type: ignore[attr-defined]
+    lease_.beat("body")
+    lease_.release("released")
+    assert sum(lease_.clock.waits) == (60 if landed is None else 0)  # type: ignore[attr-defined]
+
+
+def test_a_win_is_not_acted_upon_long_after_its_bid(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot(claim("me")), ttl=100)
+    lease_.verify("ready", "in progress", "ready")
+    lease_.clock.time += 51  # type: ignore[attr-defined]
+    with pytest.raises(Lost, match=r"too long ago .51 s"):
+        lease_.fence(["ready"])
 
 
 @pytest.mark.parametrize(
     ("comments", "status", "words"),
     [
+        ([claim("other"), claim("me", edited=50)], "in progress", "worker w took the issue over .run other"),
         ([claim("me", edited=50), claim("other")], "in progress", "worker w took the issue over .run other"),
+        ([claim("me", edited=50), ended("other")], "in progress", "run other held the issue meanwhile"),
         ([claim("me", edited=50), claim("other", released="x")], "in progress", "held the issue meanwhile"),
         ([claim("me", edited=50, released="x")], "in progress", "our claim was released"),
         ([claim("me", edited=50), ended("me")], "in progress", "our claim was released"),
         ([claim("me", edited=50)], "done", "somebody moved the issue to 'done'"),
-        ([], "in progress", "GitHub does not show our heartbeat"),
+        ([], "in progress", "our claim comment is gone"),
     ],
 )
 def test_a_run_that_lost_its_issue_does_not_go_on(
@@ -435,7 +547,7 @@ def test_an_edit_whose_answer_was_lost_is_sent_again_before_anything_is_read(hel
     answers = iter([GitHubError("no answer", "NETWORK", landed=None), None])
     edit = lease_.forge.edit_comment
 
-    def edit_comment(comment: str, body: str) -> float:
+    def edit_comment(comment: str, body: str) -> Written:
         if problem := next(answers):
             raise problem
         return edit(comment, body)

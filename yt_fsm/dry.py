@@ -84,6 +84,10 @@ class DryGitHub(GitHub):
             page = {"hasPreviousPage": False, "startCursor": None}
             comments = {"totalCount": len(self._posted), "pageInfo": page, "nodes": self._posted}
             return {"node": {"state": "OPEN", "projectItems": {"nodes": [card]}, "comments": comments}}
+        if name == "edit_comment":
+            issue = {"state": "OPEN", "labels": {"nodes": []}, "projectItems": {"nodes": []}}
+            text = {"body": variables["body"], "lastEditedAt": stamp, "editor": None, "userContentEdits": None}
+            return {"updateIssueComment": {"issueComment": {**text, "issue": issue}}}
         if name == "pull_requests":
             return {"repository": {"pullRequests": {"nodes": []}}}
         return {}

@@ -18,6 +18,7 @@ from .errors import (
     Verdict,
     YtfsmError,
 )
+from .lease import stamp
 from .processes import end_survivors
 from .removal import remove_file
 from .run import Run
@@ -61,6 +62,7 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
         import traceback
 
         told = traceback.format_exc()
+        run.stop.clear()
         _keep_unfinished(run)
         run.journal.append("crashed", state=run.state, error=repr(error), traceback=told)
         raise Crashed(
@@ -136,7 +138,18 @@ def settle(run: Run, problem: YtfsmError) -> None:
         run.journal.append("refused", error=str(problem))
     else:
         run.waiting = str(problem)
+    if isinstance(problem, Lost):
+        _release(run)
     log.warning("run_id=%s issue=%s publishing: %s", run.run_id, run.issue.number, str(problem).splitlines()[0])
+
+
+def _release(run: Run) -> None:
+    """Release the claim of a run that has lost; the loss is on record, and no error of this hides it (faults W15)."""
+    try:
+        run.heartbeat.stop()
+        run.lease.release(run.claim_text(released=stamp()))
+    except YtfsmError as problem:
+        log.warning("run_id=%s its claim could not be released and dies by itself: %s", run.run_id, problem)
 
 
 def _keep_unfinished(run: Run) -> None:

@@ -87,6 +87,7 @@ class Issue:
     status: str | None = None
     comments: tuple[Comment, ...] = ()
     comments_total: int = 0
+    seen: float = 0.0  # when, by GitHub's clock
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,20 @@ class Snapshot:
     total: int
     now: float
     more: str | None = None  # cursor of the page before
+
+
+@dataclass(frozen=True)
+class Written:
+    """A comment and its issue in one answer: when it was edited, its versions newest first, where the issue stands.
+
+    A version is who wrote it and the whole text. GitHub keeps them, so a text that was written over is still read.
+    """
+
+    at: float
+    versions: tuple[tuple[str, str], ...] = ()
+    open: bool = True
+    status: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass
@@ -265,15 +280,15 @@ class GitHub:
                 more = at(bool, issues, "pageInfo", "hasNextPage")
                 if more and page in (None, before):
                     raise Malformed("it names no page that follows")
-            yield self._readable(nodes)
+            yield self._readable(nodes, answer.now)
             if not more:
                 return
 
-    def _readable(self, nodes: list[Any]) -> list[Issue]:
+    def _readable(self, nodes: list[Any], now: float) -> list[Issue]:
         found = []
         for node in nodes:
             try:
-                found.append(self._issue(node))
+                found.append(self._issue(node, now))
             except Malformed as problem:
                 self._pass_over(node, str(problem))
         return found
@@ -292,7 +307,7 @@ class GitHub:
         node = maybe(dict, self._repository(answer), "issue")
         if node is None:
             raise NotFound(f"{self.repo} has no issue {number}")
-        return self._issue(node, at(str, node, "body"))
+        return self._issue(node, answer.now, at(str, node, "body"))
 
     @understood()
     def snapshot(self, issue: str, before: str | None = None) -> Snapshot:
@@ -337,7 +352,7 @@ class GitHub:
             )
         return repository
 
-    def _issue(self, node: Any, body: str = "") -> Issue:
+    def _issue(self, node: Any, now: float, body: str = "") -> Issue:
         item, status = self._standing(node)
         return Issue(
             id=at(str, node, "id"),
@@ -351,6 +366,7 @@ class GitHub:
             status=status,
             comments=tuple(_comment(c) for c in at(list, node, "comments", "nodes")),
             comments_total=at(int, node, "comments", "totalCount"),
+            seen=now,
         )
 
     def _standing(self, node: Any) -> tuple[str | None, str | None]:
@@ -370,14 +386,34 @@ class GitHub:
         return Comment(at(str, node, "id"), maybe(int, node, "databaseId") or 0, body, "", "", created, created)
 
     @understood(landed=None)
-    def edit_comment(self, comment: str, body: str) -> float:
-        """Replace a comment's text; when, by GitHub's clock.
+    def edit_comment(self, comment: str, body: str) -> Written:
+        """Replace a comment's text; the answer shows what it wrote over.
 
         Raises GitHubError of kind NOT_FOUND when somebody deleted it.
         """
         answer = self.mutate("edit_comment", comment=comment, body=body)
-        edited = maybe(str, answer.data, "updateIssueComment", "issueComment", "lastEditedAt")
-        return when(edited) if edited else answer.now
+        return self._written(at(dict, answer.data, "updateIssueComment", "issueComment"), answer.now)
+
+    @understood()
+    def read_comment(self, comment: str) -> Written | None:
+        """A comment as it stands, or None where this read shows none (it may lag: only an edit's answer is sure)."""
+        answer = self.query("read_comment", comment=comment, missing_is_null=True)
+        node = maybe(dict, answer.data, "node")
+        return self._written(node, answer.now) if node else None
+
+    def _written(self, node: dict[str, Any], now: float) -> Written:
+        edits = [edit for edit in maybe(list, node, "userContentEdits", "nodes") or [] if edit]
+        texts = [(node, "body"), *((edit, "diff") for edit in edits)]
+        issue = at(dict, node, "issue")
+        _, status = self._standing(issue)
+        edited = maybe(str, node, "lastEditedAt")
+        return Written(
+            at=when(edited) if edited else now,
+            versions=tuple((maybe(str, v, "editor", "login") or "ghost", maybe(str, v, key) or "") for v, key in texts),
+            open=at(str, issue, "state") == "OPEN",
+            status=status,
+            labels=tuple(at(str, label, "name") for label in maybe(list, issue, "labels", "nodes") or []),
+        )
 
     def delete_comment(self, comment: str) -> None:
         """Delete a comment by its id; one that is gone already is as good."""

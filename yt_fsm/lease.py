@@ -8,11 +8,14 @@ sufficient: a bid wins only as the *sole live claim, which is also the latest*.
     BID       post the claim, once, and keep its id
     VERIFY    one consistent read decides: won, ask again, wait, or withdraw
     MARK      the Project Status says `in progress`
-    HEARTBEAT edit the own claim every TTL/3; TTL/2 without one, or a lost claim, stops the run
-    FENCE     before each outward step: the claim is still there, and never was silent for longer than its TTL
+    HEARTBEAT read the own claim, then edit it, every TTL/3; TTL/2 without one, or a lost claim, stops the run
+    FENCE     before each outward step: the claim is alive, nobody has the issue since, and it never was silent
+              for longer than its TTL
     WITHDRAW  delete the own bid, by its id
     END       terminal status first, then the `[yt-status]` comment, which kills the claim
-    RESUME    edit the own claim, then read: go on only as the sole live claim, which is also the latest
+    RESUME    look, edit the own claim, look: the first look only refuses, and the second only allows the sole live
+              claim, which is also the latest
+    RELEASE   edit the own claim with `released:`, once the last heartbeat has landed
 
 Safe: let A and B both win, A's bid committed first. B's VERIFY read contains B's bid, so also A's, which A never
 deletes after winning and which is live; so B was not alone. RESUME is the same with an edit in the bid's place: of a
@@ -22,7 +25,10 @@ it: a list shorter than its `totalCount`, and a read that does not show the writ
 edits its claim within its TTL; that it did is checked, by GitHub's own timestamps, when it goes on after a silence,
 so it cannot be wrong about it. A request without an answer lands soon or never, where it moves a card.
 
-All times are GitHub's, except in LOOK and for patience. Every step here is one request; `verify`, `fence` and
+What a person writes is obeyed: a claim that ever carried `released:` is released, also where a heartbeat was faster
+than its own read and wrote over it; the edit's answer shows the comment's versions, and the person's text is put back.
+
+All times are GitHub's, except for patience. Every step here is one request; `verify`, `fence` and
 `resume` repeat theirs while the answer decides nothing. `tests/explorer` drives these steps through all that can
 happen between them.
 """
@@ -42,7 +48,7 @@ from .errors import GitHubError, Lost
 if TYPE_CHECKING:  # what the commands that only read need not pay for
     from typing import Protocol
 
-    from .github import Comment, Snapshot
+    from .github import Comment, Snapshot, Written
 
     class Forge(Protocol):
         """What the lease needs of GitHub."""
@@ -53,8 +59,11 @@ if TYPE_CHECKING:  # what the commands that only read need not pay for
         def comment(self, issue: str, body: str) -> Comment:
             """Post."""
 
-        def edit_comment(self, comment: str, body: str) -> float:
-            """Edit by id; when, by GitHub's clock."""
+        def edit_comment(self, comment: str, body: str) -> Written:
+            """Edit by id; what it was and is."""
+
+        def read_comment(self, comment: str) -> Written | None:
+            """Read by id, maybe of old."""
 
         def delete_comment(self, comment: str) -> None:
             """Delete by id."""
@@ -74,8 +83,7 @@ TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")
 PATIENCE_SECS = 90.0  # for later bids to withdraw
 SETTLE_SECS = 60.0  # for a read to show our own writes
 
-SHORTEST_TTL, LONGEST_TTL = 60, 86_400  # seconds; in a lab a second is enough
-
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _FIELD = re.compile(r"^(worker|system|run_id|timestamp|ttl|heartbeat|released|status):(.*)$", re.MULTILINE)
 
 
@@ -90,6 +98,7 @@ class Claim:
     created: float
     beat: float
     ended: bool  # released, or a [yt-status] names its run
+    told: bool = False  # a [yt-status] names its run
 
     def dead(self, now: float) -> bool:
         """Whether it no longer holds the issue at GitHub's time `now`."""
@@ -108,6 +117,17 @@ def stamp() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def ttl_range() -> tuple[int, int]:
+    """The shortest and the longest life that a claim may have, in seconds; a lab is in a hurry."""
+    return (1 if os.environ.get("YTFSM_LAB") else 60), 86_400
+
+
+def fields_of(body: str) -> dict[str, str]:
+    """What a claim or status comment says. The first of each name counts: a [yt-status] quotes programs further on."""
+    found = _FIELD.findall(body.replace("\r\n", "\n"))
+    return {name: value.strip(" \t") for name, value in reversed(found)}
+
+
 def claims(comments: Iterable[Comment], default_ttl: float) -> list[Claim]:
     """The claims among `comments`, oldest first; only those of owners, members and collaborators count."""
     found: list[tuple[Comment, dict[str, str]]] = []
@@ -115,9 +135,7 @@ def claims(comments: Iterable[Comment], default_ttl: float) -> list[Claim]:
     for comment in comments:
         if comment.association not in TRUSTED or comment.first_line not in (CLAIM, STATUS):
             continue
-        # The first of each name counts: further down a [yt-status] quotes what programs printed.
-        found_fields = _FIELD.findall(comment.body.replace("\r\n", "\n"))
-        fields = {name: value.strip(" \t") for name, value in reversed(found_fields)}
+        fields = fields_of(comment.body)
         if not fields.get("run_id"):
             continue
         if comment.first_line == STATUS:
@@ -134,21 +152,16 @@ def claims(comments: Iterable[Comment], default_ttl: float) -> list[Claim]:
             created=comment.created,
             beat=max(comment.created, comment.edited),
             ended="released" in fields or fields["run_id"] in ended,
+            told=fields["run_id"] in ended,
         )
         for comment, fields in found
     ]
 
 
-def shortest_ttl() -> int:
-    """The least TTL that counts, here: what a test in a lab waits for must be short."""
-    return 1 if os.environ.get("YTFSM_LAB") else SHORTEST_TTL
-
-
 def _number(text: str | None, default: float) -> float:
-    """A claim's `ttl:`; outside the allowed range it counts as the default."""
-    if not text or not text.isascii() or not text.isdecimal() or len(text) > 9:
-        return default
-    return float(text) if shortest_ttl() <= int(text) <= LONGEST_TTL else default
+    """A claim's `ttl:`; one that no worker may have counts as the default."""
+    shortest, longest = ttl_range()
+    return float(text) if text and _NUMBER.fullmatch(text) and shortest <= int(text) <= longest else default
 
 
 def eligible(
@@ -206,6 +219,17 @@ def own(found: list[Claim], run_id: str, comment: str | None) -> Claim | None:
     return next((c for c in found if (c.comment == comment if comment else c.run_id == run_id)), None)
 
 
+def _told(comments: Iterable[Comment], after: str) -> list[str]:
+    """The runs whose [yt-status] stands behind the comment `after`."""
+    behind = False
+    found = []
+    for comment in comments:
+        if behind and comment.first_line == STATUS and comment.association in TRUSTED:
+            found += [run] if (run := fields_of(comment.body).get("run_id")) else []
+        behind = behind or comment.id == after
+    return found
+
+
 def _short(snapshot: Snapshot) -> bool:
     """Whether the list lacks comments that its count promises: a read that mixes old and new."""
     return len(snapshot.comments) < snapshot.total
@@ -223,6 +247,8 @@ class Lease:
         self.bid_at: float | None = None  # by our clock, before the bid was sent
         self.sent: float | None = None  # by our clock, before the last write that GitHub has confirmed was sent
         self.shown: float | None = None  # by GitHub's clock, when that write landed
+        self.doubt: float | None = None  # by our clock, when an edit was begun or given up that may land later
+        self._kept: str | None = None  # a person's `released:`, to put back: an edit of ours may land over it
         self._just_won = False
         self._accepted: set[str | None] = set()  # statuses of fences that we have passed
 
@@ -300,17 +326,20 @@ class Lease:
         """
         if self._just_won:
             self._just_won = False
-            if self.bid_at is not None and self.clock.now() - self.bid_at <= self.ttl / 2:
-                return 0.0
+            if self.silence() > self.ttl / 2:
+                raise Lost(f"too long ago ({self.silence():.0f} s) to act on a bid")
+            return 0.0
         snapshot = self._read()
         mine = self._mine(snapshot)
         if mine is None:
             return self._ask_again(since, "our claim comment is gone")
+        if _short(snapshot):
+            return self._ask_again(since, "the list of comments is shorter than its count")
         if mine.dead(snapshot.now):
             raise Lost("our claim is no longer alive")
         self._never_silent(mine.beat)
-        if not snapshot.open:
-            raise Lost("somebody closed the issue")
+        if pause := self._unless_taken(snapshot, mine, since):
+            return pause
         if allowed is not None and snapshot.status not in (known := set(allowed)):
             if snapshot.status in self._accepted:
                 return self._ask_again(since, f"somebody moved the issue to {snapshot.status!r}")
@@ -318,32 +347,53 @@ class Lease:
         self._accepted |= known if allowed is not None else set()
         return 0.0
 
-    def beat(self, body: str, forge: Forge | None = None) -> None:
-        """HEARTBEAT: edit the own claim. Raises Lost when it is gone or was silent for longer than its TTL.
+    def heed(self, forge: Forge | None = None) -> None:
+        """HEARTBEAT, first: read what is to be written over. Raises Lost when a person wrote `released:` into it."""
+        assert self.comment
+        found = (forge or self.forge).read_comment(self.comment)
+        if found:
+            self._obey(found)
 
+    def beat(self, body: str, forge: Forge | None = None) -> Written:
+        """HEARTBEAT: edit the own claim; returns what the edit's answer shows of it and of its issue.
+
+        Raises Lost when it is gone, was silent for longer than its TTL, or was released by a person.
         Raises GitHubError when GitHub fails.
         """
         assert self.comment
         self._awake()  # a claim that may have been taken over is not to look alive again
-        sent = self.clock.now()
+        sent, before = self.clock.now(), self.doubt
+        self.doubt = sent
         try:
-            shown = (forge or self.forge).edit_comment(self.comment, body)
+            written = (forge or self.forge).edit_comment(self.comment, body)
         except GitHubError as problem:
+            self.doubt = before if problem.landed is not None else self.clock.now()
             if problem.kind == "NOT_FOUND":
                 raise Lost("our claim comment was deleted") from None
             raise
-        self._never_silent(shown)
-        self.sent, self.shown = sent, shown
+        self.doubt = before
+        self._obey(written)
+        self._never_silent(written.at)
+        self.sent, self.shown = sent, written.at
+        return written
 
     def silence(self) -> float:
         """Seconds since the newest write to the claim that GitHub has confirmed, at most."""
         return 0.0 if self.sent is None else self.clock.now() - self.sent
 
-    def release(self, body: str) -> None:
-        """Edit the own claim with `released:`; one that somebody deleted has said the same.
+    def settling(self) -> float:
+        """Seconds until no edit of the own claim that was left without an answer can land any more."""
+        return 0.0 if self.doubt is None else max(0.0, self.doubt + self.settle - self.clock.now())
 
+    def release(self, body: str) -> None:
+        """Edit the own claim with `released:`, after every edit that may still land (faults T3).
+
+        A claim that somebody deleted has said the same; where a person wrote `released:`, that text stands.
         The claim of a run that MARKed is never deleted: in progress without a claim would be stuck for ever.
         """
+        while left := self.settling():
+            self.clock.wait(min(left, 3.0))
+        body = body if self._kept is None else self._kept
         try:
             if self.comment:
                 self.forge.edit_comment(self.comment, body)
@@ -352,20 +402,41 @@ class Lease:
                 raise
 
     def resume(self, body: str, statuses: Iterable[str | None]) -> None:
-        """RESUME of a run that MARKed: first edit the own claim, *then* read. Raises Lost (the caller releases).
+        """RESUME of a run that MARKed: look, edit the own claim, look. Raises Lost (the caller releases).
 
-        The claim must be the sole live one and the latest, the issue open, and its status one of `statuses`.
+        Before the edit nobody may have, or have had, the issue since, and no person have ended the claim; so a claim
+        that has lost is not made to look alive again (faults W15). After it the claim must be the sole live one and
+        the latest. Both times the issue must be open and its status one of `statuses`.
         Raises GitHubError when GitHub does not answer: nothing is known then, and nothing may be done.
         """
         if self.comment is None:
             raise Lost("the run's claim comment is unknown")
         known = set(statuses)
         since = self.clock.now()
+        while pause := self.look_before(since, known):
+            self.clock.wait(pause)
+        since = self.clock.now()
         while not self.revive(since, body):
             self.clock.wait(random.uniform(1, 3))  # noqa: S311 - jitter
         since = self.clock.now()
         while pause := self.look_for_others(since, known):
             self.clock.wait(pause)
+
+    def look_before(self, since: float, statuses: set[str | None]) -> float:
+        """The first read of RESUME: 0 when the own claim may be edited, else the seconds to the next. Raises Lost."""
+        snapshot = self._read()
+        mine = self._mine(snapshot)
+        if mine is None:
+            return self._ask_again(since, "our claim comment is gone")
+        if _short(snapshot):
+            return self._ask_again(since, "the list of comments is shorter than its count")
+        if mine.ended:
+            raise Lost("our claim was released")
+        if pause := self._unless_taken(snapshot, mine, since):
+            return pause
+        if snapshot.status not in statuses:
+            raise Lost(f"somebody moved the issue to {snapshot.status!r}")
+        return 0.0
 
     def revive(self, since: float, body: str) -> bool:
         """Edit the own claim; False when nobody knows whether that landed, which for `settle` seconds is no error."""
@@ -378,23 +449,21 @@ class Lease:
         return True
 
     def look_for_others(self, since: float, statuses: set[str | None]) -> float:
-        """One read of RESUME: 0 when the run may go on, else the seconds until the next look. Raises Lost."""
+        """The second read of RESUME: 0 when the run may go on, else the seconds until the next look. Raises Lost."""
         assert self.shown is not None
         snapshot = self._read()
         found = claims(snapshot.comments, self.ttl)
         mine = self._mine(snapshot)
         if mine is None or mine.beat < self.shown or _short(snapshot):
             return self._ask_again(since, "GitHub does not show our heartbeat")
-        for claim in found:
-            if claim != mine and not claim.dead(snapshot.now):
+        for claim in found[: found.index(mine)]:
+            if not claim.dead(snapshot.now):
                 raise Lost(f"worker {claim.worker} took the issue over (run {claim.run_id})")
         if mine.dead(snapshot.now):
             raise Lost("our claim was released")
-        if found[-1] != mine:
-            raise Lost(f"worker {found[-1].worker} held the issue meanwhile (run {found[-1].run_id})")
         self._never_silent(mine.beat)
-        if not snapshot.open:
-            raise Lost("somebody closed the issue")
+        if pause := self._unless_taken(snapshot, mine, since):
+            return pause
         if snapshot.status not in statuses:
             raise Lost(f"somebody moved the issue to {snapshot.status!r}")
         self._accepted |= statuses
@@ -412,6 +481,34 @@ class Lease:
 
     def _mine(self, snapshot: Snapshot) -> Claim | None:
         return own(claims(snapshot.comments, self.ttl), self.run_id, self.comment)
+
+    def _unless_taken(self, snapshot: Snapshot, mine: Claim, since: float) -> float:
+        """Raise Lost where another run has or had the issue since our claim, or a person closed it.
+
+        A later bid withdraws by itself: for PATIENCE_SECS since `since` it is asked about again (> 0, seconds).
+        """
+        found = claims(snapshot.comments, self.ttl)
+        before, later = found[: found.index(mine)], found[found.index(mine) + 1 :]
+        for claim in later:
+            if not claim.dead(snapshot.now):
+                if self.clock.now() - since > PATIENCE_SECS:
+                    raise Lost(f"worker {claim.worker} took the issue over (run {claim.run_id})")
+                return random.uniform(1, 3)  # noqa: S311 - jitter
+        if later:
+            raise Lost(f"worker {later[-1].worker} held the issue meanwhile (run {later[-1].run_id})")
+        known = {mine.run_id, *(claim.run_id for claim in before)}
+        if told := [run for run in _told(snapshot.comments, mine.comment) if run not in known]:
+            raise Lost(f"run {told[-1]} held the issue meanwhile")
+        if not snapshot.open:
+            raise Lost("somebody closed the issue")
+        return 0.0
+
+    def _obey(self, written: Written) -> None:
+        """Raise Lost when a version of the own claim carries `released:`, which none of ours did so far."""
+        for who, body in written.versions:
+            if "released" in fields_of(body):
+                self._kept = body
+                raise Lost(f"{who} released our claim")
 
     def _ask_again(self, since: float, why: str) -> float:
         if self.clock.now() - since > self.settle:

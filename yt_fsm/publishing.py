@@ -51,18 +51,14 @@ def set_status(run: "Run", status: str, *allowed: str | None, read_back: bool = 
             run.stop.wait(0.5 * 2**attempt)
         raise GitHubError(f"the card was moved to {status!r} and does not stay there: is a board workflow at work?")
 
-    run.effects.once("status", status, apply, observe)
+    run.effects.once("status", status, apply, observe, proof=False)
 
 
 def comment(run: "Run", status: str, text: str) -> None:
     """Post the run's one terminal comment (§12.2); its first lines kill the claim (claim protocol, END)."""
 
     def observe(_: Record) -> dict[str, Any] | None:
-        mark = marker(run.run_id, "").removesuffix(" -->")
-        for found in run.github.snapshot(run.issue.id).comments:
-            if mark in found.body:
-                return {"comment": found.number}
-        return None
+        return posted(run)
 
     def apply(intent: Record) -> dict[str, Any]:
         run.fence(status)
@@ -75,6 +71,15 @@ def comment(run: "Run", status: str, text: str) -> None:
         return {"comment": run.github.comment(run.issue.id, body).number}
 
     run.effects.once("comment", status, apply, observe)
+
+
+def posted(run: "Run") -> dict[str, Any] | None:
+    """The run's terminal comment as GitHub shows it."""
+    mark = marker(run.run_id, "").removesuffix(" -->")
+    for found in run.github.snapshot(run.issue.id).comments:
+        if mark in found.body:
+            return {"comment": found.number}
+    return None
 
 
 def commit(run: "Run", repository: Repository, tree: str, message: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import engine, processes, records, store
+from . import engine, processes, publishing, records, store
 from . import run as runs
 from .errors import GitHubError, JournalDamaged, Lost, NotFound, Owned, SetupError, StopRequested, Usage, Verdict
 from .github import GitHub, Issue
@@ -142,7 +142,7 @@ def _take_up(run: Run, going_on: bool) -> None:
     try:
         if run.state == run.definition.initial:
             raise Lost("the run had not won its claim when it ended")
-        if run.arrived_by == "lose":
+        if run.refused or run.arrived_by == "lose":
             return  # the issue is no longer this run's: its claim must not look alive again before it is ended
         _reclaim(run)
         if not run.final:
@@ -155,24 +155,27 @@ def _take_up(run: Run, going_on: bool) -> None:
 
 
 def _reclaim(run: Run) -> None:
-    """First edit the own claim, then read: it must be alive and alone, and the card where this run left it.
+    """RESUME: the claim must be alive and alone, and the card where this run left it.
 
-    Raises Lost; a run in a final state then has ended its claim, the others do it on their way out. Raises
+    Raises Lost; the claim is released by who settles that, or on the way out. Raises
     StopRequested when GitHub does not answer: the run is no verdict's as long as nobody knows whose the issue is.
     """
     terminal = [r["status"] for r in run.journal.records if r["kind"] == "transition" and r["status"]]
-    if run.effects.done("comment", terminal[-1] if terminal else ""):
-        return  # the issue was told: the claim is dead by that, and rightly so
     statuses = (run.definition.base, run.definition.mark, *terminal)
     try:
+        if told(run, terminal[-1] if terminal else ""):
+            return  # the issue knows: the claim is dead by that, and rightly so
         run.lease.resume(run.claim_text(heartbeat=stamp()), statuses)
-    except Lost:
-        if run.final:
-            run.lease.release(run.claim_text(released=stamp()))
-        raise
     except GitHubError as problem:
         raise StopRequested(f"{run.run_id} waits, as GitHub did not confirm its claim: {problem}", 1) from None
     run.heartbeat.start()
+
+
+def told(run: Run, status: str) -> bool:
+    """Whether the run needs its claim no more: it has said its last word (looked for), or begun to release it."""
+    if any(r["kind"] == "effect.intent" and r["effect"] == "release" for r in run.journal.records):
+        return True
+    return run.effects.look("comment", status, lambda _: publishing.posted(run)) is not None
 
 
 def unfinished(settings: Settings, definition: Definition) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import lease as leases
 from .effects import Effects
-from .errors import SetupError, Verdict
+from .errors import Lost, SetupError, Verdict
 from .hardware import board_of
 from .heartbeat import Heartbeat
 from .journal import Journal, Record, clean
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("ytfsm")
 
 
+def boot_secs() -> float:
+    """CLOCK_BOOTTIME: seconds that go on in suspend, and that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class BootClock:
     """Seconds that go on in suspend, and a sleep that a stop ends."""
 
@@ -41,7 +46,7 @@ class BootClock:
 
     def now(self) -> float:
         """CLOCK_BOOTTIME."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return boot_secs()
 
     def wait(self, seconds: float) -> None:
         """Sleep; raises what the stop flag carries."""
@@ -76,9 +81,10 @@ class Run:
         self.next_event: str | None = None
         self.problem: Verdict | None = None  # why the run leaves its good path
         self.waiting: str | None = None  # why its outbox is not empty yet
-        self.refused: str | None = None  # why it will never be published
-        self.effects = Effects(journal, stop, settings.settle_secs)
+        refusals = [r["error"] for r in journal.records if r["kind"] == "refused"]
+        self.refused: str | None = refusals[-1] if refusals else None  # why it will never be published
         clock, ttl, settle = BootClock(stop), settings.claim_ttl_secs, settings.settle_secs
+        self.effects = Effects(journal, clock, settle)
         self.lease = leases.Lease(github, clock, issue.id, self.run_id, ttl, settle)
         bid = self.effects.done("claim", leases.CLAIM)
         self.lease.comment = bid["comment"] if bid else None
@@ -201,6 +207,19 @@ class Run:
         """The run's bid as GitHub shows it: how the effect `claim` is observed."""
         comment = self.lease.find_bid()
         return {"comment": comment} if comment else None
+
+    def let_go(self) -> None:
+        """RELEASE: edit the own claim with `released:`, once; the heartbeat is over by then (faults T3)."""
+        self.heartbeat.stop()
+        if self.stop and isinstance(self.stop.error, Lost):
+            self.stop.clear()  # a loss that the heartbeat found meanwhile is no news
+
+        def apply(_: Record) -> dict[str, Any]:
+            self.lease.release(self.claim_text(released=leases.stamp()))
+            return {}
+
+        # Never looked for: an old read may show what a heartbeat has written over since, and twice is as good as once.
+        self.effects.once("release", leases.CLAIM, apply, lambda _: None)
 
     def is_dead(self, run_id: str) -> bool:
         """Whether another run of this issue has ended, or its claim has died."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from . import configuration, credentials
 from .errors import Usage
-from .lease import LONGEST_TTL, shortest_ttl
+from .lease import ttl_range
 from .outside import shown
 from .redaction import Redactor
 
@@ -180,8 +180,9 @@ class Settings(BaseModel):
     @field_validator("claim_ttl_secs")
     @classmethod
     def _sound_ttl(cls, value: int) -> int:
-        if not shortest_ttl() <= value <= LONGEST_TTL:
-            raise ValueError(f"must be between {shortest_ttl()} and {LONGEST_TTL} seconds")
+        shortest, longest = ttl_range()
+        if not shortest <= value <= longest:
+            raise ValueError(f"must be between {shortest} and {longest} seconds")
         return value
 
     @property

@@ -16,7 +16,7 @@ from .errors import GitHubError, NotFound, SetupError, StopRequested, Usage, Ytf
 from .github import GitHub, Issue
 from .lease import claims, eligible
 from .machine import Definition
-from .run import Run
+from .run import Run, boot_secs
 from .settings import ALIASES, SYSTEMS, Settings
 from .shell import Shell, StopFlag
 
@@ -27,6 +27,7 @@ SWEEP_SECS = 300.0  # how often issues without a system's label are looked throu
 SWEEP_READS = 20  # how many of them are read in one look; the others' turn comes at the next
 BREAKER = 3  # equal setup errors in a row after which the worker stops claiming
 OUTBOX_SECS = (5.0, 300.0)
+ALONE_SECS = (60.0, 1800.0)  # how long an issue is left alone after a bid for it failed; doubles each time
 RECOVER_SECS = 60.0  # between two tries to go on with a run while GitHub does not confirm its claim
 
 
@@ -90,6 +91,7 @@ class Worker:
         self._give_back = ""  # why, when a second signal asked for it
         self._versions: dict[str, str] = {}
         self._setup_errors: list[str] = []
+        self._alone: dict[int, tuple[float, float]] = {}  # issues whose bid failed: until when, after how long a pause
         self._swept = float("-inf")
         self._read: set[int] = set()  # issues without a system's label whose text was read since all of them were
         self._recover_at = float("inf")  # when to try again to go on with runs whose claim was not confirmed
@@ -208,6 +210,7 @@ class Worker:
         finally:
             self._current = None
         self.last = outcome_of(run)
+        self._bid_ended(run)
         if run.waiting:
             log.warning("run_id=%s is not wholly published yet: %s", run.run_id, run.waiting)
             self.outbox.append(run)
@@ -262,7 +265,11 @@ class Worker:
         for issues in self.github.candidates(label):
             for issue in issues:
                 named = self._systems(issue)
-                if (named and self.settings.system not in named) or not self._eligible(issue):
+                if (
+                    (named and self.settings.system not in named)
+                    or not self._eligible(issue)
+                    or self._left_alone(issue)
+                ):
                     continue
                 if not named:
                     if issue.number in self._read or reads == SWEEP_READS:
@@ -303,6 +310,19 @@ class Worker:
         named = fields(issue.body).get("system", "")
         return ALIASES.get(named, named) == self.settings.system
 
+    def _left_alone(self, issue: Issue) -> bool:
+        """Whether a bid for it failed a short while ago: whoever was faster, or forbids it, is not asked every poll."""
+        return issue.number in self._alone and boot_secs() < self._alone[issue.number][0]
+
+    def _bid_ended(self, run: Run) -> None:
+        """Leave an issue alone whose bid failed: for a minute, then two, four … thirty."""
+        if run.arrived_by != "lose" or self._was_claimed(run):
+            self._alone.pop(run.issue.number, None)
+            return
+        _, before = self._alone.get(run.issue.number, (0.0, 0.0))
+        pause = min(max(2 * before, ALONE_SECS[0]), ALONE_SECS[1])
+        self._alone[run.issue.number] = (boot_secs() + pause, pause)
+
     def _eligible(self, issue: Issue) -> bool:
         """LOOK (claim protocol); a window that shows no claim of a marked issue is paged back."""
         base, mark, ttl = self.definition.base, self.definition.mark, self.settings.claim_ttl_secs
@@ -311,7 +331,7 @@ class Worker:
         comments = issue.comments
         if issue.comments_total > len(comments) and not claims(comments, ttl):
             comments = self._all_comments(issue.id)
-        return eligible(issue.status, comments, time.time(), base, mark, ttl)
+        return eligible(issue.status, comments, issue.seen, base, mark, ttl)
 
     def _all_comments(self, issue: str) -> tuple[Any, ...]:
         snapshot = self.github.snapshot(issue)
@@ -331,7 +351,7 @@ class Worker:
         if not self._mine(issue):
             raise Usage(f"{where} is not for {self.settings.system}: it needs the label {self.settings.system!r}")
         if not self._eligible(issue):
-            live = [c.worker for c in claims(issue.comments, self.settings.claim_ttl_secs) if not c.dead(time.time())]
+            live = [c.worker for c in claims(issue.comments, self.settings.claim_ttl_secs) if not c.dead(issue.seen)]
             why = f"worker {live[0]} holds it" if live else f"its status is {issue.status!r}"
             raise NotFound(f"{where} cannot be claimed: {why}; it must be {self.definition.base!r} and unclaimed")
         return issue

@@ -2,7 +2,8 @@
 
 from itertools import combinations
 
-from .world import CLOSE, DELETE_A_CLAIM, END_A_BID, END_A_CLAIM, PARK, Configuration, Left
+from .issue import TICK, TTL
+from .world import CLOSE, DELETE_A_CLAIM, END_A_BID, END_A_CLAIM, PARK, RELEASE_A_CLAIM, Configuration, Left
 
 FAULTS = {
     "crashes": "crash",
@@ -39,6 +40,9 @@ QUICK = [
     _with(2, Left(), "one clock ahead", skews=(5, 0), lively=False),
     _with(2, Left(persons=1), "a person acts", deeds=PERSONS),
     _with(2, Left(persons=1), "a person deletes a claim", deeds=(DELETE_A_CLAIM,)),
+    _with(2, Left(persons=1), "a person releases a claim", deeds=(RELEASE_A_CLAIM,)),
+    _with(2, Left(), "two TTLs", ttls=(TTL, TTL + TICK)),
+    _with(2, Left(crashes=1), "two TTLs", ttls=(TTL, TTL + TICK)),
     *_one_of_each(2),
     _with(2, Left(crashes=1, persons=1), "a person acts", deeds=PERSONS),
     _with(2, Left(crashes=1, requeues=1)),
@@ -54,6 +58,10 @@ QUICK = [
 ]
 
 LARGE = [
+    _with(2, Left(crashes=1, persons=1), "a person releases a claim", deeds=(RELEASE_A_CLAIM,)),
+    _with(2, Left(hangs=1, persons=1), "a person releases a claim", deeds=(RELEASE_A_CLAIM,)),
+    _with(2, Left(sleeps=1), "two TTLs", ttls=(TTL, TTL + TICK)),
+    _with(2, Left(hangs=1), "two TTLs", ttls=(TTL, TTL + TICK)),
     *(_with(2, Left(**{a: 1, b: 1})) for a, b in combinations(FAULTS, 2) if (a, b) != ("crashes", "requeues")),
     *(_with(2, Left(**{fault: 2})) for fault in FAULTS),
     _with(2, Left(crashes=1, sleeps=1), "abandoned issue", abandoned=True),

@@ -27,11 +27,13 @@ class Claim(NamedTuple):
     beat: int
     end: str = ""
     late: tuple[str, ...] = ()  # requests for it that were sent, are not answered, and may still land
+    ttl: int = TTL
+    freed: bool = False  # a person wrote `released:` into it, maybe written over since
 
     @property
     def dead(self) -> bool:
         """Whether it holds the issue no more, by GitHub's clock."""
-        return bool(self.end) or self.beat * TICK > TTL
+        return bool(self.end) or self.beat * TICK > self.ttl
 
 
 GONE = Claim(NOBODY, CAP, CAP, "status")
@@ -53,13 +55,13 @@ class Issue(NamedTuple):
         """With another claim of this worker's."""
         return self._replace(claims=tuple(c._replace(**more) if c.owner == worker else c for c in self.claims))
 
-    def carried_out(self, what: str, worker: int) -> tuple["Issue", bool]:
+    def carried_out(self, what: str, worker: int, ttl: int = TTL) -> tuple["Issue", bool]:
         """After a write of a worker's current run; whether it found what it writes to."""
         kind, _, detail = what.partition(" ")
         if kind == "move":
             return self._replace(status=detail), True
         if kind == "post":
-            return self._replace(claims=(*self.claims, Claim(worker, 0, 0))), True
+            return self._replace(claims=(*self.claims, Claim(worker, 0, 0, ttl=ttl))), True
         if self.mine(worker) is None:
             return self, False
         if kind == "delete":
@@ -69,7 +71,7 @@ class Issue(NamedTuple):
         ended = "" if kind == "beat" else "released"
         if self.mine(worker).end == "status":  # type: ignore[union-attr] - looked for above
             ended = "status"
-        return self.changed(worker, beat=0, end=ended), True
+        return self.changed(worker, beat=0, end=ended, ttl=ttl), True
 
     def aged(self) -> "Issue":
         """A tick later. A card's move that did not land by now never does."""
@@ -99,11 +101,11 @@ class Issue(NamedTuple):
 
 
 class Read(NamedTuple):
-    """An answer to a query, as one worker sees it: (mine?, created, beat, end) of each claim; ages at `age` ago."""
+    """An answer to a query, as one worker sees it: each claim's (mine?, created, beat, end, ttl); ages at `age` ago."""
 
     status: str
     open: bool
-    claims: tuple[tuple[bool, int, int, str], ...]
+    claims: tuple[tuple[bool, int, int, str, int], ...]
     age: int = 0  # how old the version is
     date: int = 0  # how long ago it was answered
     hole: bool = False  # the list lacks the first claim that is not ours, the count does not
@@ -113,10 +115,10 @@ class Read(NamedTuple):
         """The same as the lease gets it."""
         comments: list[Comment] = []
         told: list[Comment] = []
-        for number, (mine, created, beat, end) in enumerate(self.claims):
+        for number, (mine, created, beat, end, ttl) in enumerate(self.claims):
             run_id = "me" if mine else f"other-{number}"
             more = {"released": "now"} if end == "released" else {}
-            body = text("w", "n300", run_id, "then", TTL, **more)
+            body = text("w", "n300", run_id, "then", ttl, **more)
             author = "bot" if self.shared else "me" if mine else "another"
             comments.append(_comment(f"C-{run_id}", body, author, self.age + created, self.age + beat))
             if end == "status":
@@ -135,7 +137,7 @@ def _comment(id: str, body: str, author: str, created: int, edited: int) -> Comm
 
 def seen_by(issue: Issue, worker: int, shared: bool) -> Read:
     """The issue as it is now, as a worker reads it."""
-    claims = tuple((claim.owner == worker, claim.created, claim.beat, claim.end) for claim in issue.claims)
+    claims = tuple((claim.owner == worker, claim.created, claim.beat, claim.end, claim.ttl) for claim in issue.claims)
     return Read(issue.status, issue.open, claims, shared=shared)
 
 

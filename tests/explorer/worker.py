@@ -9,15 +9,23 @@ from typing import Any, NamedTuple
 
 from yt_fsm import lease as leases
 from yt_fsm.errors import GitHubError, Lost
-from yt_fsm.github import Comment, Snapshot
+from yt_fsm.github import Comment, Snapshot, Written
 
 from .issue import CAP, FINAL, MARKED, NOW, READY, SETTLE, TICK, TTL, Read, older
 
 MINE = "C-me"
-BODY = leases.text("w", "n300", "me", "then", TTL)
+RELEASED = "[yt-claim]\nrun_id: me\nreleased: by hand\n"
+
 
 LAG = 1  # ticks that a replica may lag behind
 UNKNOWN, NO_COMMENT = "unknown", "no such comment"  # answers that are errors
+
+
+class Wrote(NamedTuple):
+    """An edit's answer: how old it is, and whether a version of the claim carries a person's `released:`."""
+
+    age: int
+    freed: bool = False
 
 
 class Age(int):
@@ -93,8 +101,13 @@ class Far:
         posted = NOW - self._ask("post") * TICK
         return Comment(MINE, 0, body, "", "", posted, posted)
 
-    def edit_comment(self, comment: str, body: str) -> float:
-        return NOW - self._ask(f"{'release' if 'released:' in body else 'beat'} {_whose(comment)}") * TICK
+    def edit_comment(self, comment: str, body: str) -> Written:
+        wrote = self._ask(f"{'release' if 'released:' in body else 'beat'} {_whose(comment)}")
+        versions = (("bot", body), *((("anna", RELEASED),) if wrote.freed else ()))
+        return Written(NOW - wrote.age * TICK, versions)
+
+    def read_comment(self, comment: str) -> Written | None:
+        raise AssertionError("what a heartbeat reads first may be of old, and nothing rests on it")
 
     def delete_comment(self, comment: str) -> None:
         if self.answer == NO_COMMENT:  # as good, says GitHub.delete_comment
@@ -133,8 +146,10 @@ Step = Callable[[leases.Lease, Far, Worker], tuple[str, str]]
 class Program:
     """The steps of a worker. Every outcome is computed once, by the real code, and then remembered."""
 
-    def __init__(self, skew: int = 0) -> None:
-        self.skew = skew  # ticks by which the worker's clock is ahead of GitHub's
+    def __init__(self, skew: int = 0, ttl: int = TTL) -> None:
+        self.skew = skew  # ticks by which the poll's clock is ahead of GitHub's
+        self.ttl = ttl
+        self.body = leases.text("w", "n300", "me", "then", ttl)
         self._known: dict[Any, Outcome] = {}
         self.ran = 0
 
@@ -149,7 +164,7 @@ class Program:
 
     def _run(self, worker: Worker, sent: int, answer: Any, beating: bool) -> Outcome:
         far = Far(sent, answer)
-        lease = remembered(far, worker.lease)
+        lease = remembered(far, worker.lease, self.ttl)
         note, beaten = "", worker.beaten
         try:
             if beating:
@@ -165,9 +180,11 @@ class Program:
         except GitHubError:
             at = self.unanswered(worker)
             if beating:
-                at = self.lost(worker) if lease.silence() > TTL / 2 else worker.at
+                at = self.lost(worker) if lease.silence() > self.ttl / 2 else worker.at
         if at == "over":
             return Outcome(worker=Worker(power=worker.power), note="over")
+        if worker.at in ENDING and at == "release":
+            worker = worker._replace(back=worker.at)  # its verdict stands: the release is tried once
         after = worker._replace(
             at=at,
             seen=far.answer.status if worker.at == "look" and at == "bid" else worker.seen,
@@ -185,12 +202,14 @@ class Program:
         """Where Lost leads: a bid is withdrawn, a claim is released, a verdict that stands is not published."""
         if worker.at in ("bid", "seek bid", "verify"):
             return "withdraw" if self.knows(worker) else "seek withdraw"
-        if worker.at in ("withdraw", "seek withdraw") or worker.at in ENDING:
+        if worker.at in ("withdraw", "seek withdraw"):
             return "over"
         return "release"
 
     def unanswered(self, worker: Worker) -> str:
         """Where a write leads of which nobody knows whether it landed."""
+        if worker.at == "release" and worker.back in ENDING:
+            return "over"  # the loss is on record, and the claim dies by itself
         return {"bid": "seek bid", "mark": "seek mark", "end": "seek end", "tell": "seek tell"}.get(
             worker.at, worker.at
         )
@@ -207,9 +226,9 @@ class Program:
         if at in ("bid", "seek bid", "verify", "withdraw", "seek withdraw"):
             at = "withdraw" if comment and at != "seek withdraw" else "seek withdraw"
         elif at in RESUMED:
-            at, back = "revive", RESUMED[at]
-        elif at == "others":
-            at = "revive"
+            at, back = "before", RESUMED[at]
+        elif at in RESUME:
+            at = "before"
         lease = (("comment", comment),) if comment else ()
         return Worker(at, "off", back=back, lease=lease, won=worker.won, silent=worker.silent, stale=worker.stale,
                       superseded=worker.superseded)  # fmt: skip
@@ -219,18 +238,18 @@ class Program:
     def _look(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
         found = far.snapshot("issue")
         now = far.now() + self.skew * TICK
-        can = leases.eligible(found.status, found.comments, now, READY, MARKED, TTL) and found.open
+        can = leases.eligible(found.status, found.comments, now, READY, MARKED, self.ttl) and found.open
         return ("bid" if can else "look"), ""
 
     def _bid(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
-        lease.bid(BODY)
+        lease.bid(self.body)
         return "verify", ""
 
     def _seek_bid(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
         if lease.find_bid():
             return "verify", ""
         if settled(worker):
-            lease.bid(BODY)  # raises Lost
+            lease.bid(self.body)  # raises Lost
         return worker.at, ""
 
     def _verify(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
@@ -281,7 +300,9 @@ class Program:
         return self._seek(told, worker, "over", "fence tell")
 
     def _release(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
-        lease.release(BODY + "released: now\n")
+        if lease.settling():
+            return worker.at, ""
+        lease.release(self.body + "released: now\n")
         return "over", ""
 
     def _fence(self, lease: leases.Lease, far: Far, worker: Worker, then: str, *allowed: str) -> tuple[str, str]:
@@ -294,29 +315,35 @@ class Program:
         """How `effects` goes on: looked for until it shows, or its absence counts."""
         return (then if found else again if settled(worker) else worker.at), ""
 
-    @staticmethod
-    def _beat(lease: leases.Lease) -> bool:
-        lease.beat(BODY)
+    def _beat(self, lease: leases.Lease) -> bool:
+        lease.beat(self.body)
         return True
 
     # --- RESUME
 
+    def _before(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
+        return (worker.at if lease.look_before(NOW - worker.since * TICK, self._left_at(worker)) else "revive"), ""
+
     def _revive(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
         try:
-            return ("others" if lease.revive(NOW - worker.since * TICK, BODY) else worker.at), ""
+            return ("others" if lease.revive(NOW - worker.since * TICK, self.body) else worker.at), ""
         except GitHubError:
             return worker.at, ""  # the run waits, and is resumed later
 
     def _others(self, lease: leases.Lease, far: Far, worker: Worker) -> tuple[str, str]:
-        if lease.look_for_others(
-            NOW - worker.since * TICK, {READY, MARKED} | ({FINAL} if worker.back in ENDING else set())
-        ):
+        if lease.look_for_others(NOW - worker.since * TICK, self._left_at(worker)):
             return worker.at, ""
         return worker.back, "passed"
+
+    @staticmethod
+    def _left_at(worker: Worker) -> set[str | None]:
+        """The statuses that the card may have by what the run did."""
+        return {READY, MARKED} | ({FINAL} if worker.back in ENDING else set())
 
 
 OWNING = ("fence mark", "mark", "seek mark", "work", "fence end", "end", "seek end", "fence tell", "tell", "seek tell")
 ENDING = OWNING[4:]
+RESUME = ("before", "revive", "others")
 LEAVING = ("withdraw", "seek withdraw", "release")
 # Where a run goes on after RESUME: an effect that was begun is looked for first.
 RESUMED = {at: at for at in OWNING} | {at: f"seek {at}" for at in ("mark", "end", "tell")}
@@ -330,9 +357,9 @@ def settled(worker: Worker) -> bool:
 _GIVEN = ("forge", "clock", "issue", "run_id", "ttl", "settle")
 
 
-def remembered(far: Far, memory: tuple[tuple[str, Any], ...]) -> leases.Lease:
+def remembered(far: Far, memory: tuple[tuple[str, Any], ...], ttl: int) -> leases.Lease:
     """A lease that remembers this."""
-    lease = leases.Lease(far, far, "issue", "me", TTL, SETTLE)
+    lease = leases.Lease(far, far, "issue", "me", ttl, SETTLE)
     for name, value in memory:
         if isinstance(value, Age):
             value = NOW - value * TICK
@@ -347,6 +374,8 @@ def memory_of(lease: leases.Lease, at: str) -> tuple[tuple[str, Any], ...]:
     kept = []
     for name, value in vars(lease).items():
         if name in _GIVEN:
+            continue
+        if name == "doubt" and value is not None and NOW - value > SETTLE:
             continue
         if name == "bid_at" and at in OWNING and at != "fence mark":
             continue  # nobody asks for it any more
@@ -380,6 +409,8 @@ def _held_aged(held: Held | None) -> Held | None:
     answer = held.answer
     if isinstance(answer, Read):
         answer = answer._replace(age=older(answer.age), date=older(answer.date))
+    elif isinstance(answer, Wrote):
+        answer = answer._replace(age=older(answer.age))
     elif isinstance(answer, int) and not isinstance(answer, bool):
         answer = older(answer)
     return Held(older(held.age), answer)

@@ -5,12 +5,21 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .issue import FINAL, MARKED, NOBODY, PARKED, READY, TICK, TTL, Claim, Issue, Read, seen_by
-from .worker import NO_COMMENT, OWNING, UNKNOWN, Held, Outcome, Program, Worker, aged
+from .worker import NO_COMMENT, OWNING, RESUME, UNKNOWN, Held, Outcome, Program, Worker, Wrote, aged
 
 TIME = "time passes"
 CLOSE, PARK, END_A_BID, END_A_CLAIM = "close it", "park it", "end a bid", "end the owner's claim"
-DELETE_A_CLAIM = "delete the owner's claim"
-CLOCKED = ("verify", "fence mark", "fence end", "fence tell", "others", "revive", "bid")  # they look at the clock
+DELETE_A_CLAIM, RELEASE_A_CLAIM = "delete the owner's claim", "release the owner's claim"
+CLOCKED = (
+    "verify",
+    "fence mark",
+    "fence end",
+    "fence tell",
+    "before",
+    "others",
+    "revive",
+    "bid",
+)  # they look at the clock
 ISSUED = ("bid", "revive")  # they look at it before they send, too
 
 
@@ -59,6 +68,7 @@ class Configuration:
     holes: bool = False  # lists may lack a comment that their count promises
     deeds: tuple[str, ...] = ()
     skews: tuple[int, ...] = ()  # ticks by which the workers' clocks are ahead of GitHub's
+    ttls: tuple[int, ...] = ()  # how long the workers' claims live, where that is not TTL
     lively: bool = True  # whether somebody must win in whatever order turns are taken
 
     def start(self) -> State:
@@ -72,9 +82,11 @@ class World:
 
     def __init__(self, configuration: Configuration, program: type[Program] = Program) -> None:
         self.given = configuration
-        made = {skew: program(skew) for skew in {0, *configuration.skews}}
         skews = configuration.skews + (0,) * (configuration.workers - len(configuration.skews))
-        self.programs = [made[skew] for skew in skews]
+        ttls = configuration.ttls + (TTL,) * (configuration.workers - len(configuration.ttls))
+        kinds = list(zip(skews, ttls, strict=True))
+        made = {kind: program(*kind) for kind in kinds}
+        self.programs = [made[kind] for kind in kinds]
         self._alike = len(made) == 1  # workers that only differ in their number are one
         self._numbers: dict[Worker, int] = {}
 
@@ -188,8 +200,10 @@ class World:
             return issue, 0, f"a worker did `{what}` to another's claim"
         if what == "delete last":
             return self._last_deleted(issue, who)
-        after, found = issue.carried_out(what.removesuffix(" mine"), who)
-        return after, 0 if found else NO_COMMENT, ""
+        after, found = issue.carried_out(what.removesuffix(" mine"), who, self.programs[who].ttl)
+        mine = issue.mine(who)
+        answer = Wrote(0, bool(mine and mine.freed)) if what.startswith(("beat", "release")) else 0
+        return after, answer if found else NO_COMMENT, ""
 
     def _last_deleted(self, issue: Issue, who: int) -> tuple[Issue, Any, str]:
         """`--delete-last`: the last comment of the worker's account goes, which with a shared one may be another's."""
@@ -217,7 +231,8 @@ class World:
         for place, (kind, what) in enumerate(issue.late):
             rest = issue._replace(late=issue.late[:place] + issue.late[place + 1 :])
             if kind == "post":
-                landed = rest._replace(claims=(*rest.claims, Claim(int(what), 0, 0)))
+                ttl = self.programs[int(what)].ttl if int(what) >= 0 else TTL
+                landed = rest._replace(claims=(*rest.claims, Claim(int(what), 0, 0, ttl=ttl)))
             else:
                 landed = rest._replace(status=str(what))
             yield self._by_nobody(state._replace(issue=landed), f"a {kind} that hung lands")
@@ -226,7 +241,7 @@ class World:
                 late = list(claim.late)
                 late.remove(kind)
                 alone = issue._replace(claims=(claim._replace(owner=99, late=tuple(late)),))
-                after, _ = alone.carried_out(kind, 99)
+                after, _ = alone.carried_out(kind, 99, claim.ttl)
                 claims = tuple(c._replace(owner=claim.owner) for c in after.claims)
                 claims = issue.claims[:place] + claims + issue.claims[place + 1 :]
                 yield self._by_nobody(state._replace(issue=issue._replace(claims=claims)), f"a {kind} that hung lands")
@@ -261,6 +276,10 @@ class World:
                 # Between a win and its MARK nobody looks again: that window is an instant's.
                 if claim.owner >= 0 and not claim.end and workers[claim.owner].at in OWNING[2:]:
                     yield issue.changed(claim.owner, end="status")
+        elif deed == RELEASE_A_CLAIM:
+            for claim in issue.claims:
+                if claim.owner >= 0 and not claim.end and workers[claim.owner].at in (*OWNING[2:], *RESUME):
+                    yield issue.changed(claim.owner, end="released", freed=True)
         elif deed == DELETE_A_CLAIM and issue.status == MARKED:
             for claim in issue.claims:
                 if claim.owner >= 0 and workers[claim.owner].won:
@@ -285,7 +304,7 @@ class World:
             after = []
             for who, worker in enumerate(workers):
                 later, mine = aged(worker), issue.mine(who)
-                if later.won and mine is not None and mine.beat * TICK > TTL:
+                if later.won and mine is not None and mine.beat * TICK > mine.ttl:
                     later = later._replace(silent=True)
                 after.append(later)
             what = "; ".join([*words, TIME])
@@ -318,6 +337,8 @@ class World:
         worker = outcome.worker
         assert worker is not None, what
         was = state.workers[who]
+        if isinstance(answer, Wrote) and answer.freed and worker.won:
+            broken = broken or "a worker writes over a person's `released:` and goes on"
         if outcome.note in ("won", "passed"):
             broken = broken or self._acts(state, who, was, outcome.note, answer)
             if was.at == "others":
@@ -332,7 +353,7 @@ class World:
     def _acts(self, state: State, who: int, was: Worker, note: str, answer: Any) -> str:
         """What is wrong with a worker's winning, or passing a fence, now."""
         others = [n for n, w in enumerate(state.workers) if n != who and w.won and not w.silent]
-        others = [n for n in others if not (mine := state.issue.mine(n)) or not mine.end]
+        others = [n for n in others if not (mine := state.issue.mine(n)) or not (mine.end or mine.freed)]
         if note == "won":
             if others:
                 return "two owners at a time"
@@ -403,7 +424,7 @@ def _beats(worker: Worker) -> bool:
 
 def _left_alone(read: Read) -> bool:
     """Whether an owner may think so: open, and its claim there and not ended."""
-    mine = [end for mine, _, _, end in read.claims if mine]
+    mine = [end for mine, _, _, end, _ in read.claims if mine]
     return read.open and read.status != PARKED and mine == [""]
 
 

@@ -71,12 +71,16 @@ class Label(Node):
 
 @dataclass(frozen=True)
 class Comment(Node):
-    """A comment on an issue or a pull request; `last_edited_at` is None until somebody edits it."""
+    """A comment on an issue or a pull request; `last_edited_at` is None until somebody edits it.
+
+    `edits` are its versions once it was edited, the first one too, oldest first: each `{at, by, body}`.
+    """
 
     subject: str
     author: str
     body: str
     last_edited_at: str | None = None
+    edits: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

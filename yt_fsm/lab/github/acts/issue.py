@@ -17,6 +17,7 @@ Some = TypeVar("Some", bound=Issue)
 
 LONGEST_BODY = 65536
 LONGEST_TITLE = 256
+KEPT_EDITS = 50  # versions of a comment that the lab remembers
 
 
 def check_text(body: str | None, title: str | None = None) -> None:
@@ -107,7 +108,10 @@ def edit_comment(store: Store, who: Owner, kept: Comment, body: str) -> Comment:
     if not body.strip():
         raise GitHubError("Body can't be blank")
     check_text(body)
-    return store.edit(kept, body=body, last_edited_at=store.now())
+    now = store.now()
+    before = kept.edits or ({"at": kept.created_at, "by": kept.author, "body": kept.body},)
+    edits = (*before, {"at": now, "by": who.id, "body": body})[-KEPT_EDITS:]
+    return store.edit(kept, body=body, last_edited_at=now, edits=edits)
 
 
 def delete_comment(store: Store, who: Owner, kept: Comment) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from yt_fsm.lab.github import ids
 from yt_fsm.lab.github.acts import closing_issues
 from yt_fsm.lab.github.connections import Connection
 from yt_fsm.lab.github.context import Context
@@ -117,9 +118,14 @@ def author(node: Any, arguments: dict[str, Any], context: Context) -> Any:
     return context.nodes.get(node.author)
 
 
-@answers(*both("editor"), "IssueComment.editor")
+@answers(*both("editor"))
 def editor(node: Any, arguments: dict[str, Any], context: Context) -> Any:
     return context.nodes.get(node.author) if node.last_edited_at else None
+
+
+@answers("IssueComment.editor")
+def comment_editor(node: Comment, arguments: dict[str, Any], context: Context) -> Any:
+    return context.nodes.get(node.edits[-1]["by"]) if node.edits else None
 
 
 @answers(*both("authorAssociation"))
@@ -288,6 +294,18 @@ def comment_repository(node: Comment, arguments: dict[str, Any], context: Contex
 def comment_path(node: Comment, arguments: dict[str, Any], context: Context) -> str:
     subject = context.nodes[node.subject]
     return f"{resource_path(subject, arguments, context)}#issuecomment-{node.database_id}"
+
+
+@answers("IssueComment.userContentEdits")
+def comment_edits(node: Comment, arguments: dict[str, Any], context: Context) -> Connection:
+    """Newest first, each with the whole text as it then was."""
+    found = [
+        {"__typename": "UserContentEdit", "id": ids.node_id("UCE", node.database_id, number), "diff": edit["body"],
+         "createdAt": edit["at"], "editedAt": edit["at"], "updatedAt": edit["at"], "deletedAt": None,
+         "deletedBy": None, "editor": context.nodes.get(edit["by"])}
+        for number, edit in enumerate(node.edits)
+    ]  # fmt: skip
+    return Connection(found[::-1], arguments)
 
 
 @answers("IssueComment.url")
