@@ -156,7 +156,9 @@ def test_a_test_without_its_package_is_counted_and_fails_in_ci(tmp_path: Path, w
 
 def test_releases_are_compared_by_their_normal_names_and_without_their_builds() -> None:
     locked = "# Python 3.11: written by scripts/lock\ntorch==2.13.0\ntyping-extensions==4.16.0\nrich==15.0.0\nuv==1\n"
-    installed = "torch==2.13.0+cpu\ntyping_extensions==4.17.0\nRich==15.0.0\npip==23.2.1\nsetuptools==65.5.0\nbrand.new==1\n"
+    installed = (
+        "torch==2.13.0+cpu\ntyping_extensions==4.17.0\nRich==15.0.0\npip==23.2.1\nsetuptools==65.5.0\nbrand.new==1\n"
+    )
     found = newest.differences("evaluation", locked, installed)
     assert [(one.name, one.old, one.new) for one in found] == [
         ("brand-new", None, "1"),
