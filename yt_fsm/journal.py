@@ -35,9 +35,10 @@ Record = dict[str, Any]
 # Fields that hold the machine's own words. They steer a run that goes on, so a secret that is one of them changes none.
 _OURS = frozenset(
     {"kind", "event", "source", "dest", "status", "effect", "key", "state", "by", "name", "run_id", "seq", "at", "hash"}
-    | {"id", "item", "comment", "sha", "machine", "machine_table", "machine_hash", "system", "commit", "base", "log"}
+    | {"id", "item", "comment", "sha", "machine", "machine_hash", "system", "commit", "base", "log"}
     | {"sha256", "boot", "last"}
 )
+_TABLE = "machine_table"  # all of it is
 _STEERING = frozenset(
     {"base", "into", "tip", "branch", "commit", "workspace", "revision", "thread"}
 )  # facts that do so
@@ -335,7 +336,7 @@ def clean(value: Any, redact: Callable[[str], str], ours: bool = True, level: in
         steers = ours and value.get("name") in _STEERING and isinstance(value.get("value"), str)
         return {
             redact(str(key)): item
-            if ours and isinstance(item, str) and (key in _OURS or (steers and key == "value"))
+            if ours and (key == _TABLE or (isinstance(item, str) and (key in _OURS or (steers and key == "value"))))
             else clean(item, redact, ours and key not in _FOREIGN and key != "value", level + 1)
             for key, item in value.items()
         }
