@@ -179,7 +179,12 @@ def test_a_log_whose_lines_hold_a_secret_together_is_blacked_out_when_it_is_whol
 def test_a_secret_that_is_a_word_of_the_machine_changes_no_record(tmp_path: Path) -> None:
     """`X_PASSWORD=review` must not rename a state."""
     path = tmp_path / "run" / "journal.jsonl"
-    header = {"run_id": "r", "machine": "bringup", "machine_table": MACHINE.table(), "system": "n300"}
+    header = {
+        "run_id": "r",
+        "machine": "bringup",
+        "machine_table": {**MACHINE.table(), "initial": "checking"},
+        "system": "n300",
+    }
     words = Redactor(["review", "in review", "bringup", "accept"])
     journal = Journal.create(path, words, **header, issue={"number": 1})
     journal.append("transition", event="accept", source="checking", dest="review", status="in review")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .processes import Mark
 
 _TAIL = re.compile(r"[a-z0-9_]{8}", re.ASCII)  # what makes a temp folder's name nobody else's
-_NAME = re.compile(r"ytfsm-([A-Za-z0-9][\w.-]*)-([0-9a-f]{12})-[a-z0-9_]{8}", re.ASCII)
+_NAME = re.compile(r"ytfsm-([A-Za-z0-9][\w.-]{0,127})-([0-9a-f]{12})-[a-z0-9_]{8}", re.ASCII)
 
 
 @dataclass(frozen=True)

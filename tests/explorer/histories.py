@@ -21,7 +21,7 @@ from typing import Any
 
 from machines.bringup import MACHINE, WORKING
 from states import claimed
-from yt_fsm import engine, heartbeat, journal, lease, preflight, publishing, record, recovery, worker
+from yt_fsm import engine, heartbeat, journal, lease, preflight, processes, publishing, record, recovery, worker
 from yt_fsm import run as runs
 from yt_fsm.errors import SetupError, StopRequested
 from yt_fsm.journal import Journal
@@ -386,7 +386,7 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
         # No process of this machine is looked for, and none is ended.
         (engine, "end_survivors", lambda marker: []),
         (recovery, "end_survivors", lambda marker: []),
-        (recovery, "_marked", lambda: iter(())),
+        (processes, "marked", lambda: iter(())),
     ]
 
 

@@ -5,6 +5,7 @@
 
 import contextlib
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -195,11 +196,15 @@ class GitHub:
 
     # --- reads
 
-    def candidates(self, label: str | None, page: str | None = None) -> tuple[list[Issue], str | None]:
+    def candidates(self, label: str | None) -> Iterator[list[Issue]]:
         """The issue, where a poll shows it."""
         version = self._read()
-        shown = version.open and (label is None or label in version.labels)
-        return ([self._issue(version)] if shown else []), None
+        if version.open and (label is None or label in version.labels):
+            yield [self._issue(version)]
+
+    def issue(self, number: int) -> Issue:
+        """The issue by its number."""
+        return self._issue(self._read())
 
     def _issue(self, version: Version) -> Issue:
         return Issue(

@@ -67,15 +67,20 @@ def fact(name: Any, value: Any) -> dict[str, Any]:
 
 # What is damage wherever it is read: `replay` exits 3.
 DAMAGED: dict[str, bytes] = {
-    **{f"run_id {v!r:.20}": journal({**HEADER, "run_id": v}) for v in (None, "", 0, [], {}, True, "../x", "x" * 999, ...)},
+    **{f"run_id {v!r:.20}": journal({**HEADER, "run_id": v})
+       for v in (None, "", 0, [], {}, True, "../x", "x" * 999, ...)},
     "another's run_id": journal({**HEADER, "run_id": RUN[:-1] + "d"}),
     **{f"table {v!r:.30}": journal({**HEADER, "machine_table": v})
        for v in (..., None, {}, [], {"initial": 1}, {"initial": "a", "states": ["a"], "final": [], "edges": [[1]]},
                  {"initial": "a", "states": [], "final": [], "edges": []})},
-    **{f"without {name}": journal({**HEADER, name: ...}) for name in ("machine", "system", "issue", "kind", "at", "mono")},
-    **{f"issue {v!r:.20}": journal({**HEADER, "issue": v}) for v in (None, [], "12", {"number": "12"}, {"number": True})},
-    **{f"at {v!r:.20}": journal({**HEADER, "at": v}) for v in (None, 5, "yesterday", "9999-99-99T99:99:99.000000Z")},
-    **{f"mono {v!r:.20}": journal({**HEADER, "mono": v}) for v in (None, "1", float("nan"), float("inf"), 10**5000, [])},
+    **{f"without {name}": journal({**HEADER, name: ...})
+       for name in ("machine", "system", "issue", "kind", "at", "mono")},
+    **{f"issue {v!r:.20}": journal({**HEADER, "issue": v})
+       for v in (None, [], "12", {"number": "12"}, {"number": True})},
+    **{f"at {v!r:.20}": journal({**HEADER, "at": v})
+       for v in (None, 5, "yesterday", "9999-99-99T99:99:99.000000Z")},
+    **{f"mono {v!r:.20}": journal({**HEADER, "mono": v})
+       for v in (None, "1", float("nan"), float("inf"), 10**4000, [])},
     "seq true": journal(HEADER, {**CLAIM, "seq": True}),
     "header twice": journal(HEADER, HEADER),
     "no header": journal(CLAIM),
@@ -87,7 +92,9 @@ DAMAGED: dict[str, bytes] = {
     "a workspace that is a number": journal(HEADER, fact("workspace", 7)),
     "an attempt of nothing": journal(HEADER, {"kind": "attempt"}),
     "tokens in words": journal(HEADER, {"kind": "tokens", "tokens": "many", "thread": None}),
-    "a claim without comment": journal(HEADER, {"kind": "effect.done", "effect": "claim", "key": "claim", "result": {}}),
+    "a claim without comment": journal(
+        HEADER, {"kind": "effect.done", "effect": "claim", "key": "claim", "result": {}}
+    ),
     "deep": journal(HEADER, fact("x", deep(300))),
     "deeper": b"[" * 200_000 + b"\n",
     "a kind that is a list": journal(HEADER, {"kind": []}),
@@ -264,7 +271,8 @@ def bystanders(home: Path) -> list["subprocess.Popen[bytes]"]:
     """Processes that are nobody's to end, though some carry what a run's would."""
     mark, other = Mark(home, RUN, 0.0), Mark(home / "other", RUN, 0.0)
     carried: list[dict[str, str]] = [
-        {}, {MARKER: ""}, {MARKER: "", MARK: ""}, {MARKER: RUN}, {MARKER: RUN, MARK: ""}, {MARKER: "None"}, {MARK: mark.hash},
+        {}, {MARKER: ""}, {MARKER: "", MARK: ""}, {MARKER: RUN}, {MARKER: RUN, MARK: ""}, {MARKER: "None"},
+        {MARK: mark.hash},
         {MARKER: "worker-1", MARK: mark.hash}, other.variables, Mark(home / "other", RUN[:-1] + "d", 0.0).variables,
     ]  # fmt: skip
     made = [subprocess.Popen(["/bin/sleep", "1000"], env=variables) for variables in carried]
@@ -307,7 +315,7 @@ def main(folder: Path, cases: int, seed: int) -> int:
         problems += ["a traceback"] if "Traceback (most" in said or code in (98, 99) else []
         problems += [f"exit code {code}"] if code not in CODES else []
         damaged = trouble in DAMAGED or trouble in PLACES
-        if argv[:2] == ["replay", RUN] and "home is a file" != around and damaged != (code == 3):
+        if argv[:2] == ["replay", RUN] and around != "home is a file" and damaged != (code == 3):
             problems.append(f"replay exits {code}")
         if argv[0] == "runs" and code != 0:
             problems.append(f"runs exits {code}")

@@ -170,6 +170,8 @@ BOARD = {
 }  # fmt: skip
 ISSUES = {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": [ISSUE, {**ISSUE, "number": 13}]}
 PULL = {"number": 3, "url": "https://x/pull/3", "state": "OPEN", "headRefOid": "0" * 40}
+WRITTEN = {**COMMENT, "editor": {"login": "bot"}, "issue": {**ISSUE, "labels": {"nodes": [{"name": "n300"}]}},
+           "userContentEdits": {"nodes": [{"diff": "x", "editor": {"login": "bot"}}, None]}}  # fmt: skip
 ANSWERS: dict[str, Any] = {
     "project": {"repositoryOwner": {"id": "O", "projectV2": BOARD}},
     "projects": {"repositoryOwner": {"id": "O", "projectsV2": {"nodes": [BOARD]}}},
@@ -180,7 +182,8 @@ ANSWERS: dict[str, Any] = {
     "labels": {"repository": {"id": "R", "labels": {"nodes": [{"name": "n300"}]}}},
     "pull_requests": {"repository": {"pullRequests": {"nodes": [PULL]}}},
     "add_comment": {"addComment": {"commentEdge": {"node": COMMENT}}},
-    "edit_comment": {"updateIssueComment": {"issueComment": COMMENT}},
+    "edit_comment": {"updateIssueComment": {"issueComment": WRITTEN}},
+    "read_comment": {"node": WRITTEN},
     "delete_comment": {"deleteIssueComment": {"clientMutationId": None}},
     "set_status": {"updateProjectV2ItemFieldValue": {"projectV2Item": CARD}},
     "create_project": {"createProjectV2": {"projectV2": BOARD}},
@@ -202,6 +205,7 @@ ASKS: dict[str, Callable[[GitHub], Any]] = {
     "pull_requests": lambda github: github.pull_request("b"),
     "add_comment": lambda github: github.comment("ISSUE12", "x"),
     "edit_comment": lambda github: github.edit_comment("C1", "x"),
+    "read_comment": lambda github: github.read_comment("C1"),
     "delete_comment": lambda github: github.delete_comment("C1"),
     "set_status": lambda github: github.set_status("I1", "ready"),
     "create_project": lambda github: github.create_project("t"),

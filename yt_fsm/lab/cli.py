@@ -206,8 +206,9 @@ def prepare(model: ModelName = None) -> None:
     Example: ytfsm lab prepare --model smollm2
     """
     from yt_fsm.lab.environment import evaluation_python
-    from yt_fsm.lab.models import model_folder
+    from yt_fsm.lab.models import model_folder, model_named
 
+    _worded(lambda: model_named(model or "tiny"))  # before minutes are spent on the environment
     print(_worded(evaluation_python))
     print(_worded(lambda: model_folder(model or "tiny")))
 
