@@ -123,8 +123,8 @@ def test_we_and_our_ancestors_are_never_ended(tmp_path: Path) -> None:
     )
     outer = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {inner!r}]).returncode)"
     done = subprocess.run(
-        [sys.executable, "-c", outer], env={**os.environ, **mark.variables}, capture_output=True, text=True, check=False,
-        cwd=ROOT,
+        [sys.executable, "-c", outer], env={**os.environ, **mark.variables}, capture_output=True, text=True,
+        check=False, cwd=ROOT,
     )  # fmt: skip
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 

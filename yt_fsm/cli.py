@@ -40,6 +40,11 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             sys.stderr.close()  # whoever read our output has gone
             raise typer.Exit(1) from None
+        except OSError as problem:  # a folder or file that the operator named, or a disk
+            if ctx.params.get("debug"):
+                raise
+            typer.echo(f"ytfsm: {problem}", err=True)
+            raise typer.Exit(1) from None
 
 
 app = typer.Typer(
@@ -326,7 +331,7 @@ def init_models(
 
     try:
         written = template.write(folder)
-    except FileExistsError as problem:
+    except (FileExistsError, NotADirectoryError) as problem:
         raise Exists(str(problem)) from None
     typer.echo(f"{len(written)} files written to {folder}; next: git init, commit, push, `ytfsm init-board`")
 
