@@ -285,8 +285,9 @@ def main(folder: Path, cases: int, seed: int) -> int:
     """Try so many cases; returns how many went wrong."""
     chance = random.Random(seed)
     (folder / "bin").mkdir(parents=True)
-    for name in ("gh", "git", "codex", "tt-smi"):
-        (folder / "bin" / name).write_text("#!/bin/sh\necho 'HTTP 401: Bad credentials' >&2\nexit 1\n")
+    for name in ("gh", "git", "codex", "tt-smi"):  # the far end refuses for good, at once
+        said = r'HTTP/2.0 401 Unauthorized\r\n\r\n{"message": "Bad credentials"}'
+        (folder / "bin" / name).write_text(f"#!/bin/sh\nprintf '{said}'\nexit 1\n")
         (folder / "bin" / name).chmod(0o755)
     home = folder / "case" / "home"  # the same in every case: its processes could be meant
     standing = bystanders(home)
