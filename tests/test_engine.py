@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from machines.bringup import WORKING
-from yt_fsm import engine, store
+from yt_fsm import engine, recovery, store
 from yt_fsm.engine import Crashed
 from yt_fsm.errors import (
     BadReference,
@@ -426,6 +426,67 @@ def test_what_the_run_left_running_is_ended(new_run: NewRun, tmp_path: Path) -> 
     assert children[0].wait(5) == -signal.SIGKILL
     cleanup = next(r for r in on_disk(run) if r["kind"] == "cleanup")
     assert cleanup["killed"] == [children[0].pid]
+
+
+def stuck(*_: Any) -> None:
+    raise SetupError("a file is immutable")
+
+
+@pytest.mark.parametrize("error", [None, StopRequested("x"), ZeroDivisionError()])
+def test_what_cannot_be_let_go_of_is_journalled_and_keeps_nothing_else(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    let_go: list[str] = []
+
+    def work(run: Run) -> str:
+        run.empty_workspace()
+        monkeypatch.setattr("yt_fsm.workspace.remove", stuck)
+        monkeypatch.setattr("yt_fsm.engine.end_survivors", stuck)
+        monkeypatch.setattr(run.board, "release", lambda: let_go.append("board"))
+        monkeypatch.setattr(run.heartbeat, "stop", lambda: let_go.append("heartbeat"))
+        if error:
+            raise error
+        return "fetch"
+
+    run = new_run(work=straight(setup=work))
+    try:
+        engine.walk(run)
+    except YtfsmError:
+        assert error is not None
+    assert let_go == ["board", "heartbeat"]
+    cleanup = next(r for r in on_disk(run) if r["kind"] == "cleanup")
+    assert cleanup["failed"] == ["processes: a file is immutable", "workspace: a file is immutable"]
+    assert ("end" in kinds(run)) == (error is None)
+    Journal.probe(run.journal.path)  # its lock is free: the worker goes on
+
+
+def test_a_workspace_that_cannot_be_deleted_is_left_and_another_taken(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(work=straight())
+    first = run.empty_workspace().folder
+    monkeypatch.setattr("yt_fsm.workspace.remove", stuck)
+    second = run.empty_workspace().folder
+    assert first != second
+    assert first.is_dir()
+    assert second.is_dir()
+
+
+def test_the_janitor_says_what_it_cannot_delete_and_tries_again(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = new_run(work=straight())
+    left = run.empty_workspace().folder
+    with monkeypatch.context() as patch:
+        patch.setattr("yt_fsm.workspace.remove", stuck)
+        engine.walk(run)
+        for _ in range(2):
+            assert recovery.clean(run.settings, [run.definition]) == []
+    assert [r.message for r in caplog.records if "tried again" in r.message] == [
+        "a file is immutable; it is tried again at each start"
+    ]
+    assert recovery.clean(run.settings, [run.definition]) == [f"workspace {left}"]
+    assert not left.exists()
 
 
 def test_the_board_is_let_go(new_run: NewRun) -> None:

@@ -95,7 +95,7 @@ def test_the_contract_of_the_project_says_the_same() -> None:
 
 
 def test_only_the_shell_starts_processes() -> None:
-    """cli draws with Graphviz, which is no part of a run; the lab is a far end; `processes` names their type only."""
+    """cli draws with Graphviz, which is no part of a run; processes only waits; the lab is a far end."""
     users = {
         str(file.relative_to(ROOT)) for package in ("yt_fsm", "states", "machines") for file in modules(package)
         if "subprocess" in names(file) and "lab" not in file.relative_to(ROOT).parts

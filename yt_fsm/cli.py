@@ -385,7 +385,7 @@ def init_models(
 
     try:
         written = template.write(folder)
-    except FileExistsError as problem:
+    except (FileExistsError, NotADirectoryError) as problem:
         raise Exists(str(problem)) from None
     typer.echo(f"{len(written)} files written to {shown(folder)}; next: git init, commit, push, `ytfsm init-board`")
 

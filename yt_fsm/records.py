@@ -13,9 +13,10 @@ from typing import Any
 DEEPEST = 50  # levels of a record
 LARGEST = 10**40  # of its whole numbers: more digits cost more than their length to read
 
-RUN_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,127}", re.ASCII)
-_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
-_WORD = re.compile(r"[A-Za-z]\w{0,63}", re.ASCII)  # a state or an event: it is drawn, and becomes an attribute
+# Compiled when a journal is read: a drawing reads none.
+RUN_ID = r"[A-Za-z0-9][\w.-]{0,127}"
+_AT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+_WORD = r"[A-Za-z]\w{0,63}"  # a state or an event: it is drawn, and becomes an attribute
 
 Check = Callable[[Any], bool]
 Fields = Mapping[str, Check]
@@ -58,15 +59,15 @@ def _having(required: Fields, optional: Fields | None = None) -> Check:
 
 
 def _word(value: Any) -> bool:
-    return isinstance(value, str) and bool(_WORD.fullmatch(value))
+    return isinstance(value, str) and bool(re.fullmatch(_WORD, value, re.ASCII))
 
 
 def _run_id(value: Any) -> bool:
-    return isinstance(value, str) and bool(RUN_ID.fullmatch(value))
+    return isinstance(value, str) and bool(re.fullmatch(RUN_ID, value, re.ASCII))
 
 
 def _time(value: Any) -> bool:
-    if not isinstance(value, str) or not _AT.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_AT, value, re.ASCII):
         return False
     try:
         datetime.fromisoformat(value[:-1])

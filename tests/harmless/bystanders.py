@@ -30,6 +30,7 @@ from yt_fsm.workspace import prefix
 RUN = "20261122T034107Z-n300-i12-7f3c"
 CODES = {0, 1, 2, 3, 4, 5, 130}
 PATIENCE = 40
+SLOW = 5
 AT = "2026-11-22T03:41:07.000000Z"
 HEADER: dict[str, Any] = {
     "kind": "header", "run_id": RUN, "machine": "bringup", "machine_table": MACHINE.table(), "system": "n300",
@@ -92,9 +93,7 @@ DAMAGED: dict[str, bytes] = {
     "a workspace that is a number": journal(HEADER, fact("workspace", 7)),
     "an attempt of nothing": journal(HEADER, {"kind": "attempt"}),
     "tokens in words": journal(HEADER, {"kind": "tokens", "tokens": "many", "thread": None}),
-    "a claim without comment": journal(
-        HEADER, {"kind": "effect.done", "effect": "claim", "key": "claim", "result": {}}
-    ),
+    "a claim without comment": journal(HEADER, {"kind": "effect.done", "effect": "claim", "key": "c", "result": {}}),
     "deep": journal(HEADER, fact("x", deep(300))),
     "deeper": b"[" * 200_000 + b"\n",
     "a kind that is a list": journal(HEADER, {"kind": []}),
@@ -214,6 +213,7 @@ def commands() -> list[list[str]]:
         found.append(argv)
 
     visit(typer.main.get_command(app), [])
+    found = [argv for argv in found if argv[:2] != ["lab", "prepare"]]  # installs an environment, and is long about it
     once = [["run", "--once", "--system", "n300"], ["run", "--once", "--system", "n300", "--json"]]
     more = [["replay", RUN, "--json"], ["replay", RUN, "--until", "0"], ["graph", "--run", RUN], ["runs", "--all"],
             ["runs", "--json"], ["doctor", "--clean", "--system", "n300"]]  # fmt: skip
@@ -285,8 +285,9 @@ def main(folder: Path, cases: int, seed: int) -> int:
     """Try so many cases; returns how many went wrong."""
     chance = random.Random(seed)
     (folder / "bin").mkdir(parents=True)
-    for name in ("gh", "git", "codex", "tt-smi"):
-        (folder / "bin" / name).write_text("#!/bin/sh\necho 'HTTP 401: Bad credentials' >&2\nexit 1\n")
+    for name in ("gh", "git", "codex", "tt-smi"):  # the far end refuses for good, at once
+        said = r'HTTP/2.0 401 Unauthorized\r\n\r\n{"message": "Bad credentials"}'
+        (folder / "bin" / name).write_text(f"#!/bin/sh\nprintf '{said}'\nexit 1\n")
         (folder / "bin" / name).chmod(0o755)
     home = folder / "case" / "home"  # the same in every case: its processes could be meant
     standing = bystanders(home)
@@ -304,10 +305,14 @@ def main(folder: Path, cases: int, seed: int) -> int:
             (case.run / "journal.jsonl").write_bytes(resealed(data) if b"workspace" in data else data)
         argv = [str(case.victim / "whole") if word == "FILE" else word for word in argv]
         before = case.seen()
+        began = time.monotonic()
         pid = os.fork()
         if pid == 0:
             child(argv, case, ENVIRONMENTS[around](case))
         code = ends(pid)
+        seconds = time.monotonic() - began
+        if seconds > SLOW:
+            print(f"case {number} took {seconds:.1f} s: ytfsm {' '.join(argv)} | {trouble} | {around}", flush=True)
         said = (case.folder / "said").read_text(errors="replace")
         problems = [f"bystander {n} is dead" for n, one in enumerate(standing) if one.poll() is not None]
         after = case.seen()

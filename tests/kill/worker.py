@@ -140,7 +140,7 @@ def _fill(path: Path) -> None:
 def _arm_effects(accident: Accident) -> None:
     once = Effects.once
 
-    def doing(self: Effects, effect: str, key: str, apply: Callable[..., Any], observe: Callable[..., Any]) -> Any:
+    def doing(self: Effects, effect: str, key: str, apply: Callable[..., Any], *more: Any, **options: Any) -> Any:
         def applying(intent: dict[str, Any]) -> Any:
             accident.note(f"effect {effect}")
             hit = accident.here("effect")
@@ -151,7 +151,7 @@ def _arm_effects(accident: Accident) -> None:
                 die()
             return result
 
-        return once(self, effect, key, applying, observe)
+        return once(self, effect, key, applying, *more, **options)
 
     Effects.once = doing  # type: ignore[method-assign]
 
