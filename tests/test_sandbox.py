@@ -299,3 +299,14 @@ def test_variables_that_name_a_home_show_nothing(
     read = isolation.sandbox_of(settings(python=sys.executable, codex_bin="true")).read
     assert metal in read
     assert not [path for path in read if bare.is_relative_to(path)]
+
+
+def test_a_group_of_another_pid_namespace_is_left_alone(tmp_path: Path) -> None:
+    """Its worker's number is nobody's here, or somebody else's."""
+    ours = sandbox._namespace()
+    for name in (f"ytfsm-{ours}-4194303-1", "ytfsm-1-4194303-1", f"ytfsm-{ours}-{os.getpid()}-9999", "others"):
+        (tmp_path / name).mkdir()
+    sandbox._forget_dead(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["others", "ytfsm-1-4194303-1", f"ytfsm-{ours}-{os.getpid()}-9999"]
+    )

@@ -255,7 +255,7 @@ def _bound(how: str, path: Path | str) -> list[str]:
 def _group(processes: int) -> Path | None:
     """A cgroup that holds at most so many processes and threads; None where this worker may make none."""
     for parent in _parents():
-        group = parent / f"ytfsm-{os.getpid()}-{next(_numbers)}"
+        group = parent / f"ytfsm-{_namespace()}-{os.getpid()}-{next(_numbers)}"
         try:
             _forget_dead(parent)
             group.mkdir()
@@ -266,6 +266,14 @@ def _group(processes: int) -> Path | None:
             continue
         return group
     return None
+
+
+def _namespace() -> str:
+    """The PID namespace that we are in: numbers of processes mean something in it only."""
+    try:
+        return re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
+    except OSError:
+        return "0"
 
 
 def _remove(group: Path) -> None:
@@ -296,9 +304,9 @@ def _parents() -> Iterator[Path]:
 
 
 def _forget_dead(parent: Path) -> None:
-    """Remove the empty groups of workers that were killed."""
-    for path in parent.glob("ytfsm-*-*"):
-        pid = path.name.split("-")[1]
+    """Remove the empty groups of workers that were killed; of another PID namespace nobody here can tell that."""
+    for path in parent.glob(f"ytfsm-{_namespace()}-*-*"):
+        pid = path.name.split("-")[2]
         if pid.isdecimal() and not Path("/proc", pid).exists():
             with contextlib.suppress(OSError):
                 path.rmdir()
