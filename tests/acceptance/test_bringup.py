@@ -114,22 +114,21 @@ def test_replay_tells_the_whole_way(finished) -> None:
     assert done_effects == ["claim", "status", "push", "pull request", "status", "comment"]
 
 
-def test_the_comment_vouches_for_the_journals_end(finished) -> None:
+def test_the_comment_vouches_for_the_journals_end(finished, tmp_path: Path) -> None:
     world, _number, done = finished
     assert world.ytfsm("replay", done.json["run_id"], "--verify").code == 0
-    folder = world.run_folder(done.json["run_id"])
-    copy = folder.with_name(folder.name + "-cut")
-    copy.mkdir()
+    run_id = done.json["run_id"]
+    folder, home = world.run_folder(run_id), tmp_path / "copied"
+    copy = home / "runs" / run_id  # a run's folder has its id for a name
+    copy.mkdir(parents=True)
     (copy / "config.json").write_bytes((folder / "config.json").read_bytes())
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (copy / "journal.jsonl").write_bytes(b"".join(lines[:-8]))
-    assert world.ytfsm("replay", copy.name).code == 0, "a chain cannot show what is missing from its end"
-    cut = world.ytfsm("replay", copy.name, "--verify")
+    whole = world.ytfsm("replay", run_id, YTFSM_HOME=str(home))
+    assert whole.code == 0, "a chain cannot show what is missing from its end"
+    cut = world.ytfsm("replay", run_id, "--verify", YTFSM_HOME=str(home))
     assert cut.code == 3
     assert "records are missing from the end" in cut.err
-    for file in copy.iterdir():
-        file.unlink()
-    copy.rmdir()
 
 
 def test_the_run_folder_holds_the_record_of_everything(finished) -> None:
