@@ -1,7 +1,6 @@
 """What is imported when: the reading commands stay light, and the arrow of who knows whom never runs back."""
 
 import ast
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +18,7 @@ HEAVY = {
 # What a command has imported, said at its very end.
 TELL = """
 import atexit, sys
-atexit.register(lambda: print("\\nIMPORTED", *sorted({name.split(".")[0] for name in sys.modules})))
+atexit.register(lambda: print("\\nIMPORTED", *sorted(sys.modules)))
 sys.argv = ["ytfsm", *sys.argv[1:]]
 from machines.__main__ import main
 main()
@@ -59,6 +58,11 @@ def imported(bare: Path, journals: Callable[..., Journal]) -> Callable[..., set[
 )
 def test_the_reading_commands_import_nothing_heavy(imported: Callable[..., set[str]], argv: tuple[str, ...]) -> None:
     assert imported(*argv) & HEAVY == set()
+
+
+def test_the_lab_is_loaded_by_its_own_commands_only(imported: Callable[..., set[str]]) -> None:
+    assert "yt_fsm.lab" not in imported("graph") | imported("runs") | imported("replay", "7f3c")
+    assert "yt_fsm.lab" in imported("lab", "--help")
 
 
 def test_what_is_read_says_a_wrong_flag_lightly_too(imported: Callable[..., set[str]]) -> None:
@@ -110,22 +114,3 @@ def test_every_module_opens_with_one_sentence() -> None:
             assert doc, file
             first = doc.split("\n\n")[0].rstrip()
             assert first.endswith((".", ":")), f"{file}: {first}"
-
-
-def test_drawing_the_machine_costs_little_more_than_its_libraries(tmp_path: Path) -> None:
-    """Processor time of the best of five starts, so that who else is at work does not matter."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
-
-    def cost(*argv: str) -> float:
-        costs = []
-        for _ in range(6):  # the first one compiles
-            process = subprocess.Popen([sys.executable, *argv], stdout=subprocess.DEVNULL, env=environment, cwd=ROOT)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            assert process.returncode == 0
-            costs.append(usage.ru_utime + usage.ru_stime)
-        return min(costs)
-
-    libraries = cost("-c", "import typer, transitions")
-    assert cost("-m", "machines", "graph") <= 1.5 * libraries

@@ -23,7 +23,6 @@ from . import machine as drawing
 from . import replay as replays
 from . import show, store
 from .errors import Exists, JournalDamaged, NotFound, PreflightFailed, SetupError, Usage, YtfsmError
-from .lab.cli import app as lab
 from .machine import Definition
 from .outside import plain, shown
 
@@ -36,7 +35,17 @@ _FAILING_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFI
 
 
 class _Commands(TyperGroup):
-    """Turns our errors into their text and exit code; a traceback only with --debug."""
+    """Turns our errors into their text and exit code, a traceback only with --debug; loads the lab for `lab` alone."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), "lab"]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name != "lab":
+            return super().get_command(ctx, cmd_name)
+        from .lab.cli import app as lab
+
+        return typer.main.get_command(lab)
 
     def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> Any:
         with _short_usage():
@@ -426,9 +435,6 @@ def demo(
 
     code = show_all(folder or Path(tempfile.mkdtemp(prefix="ytfsm-demo-")), model, as_json)
     raise typer.Exit(code)
-
-
-app.add_typer(lab, name="lab")
 
 
 def _machine(machines: Machines, name: str) -> Definition:

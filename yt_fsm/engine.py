@@ -20,7 +20,7 @@ from .errors import (
 )
 from .lease import stamp
 from .processes import end_survivors
-from .removal import remove_file
+from .removal import remove, remove_file
 from .run import Run
 
 log = logging.getLogger("ytfsm")
@@ -211,6 +211,8 @@ def tear_down(run: Run, walked: bool = True) -> None:
             more = {"failed": failed} if failed else {}
             run.journal.append("cleanup", workspace=run.facts.get("workspace"), killed=left or [], **more)
         if walked and run.final and not waits:
+            # They say all that codex saw, as codex wrote it, and nothing goes on with them; artifacts have it redacted.
+            let_go("codex's threads", lambda: remove(run.folder / record.CODEX))
             run.journal.append("end", state=run.state, published=run.refused is None)
         record.write(run)
         remove_file(run.folder / "ballast")

@@ -395,11 +395,14 @@ def tell(seed: int, folder: Path) -> Told:
     place = folder / str(seed)
     place.mkdir()
     history = History(seed, place)
-    logging.getLogger("ytfsm").setLevel(logging.CRITICAL)
+    log = logging.getLogger("ytfsm")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         with patched(drawn(history)):
             return history.tell()
     finally:
+        log.setLevel(level)
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -452,6 +452,7 @@ def command(argv: list[str]) -> int:
     stdin = sys.stdin
     sys.stdin = io.StringIO()
     handlers = logging.getLogger().handlers[:]
+    levels = [(logger, logger.level) for logger in (logging.getLogger(), logging.getLogger("ytfsm"))]
     try:
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             app(argv, obj=MACHINES, prog_name="ytfsm")
@@ -462,6 +463,8 @@ def command(argv: list[str]) -> int:
         for handler in logging.getLogger().handlers[:]:
             if handler not in handlers:
                 logging.getLogger().removeHandler(handler)
+        for logger, level in levels:
+            logger.setLevel(level)
     said = []
     for stream in streams:
         stream.flush()
