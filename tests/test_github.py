@@ -599,6 +599,20 @@ def test_a_write_that_surely_did_not_land_is_tried_again(wired: Wired, answered:
     assert no_waiting == [3]
 
 
+def test_a_write_that_waited_asks_its_fence_again(wired: Wired, answered: Http, no_waiting: list[float]) -> None:
+    """Found by a history: a claim died while a rate limit was waited out, and the card of the next owner was moved."""
+    github = wired(lambda name, variables: (1, answered(429, {"message": "Too many"}, Retry_After="600")))
+
+    def fence() -> None:
+        if no_waiting:
+            raise Lost("our claim is no longer alive")
+
+    with pytest.raises(Lost):
+        github.comment("ISSUE12", "x", fence)
+    assert github.shell.calls == ["add_comment"]  # type: ignore[attr-defined]
+    assert no_waiting == [600]
+
+
 def test_an_answer_with_data_and_errors_is_an_error(wired: Wired, answered: Http) -> None:
     body = {"data": {"repository": None}, "errors": [{"type": "FORBIDDEN", "message": "scope"}]}
     assert refusal(wired, (1, answered(200, body))).kind == "FORBIDDEN"

@@ -53,6 +53,9 @@ _WORDS_CHARS = 2000  # of what GitHub says, in an error
 _GONE = "The single select option Id does not belong to the field"
 _PASSING = ("RATE_LIMITED", "RATE_LIMIT", "SECONDARY", "5xx", "NETWORK")
 
+Fence = Callable[[], None]
+"""Raises Lost when a write must not be sent any more."""
+
 
 @dataclass(frozen=True)
 class Comment:
@@ -379,9 +382,10 @@ class GitHub:
     # --- writing
 
     @understood(landed=None)
-    def comment(self, issue: str, body: str) -> Comment:
+    def comment(self, issue: str, body: str, fence: Fence = lambda: None) -> Comment:
         """Post a comment; what comes back has its ids."""
-        node = at(dict, self.mutate("add_comment", issue=issue, body=body).data, "addComment", "commentEdge", "node")
+        answer = self.mutate("add_comment", fence, issue=issue, body=body)
+        node = at(dict, answer.data, "addComment", "commentEdge", "node")
         created = when(at(str, node, "createdAt"))
         return Comment(at(str, node, "id"), maybe(int, node, "databaseId") or 0, body, "", "", created, created)
 
@@ -423,15 +427,14 @@ class GitHub:
             if problem.kind != "NOT_FOUND":
                 raise
 
-    def set_status(self, item: str, status: str) -> None:
+    def set_status(self, item: str, status: str, fence: Fence = lambda: None) -> None:
         """Move a card. The ids of the options are read again, once, when they went stale."""
         for last in (False, True):
             board = self.board
             assert board.status_field
             try:
-                self.mutate(
-                    "set_status", project=board.id, item=item, field=board.status_field, option=board.options[status]
-                )
+                option = board.options[status]
+                self.mutate("set_status", fence, project=board.id, item=item, field=board.status_field, option=option)
                 return
             except GitHubError as problem:
                 if last or _GONE not in str(problem):
@@ -482,14 +485,19 @@ class GitHub:
         """Read. Tried again, with backoff, through every error that passes. Raises GitHubError for the others."""
         return self._patiently(lambda: self._call(document_name, variables, missing_is_null, write=False))
 
-    def mutate(self, document_name: str, **variables: Any) -> Answer:
-        """Write. Tried again only when GitHub says that it did not land.
+    def mutate(self, document_name: str, fence: Fence = lambda: None, **variables: Any) -> Answer:
+        """Write. Tried again only when GitHub says that it did not land; `fence` is asked before each try.
 
-        Raises GitHubError; Leaked when a secret would be written.
+        Raises GitHubError; Leaked when a secret would be written; what `fence` raises.
         """
         check_post(self.shell.redact, "\n".join(str(value) for value in variables.values()))
         self._pace()
-        return self._patiently(lambda: self._call(document_name, variables, False, write=True))
+
+        def write() -> Answer:
+            fence()  # a rate limit may have been waited out since the last try, and the issue have another owner
+            return self._call(document_name, variables, False, write=True)
+
+        return self._patiently(write)
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer:
         for attempt in range(TRIES):

@@ -41,8 +41,7 @@ def set_status(run: "Run", status: str, *allowed: str | None, read_back: bool = 
         return {"status": status} if run.github.snapshot(run.issue.id).status == status else None
 
     def apply(_: Record) -> dict[str, Any]:
-        run.fence(*allowed, status)
-        run.github.set_status(item, status)
+        run.github.set_status(item, status, lambda: run.fence(*allowed, status))
         if not read_back:
             return {"status": status}
         for attempt in range(READ_BACK):
@@ -61,14 +60,13 @@ def comment(run: "Run", status: str, text: str) -> None:
         return posted(run)
 
     def apply(intent: Record) -> dict[str, Any]:
-        run.fence(status)
         told, worker = (publishable(run.shell.redact, said) for said in (text, run.settings.worker_name))
         body = (
             f"{STATUS}\nstatus: {status}\nrun_id: {run.run_id}\n\n{told.strip()[:COMMENT_CHARS]}\n\n"
             f"worker: {worker} · journal: `{intent['seq']}:{intent['hash']}`\n"
             f"{marker(run.run_id, intent['seq'])}\n"
         )
-        return {"comment": run.github.comment(run.issue.id, body).number}
+        return {"comment": run.github.comment(run.issue.id, body, lambda: run.fence(status)).number}
 
     run.effects.once("comment", status, apply, observe)
 

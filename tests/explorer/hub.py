@@ -239,9 +239,9 @@ class GitHub:
 
     # --- writes
 
-    def comment(self, issue: str, body: str) -> Comment:
+    def comment(self, issue: str, body: str, fence: Any = lambda: None) -> Comment:
         """Post."""
-        return self._write("posts " + body.split("\n", 1)[0], lambda: self.hub.post(body, "bot"))
+        return self._write("posts " + body.split("\n", 1)[0], lambda: self.hub.post(body, "bot"), fence)
 
     def edit_comment(self, comment: str, body: str) -> Written:
         """Edit by id."""
@@ -252,17 +252,19 @@ class GitHub:
         """Delete by id."""
         self._write(f"deletes {comment}", lambda: self.hub.delete(comment))
 
-    def set_status(self, item: str, status: str) -> None:
+    def set_status(self, item: str, status: str, fence: Any = lambda: None) -> None:
         """Move the card."""
-        self._write(f"moves the card to {status}", lambda: self.hub.move(status))
+        self._write(f"moves the card to {status}", lambda: self.hub.move(status), fence)
 
-    def _write(self, words: str, deed: Any) -> Any:
+    def _write(self, words: str, deed: Any, fence: Any = lambda: None) -> Any:
         hub, dice = self.hub, self.hub.clockwork.dice
         who = current().name
         hub.count("writes")
+        fence()
         if dice.random() < hub.weather.limited:
             hub.say(f"{who} waits out a rate limit before it {words}")
             self.shell.stop.wait(dice.choice((60.0, 600.0)))
+            fence()
         if dice.random() < hub.weather.refused:
             raise GitHubError("GitHub answers 403 to a write", "SECONDARY", landed=False)
         self._on_the_way()
