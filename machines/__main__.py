@@ -1,7 +1,7 @@
 """The console script `ytfsm`: hands the machines to the command line."""
 
 from machines import MACHINES
-from yt_fsm.cli import run_app
+from yt_fsm.cli.main import run_app
 
 
 def main() -> None:

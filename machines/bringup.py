@@ -1,6 +1,6 @@
 """The bringup machine (§9.1): one issue, from `ready` to a pull request or a reason why not."""
 
-from states import (
+from states.bringup import (
     bringup,
     checking,
     claimed,
@@ -14,7 +14,7 @@ from states import (
     setup,
     setup_error,
 )
-from yt_fsm.machine import Definition
+from yt_fsm.engine.machine import Definition
 
 WORKING = ("claimed", "setup", "download", "reset", "bringup", "checking")
 

@@ -96,7 +96,7 @@ def graph(times: int) -> list[Line]:
 def journal(times: int) -> list[Line]:
     """Records appended, each on disk before the next, and records read back and verified."""
     from machines.bringup import MACHINE
-    from yt_fsm.journal import Journal, parse
+    from yt_fsm.engine.journal import Journal, parse
 
     written, read = [], []
     detail = {"argv": ["git", "status", "--porcelain"], "cwd": "clean", "code": 0, "seconds": 0.012, "log": "001.log"}
@@ -125,11 +125,11 @@ def journal(times: int) -> list[Line]:
 
 def sandbox(times: int) -> list[Line]:
     """What walls add to the start of a program, and a clean clone made anew of what `init-models` writes."""
-    from yt_fsm import template
-    from yt_fsm.git import Repository
-    from yt_fsm.redaction import Redactor
-    from yt_fsm.sandbox import Sandbox, available, roots_of
-    from yt_fsm.shell import Shell
+    from yt_fsm.bringup import template
+    from yt_fsm.engine.redaction import Redactor
+    from yt_fsm.engine.sandbox import Sandbox, available, roots_of
+    from yt_fsm.engine.shell import Shell
+    from yt_fsm.tools.git import Repository
 
     shell = Shell("bench", Redactor())
     walls = Sandbox(available(), tuple(roots_of(sys.executable)))

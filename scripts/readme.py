@@ -23,14 +23,14 @@ _TOLD = re.compile(r" \(default: (.*)\)$")
 def diagram() -> str:
     """The bringup machine, as `ytfsm graph` prints it."""
     from machines import MACHINES
-    from yt_fsm.machine import mermaid
+    from yt_fsm.engine.machine import mermaid
 
     return f"```mermaid\n{mermaid(MACHINES['bringup'].table())}```"
 
 
 def environment() -> str:
-    """Every setting with its environment variable, its default and what it means, from yt_fsm.settings."""
-    from yt_fsm.settings import ENVIRONMENT, Settings
+    """Every setting with its environment variable, its default and what it means, from yt_fsm.engine.settings."""
+    from yt_fsm.engine.settings import ENVIRONMENT, Settings
 
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():

@@ -16,15 +16,15 @@ import hypothesis
 import pytest
 
 from machines.bringup import MACHINE
-from yt_fsm import run as runs
-from yt_fsm.github import GitHub, Issue
-from yt_fsm.journal import Journal
-from yt_fsm.machine import Definition
-from yt_fsm.processes import Mark
-from yt_fsm.redaction import Redactor
-from yt_fsm.run import Run
-from yt_fsm.settings import Settings
-from yt_fsm.shell import Result, Shell, StopFlag
+from yt_fsm.engine import run as runs
+from yt_fsm.engine.journal import Journal
+from yt_fsm.engine.machine import Definition
+from yt_fsm.engine.processes import Mark
+from yt_fsm.engine.redaction import Redactor
+from yt_fsm.engine.run import Run
+from yt_fsm.engine.settings import Settings
+from yt_fsm.engine.shell import Result, Shell, StopFlag
+from yt_fsm.github.client import GitHub, Issue
 
 # Two cores that others use too: a slow example is no error, and a run leaves no database behind.
 hypothesis.settings.register_profile(

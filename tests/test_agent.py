@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from yt_fsm.agent import TRIES, Codex, FunctionalBringupTask
-from yt_fsm.errors import BringupError, Lost, SetupError, StopRequested
-from yt_fsm.shell import Shell
+from yt_fsm.engine.errors import BringupError, Lost, SetupError, StopRequested
+from yt_fsm.engine.shell import Shell
+from yt_fsm.tools.codex import TRIES, Codex, FunctionalBringupTask
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -401,9 +401,9 @@ def test_codexapi_tells_no_third_party(bench: Bench, tmp_path: Path, text: str) 
     script = textwrap.dedent("""
         import urllib.request
         from pathlib import Path
-        from yt_fsm.agent import Codex, FunctionalBringupTask
-        from yt_fsm.redaction import Redactor
-        from yt_fsm.shell import Shell
+        from yt_fsm.tools.codex import Codex, FunctionalBringupTask
+        from yt_fsm.engine.redaction import Redactor
+        from yt_fsm.engine.shell import Shell
         urllib.request.urlopen = lambda *_, **__: print("asked")
         codex = Codex(Shell("x", Redactor()), "true", "s", Path("."), {}, Path("."), 1, 1, 0, print, print)
         codex.__class__.__call__ = lambda self, prompt: "done"

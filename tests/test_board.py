@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from yt_fsm import board
-from yt_fsm.board import Part
-from yt_fsm.errors import PreflightFailed, SetupError
-from yt_fsm.github import STATUSES, GitHub
+from yt_fsm.engine.errors import PreflightFailed, SetupError
+from yt_fsm.github import project as board
+from yt_fsm.github.client import STATUSES, GitHub
+from yt_fsm.github.project import Part
 
 
 class Owner:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yt_fsm import brief
-from yt_fsm.brief import FIELDS, Brief, fields, parse
-from yt_fsm.errors import SetupError
+from yt_fsm.bringup import brief
+from yt_fsm.bringup.brief import FIELDS, Brief, fields, parse
+from yt_fsm.engine.errors import SetupError
 
 NAME = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True).filter(lambda name: ".." not in name)
 MODEL = st.builds("{}/{}".format, NAME, NAME)

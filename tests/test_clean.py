@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from states import checking
-from yt_fsm.clean import clean_clone, digest, keep_pristine
-from yt_fsm.errors import Refused, SetupError
-from yt_fsm.evaluation import Report, judged_bundle
-from yt_fsm.git import Repository
-from yt_fsm.publishing import push
-from yt_fsm.run import Run
-from yt_fsm.shell import Shell
+from states.bringup import checking
+from yt_fsm.bringup.clean import clean_clone, digest, keep_pristine
+from yt_fsm.bringup.evaluation import Report, judged_bundle
+from yt_fsm.engine.errors import Refused, SetupError
+from yt_fsm.engine.run import Run
+from yt_fsm.engine.shell import Shell
+from yt_fsm.github.publishing import push
+from yt_fsm.tools.git import Repository
 
 BRANCH = "bringup/issue-12-org-name"
 MODEL = "models/org/name/n300/functional/model.py"

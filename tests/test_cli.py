@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from machines.bringup import MACHINE
-from yt_fsm.journal import Journal
-from yt_fsm.machine import mermaid
-from yt_fsm.replay import replay as fold
+from yt_fsm.engine.journal import Journal
+from yt_fsm.engine.machine import mermaid
+from yt_fsm.engine.replay import replay as fold
 
 YTFSM = Path(sys.executable).with_name("ytfsm")
 RUN = "20261122T034107Z-n300-i12-7f3c"
@@ -161,7 +161,7 @@ def test_replay_is_a_line_a_transition(ytfsm: Callable[..., Said], recorded: Cal
 
 
 def test_replay_as_json_is_the_contracts(ytfsm: Callable[..., Said], recorded: Callable[..., Journal]) -> None:
-    from yt_fsm.journal import read
+    from yt_fsm.engine.journal import read
 
     journal = recorded(RUN, *GOOD)
     said = ytfsm("replay", RUN, "--json")
@@ -232,7 +232,7 @@ def test_lost_records_are_not_seen_by_replay_alone(
 def test_a_journal_of_another_schema_version_says_which(
     ytfsm: Callable[..., Said], recorded: Callable[..., Journal]
 ) -> None:
-    from yt_fsm.journal import digest
+    from yt_fsm.engine.journal import digest
 
     journal = recorded(RUN, *GOOD)
     record = json.loads(journal.path.read_bytes().splitlines()[0])
@@ -393,7 +393,7 @@ def test_a_dry_run_prints_every_command_in_the_specs_order_and_runs_none(
         r"\$ git clone --quiet git@github.com:yieldthought/ttnn_models.git .*",
         r"\$ git ls-remote --heads origin refs/heads/bringup/issue-0-org-name-1b.*",
         r"\$ git checkout --quiet -b bringup/issue-0-org-name-1b.*",
-        r"\$ .*yt_fsm.hub org/Name-1B.*",  # C
+        r"\$ .*yt_fsm.tools.hub org/Name-1B.*",  # C
         rf"\$ python3 scripts/run_eval.py --mode hf {common}.*",
         r"\$ tt-smi -r",  # D
         r"\$ codex exec --json .*",  # E
@@ -487,7 +487,7 @@ def test_a_record_with_escape_sequences_is_shown_without_their_effect(
 def test_log_lines_are_made_harmless(caplog: pytest.LogCaptureFixture) -> None:
     import logging
 
-    from yt_fsm.cli import LOG_CHARS, _Plain
+    from yt_fsm.cli.main import LOG_CHARS, _Plain
 
     record = logging.LogRecord("ytfsm", 20, "", 0, "title=%s", ("\x1b[31mred\r" + "x" * 99_999,), None)
     told = _Plain("%(message)s").format(record)

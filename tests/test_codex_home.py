@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from yt_fsm.codex_home import CodexHome
-from yt_fsm.errors import SetupError
+from yt_fsm.engine.errors import SetupError
+from yt_fsm.tools.codex_home import CodexHome
 
 if sys.version_info >= (3, 11):
     import tomllib

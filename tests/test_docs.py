@@ -16,9 +16,9 @@ import pytest
 from typer.main import get_command
 
 from machines import MACHINES
-from yt_fsm import errors
-from yt_fsm.cli import app
-from yt_fsm.settings import ENVIRONMENT
+from yt_fsm.cli.main import app
+from yt_fsm.engine import errors
+from yt_fsm.engine.settings import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

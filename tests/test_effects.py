@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from machines.bringup import MACHINE
-from yt_fsm.effects import Effects
-from yt_fsm.errors import GitHubError, StopRequested
-from yt_fsm.journal import Journal
+from yt_fsm.engine.effects import Effects
+from yt_fsm.engine.errors import GitHubError, StopRequested
+from yt_fsm.engine.journal import Journal
 
 
 class Clock:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from yt_fsm.encodings import Finder
+from yt_fsm.engine.encodings import Finder
 
 TOKEN = "ghp_" + "".join(random.Random(36).choices(string.ascii_letters + string.digits, k=36))  # in no other file
 PASSWORD = "correct horse battery"

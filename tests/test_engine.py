@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from machines.bringup import WORKING
-from yt_fsm import engine, recovery, store
-from yt_fsm.engine import Crashed
-from yt_fsm.errors import (
+from yt_fsm.engine import recovery, store
+from yt_fsm.engine import walk as engine
+from yt_fsm.engine.errors import (
     BadReference,
     BranchExists,
     BringupError,
@@ -27,8 +27,9 @@ from yt_fsm.errors import (
     StopRequested,
     YtfsmError,
 )
-from yt_fsm.journal import Journal, read
-from yt_fsm.run import Run
+from yt_fsm.engine.journal import Journal, read
+from yt_fsm.engine.run import Run
+from yt_fsm.engine.walk import Crashed
 
 NewRun = Callable[..., Run]
 NEXT = {
@@ -440,8 +441,8 @@ def test_what_cannot_be_let_go_of_is_journalled_and_keeps_nothing_else(
 
     def work(run: Run) -> str:
         run.empty_workspace()
-        monkeypatch.setattr("yt_fsm.workspace.remove", stuck)
-        monkeypatch.setattr("yt_fsm.engine.end_survivors", stuck)
+        monkeypatch.setattr("yt_fsm.bringup.workspace.remove", stuck)
+        monkeypatch.setattr("yt_fsm.engine.walk.end_survivors", stuck)
         monkeypatch.setattr(run.board, "release", lambda: let_go.append("board"))
         monkeypatch.setattr(run.heartbeat, "stop", lambda: let_go.append("heartbeat"))
         if error:
@@ -465,7 +466,7 @@ def test_a_workspace_that_cannot_be_deleted_is_left_and_another_taken(
 ) -> None:
     run = new_run(work=straight())
     first = run.empty_workspace().folder
-    monkeypatch.setattr("yt_fsm.workspace.remove", stuck)
+    monkeypatch.setattr("yt_fsm.bringup.workspace.remove", stuck)
     second = run.empty_workspace().folder
     assert first != second
     assert first.is_dir()
@@ -478,7 +479,7 @@ def test_the_janitor_says_what_it_cannot_delete_and_tries_again(
     run = new_run(work=straight())
     left = run.empty_workspace().folder
     with monkeypatch.context() as patch:
-        patch.setattr("yt_fsm.workspace.remove", stuck)
+        patch.setattr("yt_fsm.bringup.workspace.remove", stuck)
         engine.walk(run)
         for _ in range(2):
             assert recovery.clean(run.settings, [run.definition]) == []
@@ -517,7 +518,7 @@ def test_a_fact_is_remembered_once_and_over_a_restart(new_run: NewRun) -> None:
 
 def test_a_run_is_never_started_over_another(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = new_run(work=straight())
-    monkeypatch.setattr("yt_fsm.run.new_id", lambda system, issue: run.run_id)
+    monkeypatch.setattr("yt_fsm.engine.run.new_id", lambda system, issue: run.run_id)
     before = run.journal.path.read_bytes()
     with pytest.raises(FileExistsError):
         new_run(work=straight())

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from machines.bringup import MACHINE, WORKING
-from yt_fsm import errors
-from yt_fsm.errors import (
+from yt_fsm.engine import errors
+from yt_fsm.engine.errors import (
     BadReference,
     BranchExists,
     BringupError,

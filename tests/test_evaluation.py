@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from yt_fsm import evaluation as module
-from yt_fsm.brief import Brief
-from yt_fsm.errors import AnswerTooLarge, BadReference, CommandFailed, SetupError, StopRequested
-from yt_fsm.evaluation import HF, TT0, TT1, Evaluation, Report, eval_argv
-from yt_fsm.git import Repository
-from yt_fsm.settings import Settings
-from yt_fsm.shell import Shell
-from yt_fsm.workspace import Workspace
+from yt_fsm.bringup import evaluation as module
+from yt_fsm.bringup.brief import Brief
+from yt_fsm.bringup.evaluation import HF, TT0, TT1, Evaluation, Report, eval_argv
+from yt_fsm.bringup.workspace import Workspace
+from yt_fsm.engine.errors import AnswerTooLarge, BadReference, CommandFailed, SetupError, StopRequested
+from yt_fsm.engine.settings import Settings
+from yt_fsm.engine.shell import Shell
+from yt_fsm.tools.git import Repository
 
 BRIEF = Brief.model_validate({"hf_model_id": "org/name", "prefill_len": 8, "decode_len": 4})
 REVISION = "a" * 40
@@ -403,7 +403,7 @@ def test_what_an_evaluation_leaves_running_is_ended(bench: Bench) -> None:
 
 def test_metrics_under_more_noise_than_is_kept_are_believed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver's log may be longer than what is kept of stdout, and the metrics come last."""
-    monkeypatch.setattr("yt_fsm.shell.KEEP_BYTES", 10)
+    monkeypatch.setattr("yt_fsm.engine.shell.KEEP_BYTES", 10)
     assert bench.evaluation().reference(bench.workspace.clean)["top1"] == 1.0
 
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from states import failed, released
-from yt_fsm import gate, publishing
-from yt_fsm.errors import GitHubError, Leaked
-from yt_fsm.evaluation import Evaluation
-from yt_fsm.gate import publishable, secrets_in_push, secrets_in_tree
-from yt_fsm.git import Repository
-from yt_fsm.github import STATUSES, GitHub
-from yt_fsm.redaction import BLACK, Redactor
-from yt_fsm.run import Run, boot_id
-from yt_fsm.shell import Shell
+from states.bringup import failed, released
+from yt_fsm.bringup.evaluation import Evaluation
+from yt_fsm.engine.errors import GitHubError, Leaked
+from yt_fsm.engine.redaction import BLACK, Redactor
+from yt_fsm.engine.run import Run, boot_id
+from yt_fsm.engine.shell import Shell
+from yt_fsm.github import publishing
+from yt_fsm.github.client import STATUSES, GitHub
+from yt_fsm.tools import gate
+from yt_fsm.tools.gate import publishable, secrets_in_push, secrets_in_tree
+from yt_fsm.tools.git import Repository
 
 TOKEN = "ghp_q7RkZ2vT9xLmB4nYc8WsJ1hUd6FgE3aPo5Xi"
 FOLDER = "models/org/name/n300"
@@ -134,7 +135,7 @@ def test_a_file_too_large_to_be_looked_through_does_not_leave(clone: Clone, monk
 
 
 def test_many_files_are_looked_through_in_turns(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yt_fsm.git._TEXT_BYTES", 300)
+    monkeypatch.setattr("yt_fsm.tools.git._TEXT_BYTES", 300)
     for number in range(40):
         clone.write(f"{FOLDER}/f{number:02d}.py", b"%d\n" % number * 20)
     clone.write(f"{FOLDER}/f17.py", b"17\n" + TOKEN.encode())
@@ -179,7 +180,7 @@ def test_every_commit_of_a_push_counts_with_its_text(clone: Clone) -> None:
 def test_codex_is_told_the_file_and_the_line_and_nothing_is_evaluated(clone: Clone, tmp_path: Path) -> None:
     from types import SimpleNamespace
 
-    from yt_fsm.brief import Brief
+    from yt_fsm.bringup.brief import Brief
 
     brief = Brief(hf_model_id="org/name", system="n300", prefill_len=8, decode_len=4, batch=1)
     space = SimpleNamespace(agent=clone.agent, check=tmp_path / "check", folder=tmp_path)
@@ -294,7 +295,7 @@ def test_work_that_holds_none_is_pushed(leaking: tuple[Run, dict[str, Any]], rem
 def test_nothing_that_passed_is_pushed_once_it_holds_what_has_become_a_secret(
     leaking: tuple[Run, dict[str, Any]], remote: Path
 ) -> None:
-    from yt_fsm.work import preserve
+    from yt_fsm.bringup.work import preserve
 
     run, _ = leaking
     assert preserve(run, "Bringup")
@@ -352,7 +353,7 @@ def test_an_answers_headers_are_quoted_nowhere(wired: Callable[..., GitHub], ans
 
 
 def test_what_gh_itself_says_is_quoted(wired: Callable[..., GitHub], answered: Callable[..., str]) -> None:
-    from yt_fsm.shell import Result
+    from yt_fsm.engine.shell import Result
 
     out = answered(502, "<html>", X_OAuth_Scopes="repo")
     tail = out.replace("\r", "") + "\ngh: HTTP 502 (upstream)"
@@ -366,8 +367,8 @@ def test_what_gh_itself_says_is_quoted(wired: Callable[..., GitHub], answered: C
 
 
 def test_every_file_of_a_run_is_without_secrets(leaking: tuple[Run, dict[str, Any]]) -> None:
-    from yt_fsm import record
-    from yt_fsm.errors import BringupError
+    from yt_fsm.engine import record
+    from yt_fsm.engine.errors import BringupError
 
     run, _ = leaking
     run.journal._redact = run.shell.redact  # as `runs.create` makes it

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from yt_fsm.errors import CommandFailed, SetupError
-from yt_fsm.git import Change, Repository, branch_name, refused, sanitize
-from yt_fsm.shell import Shell
+from yt_fsm.engine.errors import CommandFailed, SetupError
+from yt_fsm.engine.shell import Shell
+from yt_fsm.tools.git import Change, Repository, branch_name, refused, sanitize
 
 pytestmark = pytest.mark.usefixtures("bare")
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from yt_fsm import github as module
-from yt_fsm.errors import GitHubError, Lost, NotFound, PreflightFailed
-from yt_fsm.github import QUERIES, STATUSES, GitHub, document, split_response, when
-from yt_fsm.redaction import Redactor
-from yt_fsm.shell import Result, Shell
+from yt_fsm.engine.errors import GitHubError, Lost, NotFound, PreflightFailed
+from yt_fsm.engine.redaction import Redactor
+from yt_fsm.engine.shell import Result, Shell
+from yt_fsm.github import client as module
+from yt_fsm.github.client import QUERIES, STATUSES, GitHub, document, split_response, when
 
 NAMES = sorted(path.stem for path in QUERIES.glob("*.graphql"))
 CLOCK = "Sun, 22 Nov 2026 03:41:07 GMT"
@@ -28,7 +28,7 @@ Http = Callable[..., str]
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Backoff is noted and not slept through."""
     waits: list[float] = []
-    monkeypatch.setattr("yt_fsm.shell.StopFlag.wait", lambda self, seconds: waits.append(seconds))
+    monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: waits.append(seconds))
     return waits
 
 
@@ -80,7 +80,7 @@ def gone(path: str = "node") -> dict[str, Any]:
 
 def test_the_documents_are_valid_against_githubs_schema() -> None:
     graphql = pytest.importorskip("graphql", reason="graphql-core comes with the lab")
-    folder = Path(module.__file__).parent / "lab" / "github"
+    folder = Path(module.__file__).parents[1] / "lab" / "github"
     schema = graphql.build_schema((folder / "schema.graphql").read_text(), assume_valid=True, assume_valid_sdl=True)
     for name in NAMES:
         found = graphql.validate(schema, graphql.parse(document(name)))
@@ -97,7 +97,7 @@ def test_a_document_brings_each_fragment_once_and_says_what_it_is_for(name: str)
 
 def test_every_document_is_used_and_every_use_has_its_document() -> None:
     folder = Path(module.__file__).parent
-    sources = "".join((folder / name).read_text() for name in ("github.py", "board.py"))
+    sources = "".join((folder / name).read_text() for name in ("client.py", "project.py"))
     asked = set(re.findall(r"\b(?:query|mutate|_fitting)\(\s*\"(\w+)\"", sources))
     assert asked == set(NAMES)
 
@@ -677,7 +677,7 @@ def test_the_newest_pull_request_of_a_branch(wired: Wired) -> None:
 def test_writes_keep_their_distance(monkeypatch: pytest.MonkeyPatch, wired: Wired) -> None:
     """GitHub asks for a second between two of them."""
     slept: list[float] = []
-    monkeypatch.setattr("yt_fsm.github.time.sleep", slept.append)
+    monkeypatch.setattr("yt_fsm.github.client.time.sleep", slept.append)
     github = wired(lambda name, variables: {"x": {}})
     github._gap = 1.0
     for _ in range(2):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from yt_fsm import hardware
-from yt_fsm.errors import CommandFailed, SetupError
-from yt_fsm.hardware import Board
-from yt_fsm.redaction import Redactor
-from yt_fsm.shell import Shell
+from yt_fsm.engine.errors import CommandFailed, SetupError
+from yt_fsm.engine.redaction import Redactor
+from yt_fsm.engine.shell import Shell
+from yt_fsm.tools import board as hardware
+from yt_fsm.tools.board import Board
 
 SMI = """
 import json, os, sys
@@ -50,7 +50,7 @@ def plan(program: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., N
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yt_fsm.shell.StopFlag.wait", lambda self, seconds: None)
+    monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: None)
 
 
 @pytest.fixture
@@ -202,9 +202,9 @@ def holder(tmp_path: Path, device: int | None) -> "subprocess.Popen[str]":
     """Another worker that holds a board until its input ends."""
     script = textwrap.dedent(f"""
         from pathlib import Path
-        from yt_fsm.hardware import Board
-        from yt_fsm.redaction import Redactor
-        from yt_fsm.shell import Shell
+        from yt_fsm.tools.board import Board
+        from yt_fsm.engine.redaction import Redactor
+        from yt_fsm.engine.shell import Shell
         Board(Shell("other", Redactor()), "n300", {device!r}, Path({str(tmp_path / "locks")!r})).acquire()
         print("held", flush=True)
         input()
@@ -243,7 +243,7 @@ def test_a_board_has_one_owner_and_neighbours_do_not_mind(
 
 
 def test_a_dry_run_takes_no_lock(tmp_path: Path) -> None:
-    from yt_fsm.dry import DryShell
+    from yt_fsm.bringup.dry import DryShell
 
     Board(DryShell("dry", Redactor()), "n300", None, tmp_path / "locks").acquire()
     assert not (tmp_path / "locks").exists()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from yt_fsm.errors import GitHubError, Lost, YtfsmError
-from yt_fsm.github import Written
-from yt_fsm.heartbeat import Deadline
-from yt_fsm.run import Run
+from yt_fsm.engine.errors import GitHubError, Lost, YtfsmError
+from yt_fsm.engine.run import Run
+from yt_fsm.github.client import Written
+from yt_fsm.github.heartbeat import Deadline
 
 
 class Lease:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from yt_fsm.journal import Journal
+from yt_fsm.engine.journal import Journal
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {
@@ -104,7 +104,7 @@ def test_only_the_shell_starts_processes() -> None:
         str(file.relative_to(ROOT)) for package in ("yt_fsm", "states", "machines") for file in modules(package)
         if "subprocess" in names(file) and "lab" not in file.relative_to(ROOT).parts
     }  # fmt: skip
-    assert users <= {"yt_fsm/shell.py", "yt_fsm/cli.py", "yt_fsm/processes.py"}
+    assert users <= {"yt_fsm/engine/shell.py", "yt_fsm/cli/main.py", "yt_fsm/engine/processes.py"}
 
 
 def test_every_module_opens_with_one_sentence() -> None:

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machines.bringup import MACHINE
-from yt_fsm import journal as module
-from yt_fsm.errors import Exists, JournalBroken, JournalDamaged, NotFound, Owned, SetupError
-from yt_fsm.journal import BALLAST_BYTES, GENESIS, Journal, digest, parse, read
+from yt_fsm.engine import journal as module
+from yt_fsm.engine.errors import Exists, JournalBroken, JournalDamaged, NotFound, Owned, SetupError
+from yt_fsm.engine.journal import BALLAST_BYTES, GENESIS, Journal, digest, parse, read
 
 HEADER: dict[str, Any] = {
     "run_id": "r", "machine": "bringup", "machine_table": MACHINE.table(), "system": "n300", "issue": {"number": 12},
@@ -260,7 +260,7 @@ def test_no_acknowledged_record_is_lost_to_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "run" / "journal.jsonl"
     script = textwrap.dedent(f"""
         from pathlib import Path
-        from yt_fsm.journal import Journal
+        from yt_fsm.engine.journal import Journal
         journal = Journal.create(Path({str(path)!r}), **{HEADER!r})
         for number in range(100_000):
             print(journal.append("fact", name="n", value=number)["seq"], flush=True)
@@ -508,8 +508,8 @@ def test_a_real_limit_on_the_file_cuts_a_write_short_and_the_journal_back(tmp_pa
     script = textwrap.dedent(f"""
         import resource
         from pathlib import Path
-        from yt_fsm.errors import YtfsmError
-        from yt_fsm.journal import Journal
+        from yt_fsm.engine.errors import YtfsmError
+        from yt_fsm.engine.journal import Journal
         path = Path({str(path)!r})
         journal = Journal.create(path, **{HEADER!r})
         limit = path.stat().st_size + 700

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yt_fsm import lease
-from yt_fsm.errors import GitHubError, Lost
-from yt_fsm.github import Comment, Snapshot, Written
-from yt_fsm.lease import Lease, claims, eligible, judge, text
+from yt_fsm.engine.errors import GitHubError, Lost
+from yt_fsm.github import lease
+from yt_fsm.github.client import Comment, Snapshot, Written
+from yt_fsm.github.lease import Lease, claims, eligible, judge, text
 
 TTL = 3600.0
 T0 = 1_790_000_000.0

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from machines import MACHINES
 from machines.bringup import MACHINE, WORKING
-from yt_fsm import machine
-from yt_fsm.github import STATUSES
-from yt_fsm.machine import Path, dot, duration, mermaid, reachable, table_hash
+from yt_fsm.engine import machine
+from yt_fsm.engine.machine import Path, dot, duration, mermaid, reachable, table_hash
+from yt_fsm.github.client import STATUSES
 
 EVENTS = sorted({edge.event for edge in MACHINE.edges})
 PAIRS = [(state, event) for state in MACHINE.states for event in EVENTS]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yt_fsm.outside import DEEPEST, Malformed, at, discard, harmless, maybe, parse, plain, read, shown
+from yt_fsm.engine.outside import DEEPEST, Malformed, at, discard, harmless, maybe, parse, plain, read, shown
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from yt_fsm import preflight
-from yt_fsm.errors import GitHubError, PreflightFailed, SetupError
-from yt_fsm.github import STATUSES, GitHub
-from yt_fsm.preflight import Check
-from yt_fsm.settings import Settings
-from yt_fsm.shell import Shell
+from yt_fsm.bringup import preflight
+from yt_fsm.bringup.preflight import Check
+from yt_fsm.engine.errors import GitHubError, PreflightFailed, SetupError
+from yt_fsm.engine.settings import Settings
+from yt_fsm.engine.shell import Shell
+from yt_fsm.github.client import STATUSES, GitHub
 
 GH = """
 import json, os, sys
@@ -98,7 +98,7 @@ def test_a_models_repo_that_git_cannot_read_is_found_before_anything_is_claimed(
 def checked(
     machine: Machine, shell: Shell, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., dict[str, Check]]:
-    monkeypatch.setattr("yt_fsm.shell.StopFlag.wait", lambda self, seconds: None)
+    monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: None)
 
     def look(run: bool = False, **given: Any) -> dict[str, Check]:
         monkeypatch.setenv("FAKE_GH", machine.write())
@@ -280,7 +280,7 @@ def test_a_program_that_does_not_start_behind_the_walls_is_found_before_anything
 def test_a_worker_without_walls_refuses_to_start(
     checked: Callable[..., dict[str, Check]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yt_fsm.sandbox.available", lambda: False)
+    monkeypatch.setattr("yt_fsm.engine.sandbox.available", lambda: False)
     with pytest.raises(PreflightFailed, match="apt-get install bubblewrap"):
         checked(run=True, isolation="bwrap")
     assert checked(run=True, isolation="none")["isolation"].found.startswith("none: codex and the evaluation run as")

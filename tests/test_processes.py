@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from yt_fsm import processes
-from yt_fsm.errors import SetupError
-from yt_fsm.processes import MARK, MARKER, Mark, end_survivors, survivors
-from yt_fsm.removal import DEEP, remove, remove_file
-from yt_fsm.workspace import Workspace, prefix, run_of
+from yt_fsm.bringup.workspace import Workspace, prefix, run_of
+from yt_fsm.engine import processes
+from yt_fsm.engine.errors import SetupError
+from yt_fsm.engine.processes import MARK, MARKER, Mark, end_survivors, survivors
+from yt_fsm.engine.removal import DEEP, remove, remove_file
 
 ROOT = Path(__file__).parents[1]
 RUN = "20261122T034107Z-n300-i12-7f3c"
@@ -118,7 +118,7 @@ def test_what_began_before_the_run_is_none_of_its(sleeper: Callable[..., Any], t
 
 def test_we_and_our_ancestors_are_never_ended(tmp_path: Path) -> None:
     mark = Mark(tmp_path, RUN, 0.0)
-    inner = "import sys; from pathlib import Path; from yt_fsm.processes import *; " + (
+    inner = "import sys; from pathlib import Path; from yt_fsm.engine.processes import *; " + (
         f"print(end_survivors(Mark(Path({str(tmp_path)!r}), {RUN!r}, 0.0)))"
     )
     outer = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {inner!r}]).returncode)"
@@ -238,8 +238,8 @@ def test_a_folder_deeper_than_any_stack_is_removed(tmp_path: Path) -> None:
 MOUNTS = """
 import subprocess, sys
 from pathlib import Path
-from yt_fsm.errors import SetupError
-from yt_fsm.removal import remove
+from yt_fsm.engine.errors import SetupError
+from yt_fsm.engine.removal import remove
 folder, victim = Path(sys.argv[1]), Path(sys.argv[2])
 (folder / "in").mkdir(parents=True)
 subprocess.run(["mount", "--bind", str(victim), str(folder / "in")], check=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yt_fsm.progress import bytes_of, tokens_of
+from yt_fsm.tools.progress import bytes_of, tokens_of
 
 
 class Terminal(io.StringIO):

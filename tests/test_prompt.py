@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yt_fsm import prompt
-from yt_fsm.brief import Brief
-from yt_fsm.settings import Settings
+from yt_fsm.bringup import prompt
+from yt_fsm.bringup.brief import Brief
+from yt_fsm.engine.settings import Settings
 
 BRIEF = Brief.model_validate(
     {

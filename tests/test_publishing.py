@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yt_fsm import publishing
-from yt_fsm.errors import CommandFailed, GitHubError, Lost, Refused
-from yt_fsm.github import STATUSES, Comment
-from yt_fsm.lease import claims
-from yt_fsm.publishing import fenced, marker, metrics_block, named_record, reproduction, table
-from yt_fsm.run import Run
+from yt_fsm.engine.errors import CommandFailed, GitHubError, Lost, Refused
+from yt_fsm.engine.run import Run
+from yt_fsm.github import publishing
+from yt_fsm.github.client import STATUSES, Comment
+from yt_fsm.github.lease import claims
+from yt_fsm.github.publishing import fenced, marker, metrics_block, named_record, reproduction, table
 
 METRICS = {
     "hf": {"top1": 1.0, "top5": 1.0, "tokens": 32, "mode": "hf", "trace": False, "timing": {"s": 1}},
@@ -54,7 +54,7 @@ def test_metrics_are_a_table_and_a_block_of_json() -> None:
 
 
 def test_what_is_suspect_stands_in_the_table_and_among_the_known_limitations(new_run: Callable[..., Run]) -> None:
-    from states import review
+    from states.bringup import review
 
     run = new_run()
     found = {"hf": METRICS["hf"], "tt1": {**METRICS["tt0"], "suspect": ["KL 0.031 is above 0.02"]}}
@@ -170,7 +170,7 @@ def forge(answered: Callable[..., str]) -> Forge:
 def owning(new_run: Callable[..., Run], forge: Forge, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run that has claimed its issue."""
     made = new_run(forge, settle_secs=0)
-    monkeypatch.setattr("yt_fsm.shell.StopFlag.wait", lambda self, seconds: self.check())
+    monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: self.check())
     forge.add(made.claim_text())
     return made
 
@@ -414,8 +414,9 @@ def test_a_strangers_comment_proves_nothing(owning: Run, forge: Forge) -> None:
 
 def test_lost_records_are_found_by_comparison(owning: Run, forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loss of whole records from the end: the chain cannot show it, so replay alone stays ok, and --verify does."""
-    from yt_fsm import show, worker
-    from yt_fsm.journal import Reading, parse
+    from yt_fsm.cli import show
+    from yt_fsm.engine import worker
+    from yt_fsm.engine.journal import Reading, parse
 
     monkeypatch.setattr(worker, "github_of", lambda settings, shell: owning.github)
     forge.status = "failed"

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machines.bringup import MACHINE
-from yt_fsm.journal import Journal, read
-from yt_fsm.redaction import BLACK, Redactor
-from yt_fsm.replay import replay
-from yt_fsm.shell import Shell
+from yt_fsm.engine.journal import Journal, read
+from yt_fsm.engine.redaction import BLACK, Redactor
+from yt_fsm.engine.replay import replay
+from yt_fsm.engine.shell import Shell
 
 # What tokens and passwords are made of; none of it can be a part of the mark that replaces them.
 SECRET = st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=$^.*?({|\\ é✓", min_size=6, max_size=40).filter(
@@ -207,7 +207,7 @@ def test_a_secret_that_is_a_word_of_the_machine_changes_no_record(tmp_path: Path
 def test_the_terminal_shows_no_secret_in_words_or_tracebacks() -> None:
     code = (
         "import logging, sys\n"
-        "from yt_fsm.redaction import Redactor, guard_terminal\n"
+        "from yt_fsm.engine.redaction import Redactor, guard_terminal\n"
         "logging.basicConfig(stream=sys.stderr)\n"
         f"guard_terminal(Redactor([{SECRET_TOKEN!r}]))\n"
         f"print({SECRET_TOKEN!r})\n"

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machines.bringup import MACHINE
-from yt_fsm import store
-from yt_fsm.errors import NotFound, Usage
-from yt_fsm.journal import GENESIS, Journal, Reading
-from yt_fsm.replay import between, facts_of, path_of, replay, state_of, transitions_of
+from yt_fsm.engine import store
+from yt_fsm.engine.errors import NotFound, Usage
+from yt_fsm.engine.journal import GENESIS, Journal, Reading
+from yt_fsm.engine.replay import between, facts_of, path_of, replay, state_of, transitions_of
 
 EVENTS = sorted({edge.event for edge in MACHINE.edges})
 

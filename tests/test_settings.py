@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from yt_fsm import configuration
-from yt_fsm.errors import Usage
-from yt_fsm.settings import ENVIRONMENT, Settings, load
+from yt_fsm.engine import configuration
+from yt_fsm.engine.errors import Usage
+from yt_fsm.engine.settings import ENVIRONMENT, Settings, load
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -246,7 +246,7 @@ def test_a_file_that_may_not_be_read_is_named(bare: Path, monkeypatch: pytest.Mo
     def denied(path: Path, *_: Any) -> int:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("yt_fsm.outside.os.open", denied)  # root, who runs tests too, may read everything
+    monkeypatch.setattr("yt_fsm.engine.outside.os.open", denied)  # root, who runs tests too, may read everything
     with pytest.raises(Usage, match=r"ytfsm.toml: it cannot be read: Permission denied"):
         load()
 

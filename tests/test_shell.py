@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yt_fsm import processes
-from yt_fsm import shell as module
-from yt_fsm.errors import AnswerTooLarge, CommandFailed, Lost, SetupError, StopRequested
-from yt_fsm.processes import MARK, MARKER, Mark, end_survivors, survivors
-from yt_fsm.redaction import Redactor
-from yt_fsm.shell import TAIL_LINES, Shell, StopFlag
+from yt_fsm.engine import processes
+from yt_fsm.engine import shell as module
+from yt_fsm.engine.errors import AnswerTooLarge, CommandFailed, Lost, SetupError, StopRequested
+from yt_fsm.engine.processes import MARK, MARKER, Mark, end_survivors, survivors
+from yt_fsm.engine.redaction import Redactor
+from yt_fsm.engine.shell import TAIL_LINES, Shell, StopFlag
 
 
 @pytest.fixture(autouse=True)

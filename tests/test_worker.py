@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from machines.bringup import MACHINE
-from yt_fsm import preflight
-from yt_fsm import worker as module
-from yt_fsm.errors import BranchExists, GitHubError, NotFound, SetupError, StopRequested, Usage
-from yt_fsm.github import STATUSES
-from yt_fsm.lease import text
-from yt_fsm.run import Run
-from yt_fsm.settings import Settings
-from yt_fsm.worker import Outcome, Worker, outcome_of
+from yt_fsm.bringup import preflight
+from yt_fsm.engine import worker as module
+from yt_fsm.engine.errors import BranchExists, GitHubError, NotFound, SetupError, StopRequested, Usage
+from yt_fsm.engine.run import Run
+from yt_fsm.engine.settings import Settings
+from yt_fsm.engine.worker import Outcome, Worker, outcome_of
+from yt_fsm.github.client import STATUSES
+from yt_fsm.github.lease import text
 
 
 def ago(seconds: float) -> str:
@@ -276,7 +276,7 @@ def test_no_work_is_said_to_be_no_work(worker: Worker) -> None:
 def test_a_run_whose_claim_github_does_not_confirm_is_gone_on_with_later(
     worker: Worker, new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from yt_fsm import recovery
+    from yt_fsm.engine import recovery
 
     run = new_run()
     tries: list[str] = []

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from yt_fsm import errors, removal
-from yt_fsm.isolation import environment, hub_environment
-from yt_fsm.settings import Settings
-from yt_fsm.workspace import Workspace
+from yt_fsm.bringup.isolation import environment, hub_environment
+from yt_fsm.bringup.workspace import Workspace
+from yt_fsm.engine import errors, removal
+from yt_fsm.engine.settings import Settings
 
 
 @pytest.fixture

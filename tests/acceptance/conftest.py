@@ -79,7 +79,7 @@ class World:
         return [path.name for path in root.glob("ytfsm-*")] if root.exists() else []
 
     def left_running(self, run_id: str) -> list[int]:
-        from yt_fsm.processes import Mark, survivors
+        from yt_fsm.engine.processes import Mark, survivors
 
         mark = Mark(Path(self.env["YTFSM_HOME"]), run_id, 0.0)
         return [pid for role in ("", "github", "heartbeat") for pid in survivors(mark.as_role(role))]

@@ -8,10 +8,10 @@ import sys
 
 import machines
 from machines.__main__ import main
-from states import ready, released
-from yt_fsm import publishing
-from yt_fsm.machine import Definition
-from yt_fsm.run import Run
+from states.bringup import ready, released
+from yt_fsm.engine.machine import Definition
+from yt_fsm.engine.run import Run
+from yt_fsm.github import publishing
 
 
 def claimed(run: Run) -> None:

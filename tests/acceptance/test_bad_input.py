@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from yt_fsm.github import document
+from yt_fsm.github.client import document
 
 from .conftest import World
 
@@ -170,7 +170,7 @@ def test_metrics_that_cannot_be_believed_are_not(quiet: World, fault: dict, word
 
 
 def test_a_journal_of_another_schema_version_is_refused(quiet: World) -> None:
-    from yt_fsm.journal import digest
+    from yt_fsm.engine.journal import digest
 
     folder = quiet.run_folder("20260101T000000Z-n300-i1-beef")
     folder.mkdir(parents=True)

@@ -54,7 +54,7 @@ def ask(home: Path) -> Callable[..., Any]:
     import json
 
     from machines import MACHINES
-    from yt_fsm.cli import app
+    from yt_fsm.cli.main import app
 
     def run(*argv: str) -> Any:
         out = io.StringIO()

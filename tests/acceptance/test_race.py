@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from yt_fsm.journal import parse
+from yt_fsm.engine.journal import parse
 
 from .conftest import World
 

@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from yt_fsm.credentials import of_environment
+from yt_fsm.engine.credentials import of_environment
+from yt_fsm.engine.redaction import Redactor
 from yt_fsm.lab.scripts import RIGHT
-from yt_fsm.redaction import Redactor
 
 from .conftest import World
 

@@ -1,1 +1,1 @@
-"""The lease explored: every interleaving of a few workers, one issue, time and faults, with the real `yt_fsm.lease`."""
+"""The lease explored: workers, one issue, time and faults, in every order, with the real `yt_fsm.github.lease`."""

@@ -20,16 +20,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from machines.bringup import MACHINE, WORKING
-from states import claimed
-from yt_fsm import engine, heartbeat, journal, lease, preflight, processes, publishing, record, recovery, worker
-from yt_fsm import run as runs
-from yt_fsm.errors import SetupError, StopRequested
-from yt_fsm.journal import Journal
-from yt_fsm.lease import CLAIM, STATUS, fields_of
-from yt_fsm.redaction import Redactor
-from yt_fsm.run import Run
-from yt_fsm.settings import Settings
-from yt_fsm.shell import Shell, StopFlag
+from states.bringup import claimed
+from yt_fsm.bringup import preflight
+from yt_fsm.engine import journal, processes, record, recovery, worker
+from yt_fsm.engine import run as runs
+from yt_fsm.engine import walk as engine
+from yt_fsm.engine.errors import SetupError, StopRequested
+from yt_fsm.engine.journal import Journal
+from yt_fsm.engine.redaction import Redactor
+from yt_fsm.engine.run import Run
+from yt_fsm.engine.settings import Settings
+from yt_fsm.engine.shell import Shell, StopFlag
+from yt_fsm.github import heartbeat, lease, publishing
+from yt_fsm.github.lease import CLAIM, STATUS, fields_of
 
 from . import clockwork as clocks
 from .clockwork import Clockwork, Host, Killed, current

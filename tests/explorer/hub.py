@@ -1,6 +1,6 @@
 """GitHub's far end for one issue in a random history: what it holds, what it answers, and what it does too late.
 
-`GitHub` is what a worker gets in the place of `yt_fsm.github.GitHub`.
+`GitHub` is what a worker gets in the place of `yt_fsm.github.client.GitHub`.
 """
 
 import contextlib
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from yt_fsm.errors import GitHubError
-from yt_fsm.github import Board, Comment, Issue, Snapshot, Written
-from yt_fsm.lease import CLAIM, STATUS, fields_of
-from yt_fsm.shell import Shell
+from yt_fsm.engine.errors import GitHubError
+from yt_fsm.engine.shell import Shell
+from yt_fsm.github.client import Board, Comment, Issue, Snapshot, Written
+from yt_fsm.github.lease import CLAIM, STATUS, fields_of
 
 from .clockwork import Clockwork, current
 

@@ -5,8 +5,8 @@ Times are ages in ticks, so that a state never looks different only because it i
 
 from typing import NamedTuple
 
-from yt_fsm.github import Comment, Snapshot
-from yt_fsm.lease import text
+from yt_fsm.github.client import Comment, Snapshot
+from yt_fsm.github.lease import text
 
 READY, MARKED, FINAL, PARKED = "ready", "in progress", "failed", "assessing"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from yt_fsm import lease as leases
+from yt_fsm.github import lease as leases
 
 from .__main__ import README, row
 from .configurations import LARGE, QUICK

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from yt_fsm import lease as leases
-from yt_fsm.errors import Lost
+from yt_fsm.engine.errors import Lost
+from yt_fsm.github import lease as leases
 
 from .issue import READY
 from .worker import Far, Program, Worker

@@ -1,15 +1,15 @@
 """A worker's way with one issue, around the real lease: what it asks GitHub next, and what it makes of the answer.
 
-The order of the steps is that of `states/ready.py`, `claimed.py`, `released.py`, `publishing.py` and `recovery.py`;
-each step is one call of `yt_fsm.lease`, and one request at most.
+The order of the steps is that of `states/bringup` (ready, claimed, released), `publishing.py` and `recovery.py`;
+each step is one call of `yt_fsm.github.lease`, and one request at most.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from yt_fsm import lease as leases
-from yt_fsm.errors import GitHubError, Lost
-from yt_fsm.github import Comment, Snapshot, Written
+from yt_fsm.engine.errors import GitHubError, Lost
+from yt_fsm.github import lease as leases
+from yt_fsm.github.client import Comment, Snapshot, Written
 
 from .issue import CAP, FINAL, MARKED, NOW, READY, SETTLE, TICK, TTL, Read, older
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from yt_fsm.journal import RECORD_BYTES, Journal, parse, read
+from yt_fsm.engine.journal import RECORD_BYTES, Journal, parse, read
 
 from .bystanders import DAMAGED, HEADER, RUN, SOUND, fact, journal
 
@@ -28,7 +28,7 @@ def test_no_command_harms_a_bystander(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_what_is_damage_is_damage_with_its_line(name: str, tmp_path: Path) -> None:
-    from yt_fsm.store import reading_of
+    from yt_fsm.engine.store import reading_of
 
     folder = tmp_path / RUN
     folder.mkdir()

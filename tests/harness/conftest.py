@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from yt_fsm import lab, template
+from yt_fsm import lab
+from yt_fsm.bringup import template
 from yt_fsm.lab import environment
 
 LAB = Path(lab.__file__).parent

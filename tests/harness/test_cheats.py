@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from yt_fsm import evaluation
+from yt_fsm.bringup import evaluation
 
 from .conftest import clean
 

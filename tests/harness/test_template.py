@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yt_fsm import template
+from yt_fsm.bringup import template
 
 
 def test_every_required_file_is_written(repo):

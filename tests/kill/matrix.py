@@ -15,10 +15,10 @@ from typing import Any
 
 import psutil
 
-from yt_fsm.journal import Journal, read
+from yt_fsm.engine.journal import Journal, read
+from yt_fsm.engine.replay import replay
+from yt_fsm.engine.shell import MARKER
 from yt_fsm.lab import serving
-from yt_fsm.replay import replay
-from yt_fsm.shell import MARKER
 
 HERE = Path(__file__).resolve().parent
 WORKER = [sys.executable, str(HERE / "worker.py")]

@@ -29,10 +29,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from yt_fsm import journal, publishing  # noqa: F401 - publishing: loaded before its names are counted
-from yt_fsm.effects import Effects
-from yt_fsm.journal import Journal
-from yt_fsm.shell import MARKER
+from yt_fsm.engine import journal
+from yt_fsm.engine.effects import Effects
+from yt_fsm.engine.journal import Journal
+from yt_fsm.engine.shell import MARKER
 
 
 def die() -> NoReturn:
@@ -183,7 +183,7 @@ def command_name(argv: list[str]) -> str:
         return f"eval_{mode}" + (words[words.index("--trace") + 1] if mode == "tt" else "")
     if program == "git":
         return "git " + next(w for w in words[1:] if not w.startswith(("-", "/")))
-    if "yt_fsm.hub" in words:
+    if "yt_fsm.tools.hub" in words:
         return "download"
     if "pytest" in words:
         return "pytest"

@@ -25,19 +25,21 @@ import click
 
 from machines import MACHINES
 from machines.bringup import MACHINE
-from yt_fsm import brief, configuration, lease, metrics, preflight, publishing
-from yt_fsm import settings as settings_module
-from yt_fsm.agent import Codex
-from yt_fsm.cli import app
-from yt_fsm.errors import YtfsmError
-from yt_fsm.github import QUERIES, STATUSES, Comment, GitHub, Issue, Snapshot
-from yt_fsm.hardware import Board
-from yt_fsm.hub import download
-from yt_fsm.journal import Journal
+from yt_fsm.bringup import brief, metrics, preflight
+from yt_fsm.cli.main import app
+from yt_fsm.engine import configuration
+from yt_fsm.engine import settings as settings_module
+from yt_fsm.engine.errors import YtfsmError
+from yt_fsm.engine.journal import Journal
+from yt_fsm.engine.redaction import Redactor
+from yt_fsm.engine.settings import ENVIRONMENT
+from yt_fsm.engine.shell import Result, Shell, StopFlag
+from yt_fsm.github import lease, publishing
+from yt_fsm.github.client import QUERIES, STATUSES, Comment, GitHub, Issue, Snapshot
 from yt_fsm.lab import cli as lab
-from yt_fsm.redaction import Redactor
-from yt_fsm.settings import ENVIRONMENT
-from yt_fsm.shell import Result, Shell, StopFlag
+from yt_fsm.tools.board import Board
+from yt_fsm.tools.codex import Codex
+from yt_fsm.tools.hub import download
 
 from .junk import document, long_text, spoiled, word
 

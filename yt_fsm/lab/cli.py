@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from yt_fsm.outside import Malformed, at, parse, plain, shown
+from yt_fsm.engine.outside import Malformed, at, parse, plain, shown
 
 app = typer.Typer(
     help="A world in a folder: GitHub, the Hub, codex's model and a board for the real clients to talk to.",
@@ -221,7 +221,7 @@ def _ask(folder: Path | None, method: str, target: str, body: Any = None) -> Any
 
 def _worded(work: Any) -> Any:
     """What `work` returns; a lab's own problem becomes a line on stderr and its exit code."""
-    from yt_fsm.errors import YtfsmError
+    from yt_fsm.engine.errors import YtfsmError
 
     try:
         return work()

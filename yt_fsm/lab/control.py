@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from yt_fsm.errors import YtfsmError
+from yt_fsm.engine.errors import YtfsmError
 from yt_fsm.lab.lab import Lab
 from yt_fsm.lab.machine import Machine
 from yt_fsm.lab.misbehaviour import KINDS, Misbehaviour

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from yt_fsm.journal import Record, read
+from yt_fsm.engine.journal import Record, read
 from yt_fsm.lab.serving import Running, running_lab
 
 
@@ -56,7 +56,7 @@ def _phase(argv: list[str]) -> str:
     if "scripts/run_eval.py" in argv:
         mode = argv[argv.index("--mode") + 1]
         return mode + (argv[argv.index("--trace") + 1] if mode == "tt" else "")
-    names = {"pytest": "pytest", "yt_fsm.hub": "download", "exec": "codex"}
+    names = {"pytest": "pytest", "yt_fsm.tools.hub": "download", "exec": "codex"}
     return next((names[word] for word in argv if word in names), "")
 
 

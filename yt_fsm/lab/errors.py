@@ -1,6 +1,6 @@
 """What a lab may say went wrong."""
 
-from yt_fsm.errors import YtfsmError
+from yt_fsm.engine.errors import YtfsmError
 
 
 class LabError(YtfsmError):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from yt_fsm import template
+from yt_fsm.bringup import template
 from yt_fsm.lab.environment import evaluation_python
 from yt_fsm.lab.models import model_folder, model_named
 

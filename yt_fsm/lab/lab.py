@@ -288,7 +288,7 @@ class Lab:
 
     def _bootstrap(self) -> None:
         """The models repo from the template, its board and labels, as §3 wants them."""
-        from yt_fsm import template
+        from yt_fsm.bringup import template
 
         with tempfile.TemporaryDirectory() as scratch:
             skeleton = Path(scratch) / "template"

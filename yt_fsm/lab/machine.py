@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from yt_fsm.engine.sandbox import roots_of
 from yt_fsm.lab import disk
 from yt_fsm.lab.faults import Vocabulary
 from yt_fsm.lab.request_log import read
-from yt_fsm.sandbox import roots_of
 
 HERE = Path(__file__).parent
 SYSTEMS = ("n150", "n300", "lb")

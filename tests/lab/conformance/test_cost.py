@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from yt_fsm.github.lease import text
 from yt_fsm.lab.serving import running_lab
-from yt_fsm.lease import text
 
 
 def test_a_run_that_ends_early_costs_eleven_points_and_four_writes(tmp_path: Path, worker: Any, malformed: str) -> None:

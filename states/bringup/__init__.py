@@ -1,0 +1,1 @@
+"""The states of the bringup machine, one file each."""

@@ -1,0 +1,59 @@
+"""bringup: codex writes the model's TTNN code (§9.1 E), in `codexapi.Task`'s retry loop."""
+
+from yt_fsm.bringup import prompt
+from yt_fsm.bringup.work import codex_of
+from yt_fsm.engine import walk as engine
+from yt_fsm.engine.errors import BringupError
+from yt_fsm.engine.run import Run
+
+
+def enter(run: Run) -> str | None:
+    """On entry the board is fresh, or a check has failed and attempts are left.
+
+    The first entry of a process builds the task, which fires `submit` and `retry` itself and stays here until it is
+    done; a later one belongs to the living task and does nothing. Leaves what `checking` left. Raises BringupError
+    (`give_up`) when codex asked to stop or a budget is spent, SetupError (`abort`) when codex itself does not work.
+    """
+    if run.task is not None:
+        return None
+    from yt_fsm.tools.codex import FunctionalBringupTask
+
+    left = run.settings.max_attempts - len(run.attempts())
+    if left < 1:
+        raise BringupError(f"all {run.settings.max_attempts} attempts are spent")
+    run.task = FunctionalBringupTask(
+        first_prompt(run), left, codex_of(run), lambda: submit(run), lambda e: again(run, e)
+    )
+    try:
+        run.task.run()
+    finally:
+        run.task = None
+    return run.next_event
+
+
+def first_prompt(run: Run) -> str:
+    """The bringup prompt; in a run that goes on, what the last check said."""
+    whole = prompt.bringup(run.brief, run.settings, run.facts["revision"])
+    attempts = run.attempts()
+    last = attempts[-1]["error"] if attempts else None
+    if run.facts.get("thread") and last:
+        return prompt.fix(last)
+    if attempts or run.facts.get("thread"):
+        return prompt.resumed(whole, last)
+    return whole
+
+
+def submit(run: Run) -> str | None:
+    """Hand the work in; returns what the check found wrong, None when it passed."""
+    engine.fire(run, "submit")
+    assert run.report
+    return run.report.error
+
+
+def again(run: Run, error: str) -> str:
+    """Go back to work; returns codex's next prompt. Raises BringupError when the token budget is spent."""
+    limit = run.settings.max_tokens
+    if limit is not None and run.tokens() >= limit:
+        raise BringupError(f"codex used {run.tokens()} tokens and may use {limit} (YT_MAX_TOKENS)")
+    engine.fire(run, "retry")
+    return prompt.fix(error)

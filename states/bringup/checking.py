@@ -1,0 +1,98 @@
+"""checking: the work is judged (§9.1 F), and if it passes, once more for the final metrics (§9.1 G)."""
+
+from yt_fsm.bringup import metrics
+from yt_fsm.bringup.clean import clean_clone
+from yt_fsm.bringup.evaluation import Report, judged_bundle
+from yt_fsm.bringup.prompt import clip
+from yt_fsm.bringup.work import evaluation_of, keep_unfinished
+from yt_fsm.engine.errors import BringupError, SetupError
+from yt_fsm.engine.journal import Record
+from yt_fsm.engine.run import Run
+from yt_fsm.github import publishing
+
+
+def enter(run: Run) -> str:
+    """On entry codex has finished a turn. The attempt is journalled with its metrics and, if it passed, its commit.
+
+    Leaves `accept` after a pass that is committed, `retry` after a failure with attempts left, else `give_up`.
+    Raises Lost (`lose`) when the claim did not survive the work, SetupError (`abort`) for the world's faults.
+    """
+    attempt = judged(run) or judge(run)
+    if attempt["passed"]:
+        run.fence()
+        run.fact("commit", attempt["commit"])
+        return "accept"
+    keep_unfinished(run)
+    if attempt["n"] >= run.settings.max_attempts:
+        run.problem = BringupError(attempt["error"])
+        return "give_up"
+    return "retry"
+
+
+def judged(run: Run) -> Record | None:
+    """This turn's attempt, when it was judged and journalled before a crash; it is never judged twice."""
+    for record in reversed(run.journal.records):
+        if record["kind"] == "attempt":
+            run.report = Report(error=record["error"])
+            return record
+        if record["kind"] == "transition":
+            break
+    return None
+
+
+def judge(run: Run) -> Record:
+    """Check the work, and if it passes evaluate it once more and commit it; returns the attempt's record.
+
+    codex's files are read once, and the tree that this gave is judged, committed and pushed. The commit is made in a
+    clone that the judged code never saw and is bundled before the record: whatever happens to the workspace or in it,
+    what is published is what passed.
+    """
+    before = run.attempts()
+    number = len(before) + 1
+    if before and before[-1].get("killed"):
+        run.board.reset()  # what hung may have left the board hanging
+    evaluation = evaluation_of(run)
+    report = evaluation.check(clean_clone(run), run.facts["base"], f"{number:02d}")
+    if report.error is None:
+        try:
+            report.metrics = {}
+            evaluation.measure(report, "final")
+        except BringupError as problem:
+            report.error = f"the checks passed, but the final evaluation did not: {problem}"
+    run.report = report
+    commit = commit_of(run, report) if report.error is None else None
+    return run.journal.append(
+        "attempt",
+        n=number,
+        passed=report.error is None,
+        failing=report.failing,
+        tree=report.tree or None,
+        commit=commit,
+        metrics=report.metrics,
+        tokens=run.tokens() - sum(attempt["tokens"] or 0 for attempt in before),
+        seconds=round(report.seconds, 3),
+        error=clip(report.error) if report.error else None,
+        killed="was killed" in (report.error or ""),
+        tampered=report.tampered,
+    )
+
+
+def commit_of(run: Run, report: Report) -> str:
+    """Commit what was judged; returns the commit. Raises SetupError when the tree that was kept is another one."""
+    repository = clean_clone(run)
+    kept = report.tree if run.shell.dry else repository.fetch_aside(judged_bundle(run.artifacts))
+    if kept != report.tree:
+        raise SetupError(
+            f"the tree that was judged is {report.tree}, and {judged_bundle(run.artifacts)} holds {kept}: somebody "
+            "wrote to it. Nothing is committed; set the issue to ready again"
+        )
+    return publishing.commit(run, repository, kept, message(run, report.metrics))
+
+
+def message(run: Run, found: dict[str, metrics.Metrics]) -> str:
+    """The commit's first line (§9.1 G), from the last evaluation that ran."""
+    last = found.get("tt1") or found.get("tt0") or found["hf"]
+    return (
+        f"Bringup {run.brief.hf_model_id} ({run.settings.system}) "
+        f"top1={last['top1']:.4f} top5={last['top5']:.4f} trace={int(last['trace'])}"
+    )

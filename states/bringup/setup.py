@@ -1,0 +1,72 @@
+"""setup: a workspace with two clones of the models repo, and the prerequisites checked again (§9.1 B)."""
+
+from yt_fsm.bringup import isolation, preflight, work
+from yt_fsm.bringup.clean import keep_pristine
+from yt_fsm.bringup.evaluation import model_folder
+from yt_fsm.engine.errors import BranchExists
+from yt_fsm.engine.run import Run, boot_id
+from yt_fsm.tools.git import Repository, branch_name
+
+
+def enter(run: Run) -> str:
+    """On entry the issue is claimed and its text is sound; of an earlier try nothing is used.
+
+    Leaves `fetch`. Raises SetupError (`abort`) when a prerequisite broke since the preflight, when the clone fails,
+    or when the branch exists on the remote (§8.4).
+    """
+    run.empty_workspace()
+    run.fact("isolation", isolation.in_force(run.settings))
+    preflight.require(run.shell, run.settings)
+    run.board.verify()
+    repository = Repository(run.shell, run.workspace.clean)
+    run.fact("base", repository.clone(run.settings.remote))
+    run.fact("into", repository.default_branch())
+    keep_pristine(run, repository)
+    branch = branch_name(run.issue.number, run.brief.hf_model_id)
+    earlier = earlier_work(run, repository, branch)
+    run.fact("tip", earlier)
+    repository.git("checkout", "--quiet", "-b", branch)
+    run.fact("branch", branch)
+    repository.copy_for_agent(run.workspace.agent)
+    if earlier:
+        folder = model_folder(run.brief, run.settings.system)
+        repository.export(earlier, run.workspace.agent, folder)
+    preflight.require_harness(run.shell, run.workspace.clean / "scripts" / "run_eval.py", run.settings.repo)
+    run.workspace.seal(boot_id())
+    return "fetch"
+
+
+def earlier_work(run: Run, repository: Repository, branch: str) -> str | None:
+    """The tip of a dead run's branch of this issue, to go on from; None when there is no such branch.
+
+    Raises BranchExists for any other branch of that name (§8.4).
+    """
+    tip = repository.remote_head(branch)
+    if tip is None:
+        return None
+    author = repository.run_of(branch)
+    if author and run.is_dead(author):
+        return tip
+    raise BranchExists(
+        f"the branch `{branch}` exists on the remote already, and no dead run of this issue made it. When nobody needs "
+        f"it, delete it with `git push origin --delete {branch}` and set the issue to ready again"
+    )
+
+
+def restore(run: Run, going_on: bool) -> None:
+    """After a crash or a stop: the clones, codex's work in them, and, to go on, the weights and the board.
+
+    A workspace that a kill left is used as it is; otherwise the work comes from the bundle that was made last.
+    """
+    if "branch" not in run.facts:  # still in claimed or setup, which make everything themselves
+        return
+    space = run.workspace
+    run.fact("isolation", isolation.in_force(run.settings))
+    if not space.whole(boot_id()):
+        work.rebuild(run)
+    space.make()
+    if going_on and run.state != "download" and "revision" in run.facts:
+        work.download(run)
+    if going_on and run.state in ("bringup", "checking"):
+        run.board.acquire()
+        run.board.reset()

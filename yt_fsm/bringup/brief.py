@@ -1,0 +1,153 @@
+"""The brief: what an issue asks for (§3.3), read from its body and labels."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from yt_fsm.engine.errors import SetupError
+from yt_fsm.engine.settings import ALIASES, SYSTEMS
+
+FIELDS = (
+    "hf_model_id",
+    "hf_revision",
+    "architecture",
+    "notes",
+    "prefill_len",
+    "decode_len",
+    "batch",
+    "system",
+)
+
+BODY_CHARS = 65_536  # GitHub takes no longer ones; more is not read
+_FENCES = ("```", "~~~")
+_NOTHING = {"", "_no response_", "none", "n/a"}
+
+
+class Brief(BaseModel):
+    """A bringup's inputs; model and revision are safe in paths and on command lines."""
+
+    model_config = ConfigDict(frozen=True)
+
+    hf_model_id: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", max_length=200)
+    hf_revision: str | None = Field(None, pattern=r"^[A-Za-z0-9][\w./-]*$", max_length=200)
+    architecture: str | None = None
+    notes: str | None = None
+    prefill_len: int = Field(128, ge=1, le=1 << 20)
+    decode_len: int = Field(32, ge=1, le=1 << 20)
+    batch: int = Field(1, ge=1, le=1024)
+    system: str | None = None
+
+    @field_validator("hf_model_id", "hf_revision")
+    @classmethod
+    def _no_way_out(cls, value: str | None) -> str | None:
+        if value and ".." in value:
+            raise ValueError("must not contain `..`")
+        return value
+
+    @field_validator("system")
+    @classmethod
+    def _known_system(cls, value: str | None) -> str | None:
+        value = ALIASES.get(value or "", value)
+        if value is not None and value not in SYSTEMS:
+            raise ValueError(f"must be one of {', '.join(SYSTEMS)}")
+        return value
+
+
+def fields(body: str) -> dict[str, str]:
+    """The fields that a body names, as `key: value` lines or as an issue form's `### Label` headings.
+
+    HTML comments are no text; a fence around the lines does not matter; the first value of a field counts. Strangers
+    write issues, so the time that this takes grows as the text does, whatever is in it: no pattern is matched here that
+    could be tried at many places of a line.
+    """
+    found: dict[str, str] = {}
+    heading: str | None = None
+    text: list[str] = []
+    fenced = False
+
+    def close() -> None:
+        if heading and heading not in found:
+            value = "\n".join(text).strip()
+            if value.lower() not in _NOTHING:
+                found[heading] = value
+
+    for line in _without_comments(body[:BODY_CHARS].replace("\r\n", "\n").replace("\r", "\n")).split("\n"):
+        title = _heading(line)
+        # In a fence `# …` is a comment; a form's own heading ends even a fence that nobody closed.
+        if title is not None and (not fenced or (line.startswith("### ") and _field_named(title))):
+            fenced = False
+            close()
+            heading, text = _field_named(title), []
+            continue
+        if line.lstrip().startswith(_FENCES):
+            fenced = not fenced
+            continue
+        key, value = _pair(line)
+        if heading is None and key in FIELDS:
+            if value.lower() not in _NOTHING:
+                found.setdefault(key, value)
+            continue
+        text.append(line)
+    close()
+    return found
+
+
+def _without_comments(text: str) -> str:
+    """`text` without its HTML comments; one that nobody ends is text."""
+    kept = []
+    place = 0
+    while (start := text.find("<!--", place)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[place:start])
+        place = end + 3
+    return "".join(kept) + text[place:]
+
+
+def _heading(line: str) -> str | None:
+    """The title of a line that is a heading: `## Title ##`."""
+    after = line.lstrip("#")
+    level = len(line) - len(after)
+    if not 1 <= level <= 6 or not after[:1].isspace():
+        return None
+    return after.strip().rstrip("#").rstrip()
+
+
+def _pair(line: str) -> tuple[str, str]:
+    """The key, in lower case, and the value of a line `- **key**: value`; the key is "" where there is no colon."""
+    key, colon, value = line.partition(":")
+    if not colon:
+        return "", ""
+    key = key.strip()
+    if key.startswith(("-", "*")):
+        key = key[1:].lstrip()
+    return key.strip("*_`").rstrip().lower(), value.strip().strip("`").strip()
+
+
+def _field_named(title: str) -> str | None:
+    """The field that a form's label stands for: `HF model id` and `hf_model_id` are one."""
+    key = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
+    key = key.removesuffix("_optional")
+    return key if key in FIELDS else None
+
+
+def parse(body: str, labels: Iterable[str] = ()) -> Brief:
+    """The brief of an issue; its system is that of its label, else of its field.
+
+    Raises SetupError naming every field that is missing or malformed and the value it has.
+    """
+    values: dict[str, Any] = fields(body)
+    labelled = [ALIASES.get(label, label) for label in labels if ALIASES.get(label, label) in SYSTEMS]
+    if labelled:
+        values["system"] = labelled[0]
+    try:
+        return Brief(**values)
+    except ValidationError as problem:
+        raise SetupError("; ".join(_words(error) for error in problem.errors())) from None
+
+
+def _words(error: Any) -> str:
+    field = error["loc"][0]
+    if error["type"] == "missing":
+        return f"the issue names no `{field}`: add a line `{field}: …` to its text, then set it to ready again"
+    return f"the issue's `{field}` is {str(error['input'])[:80]!r}: {error['msg'].removeprefix('Value error, ')}"

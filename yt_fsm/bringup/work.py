@@ -1,0 +1,164 @@
+"""What several states do with a run: its download, its evaluation, its codex, and keeping its unfinished work."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yt_fsm.engine.errors import BringupError
+from yt_fsm.engine.run import Run, boot_id
+from yt_fsm.github import publishing
+
+from .clean import clean_clone
+from .isolation import environment, hub_environment, sandbox_of, weights
+
+if TYPE_CHECKING:
+    from yt_fsm.tools.codex import Codex
+
+    from .evaluation import Evaluation
+
+log = logging.getLogger("ytfsm")
+
+
+def evaluation_of(run: Run) -> "Evaluation":
+    """The run's evaluation, isolated, with the references of this machine."""
+    from .evaluation import Evaluation
+
+    settings, space = run.settings, run.workspace
+    more = {**run.board.environment, "TT_METAL_CACHE": str(space.kernels)}
+    return Evaluation(
+        run.shell,
+        settings,
+        run.brief,
+        run.facts["revision"],
+        space,
+        environment(settings, space, space.evaluation, **more),
+        settings.reference_cache or str(settings.home / "references"),
+        run.artifacts,
+        settings.skip_tt,
+        run.facts.get("reference", {}).get("reference"),
+        None if run.shell.dry else sandbox_of(settings, (weights(space),), devices=tuple(run.board.devices())),
+    )
+
+
+def download(run: Run) -> None:
+    """Have the model's weights on this disk; the first time its exact commit is pinned. Raises SetupError."""
+    from yt_fsm.tools import hub, progress
+
+    brief, settings = run.brief, run.settings
+    with progress.bytes_of(f"downloading {brief.hf_model_id}") as show:
+        found = hub.download(
+            run.shell,
+            brief.hf_model_id,
+            run.facts.get("revision") or brief.hf_revision,
+            hub_environment(run.workspace),
+            settings.download_secs,
+            settings.min_free_gb * 1e9,
+            show,
+        )
+    run.fact("revision", found.sha)
+    run.fact("bytes", found.bytes)
+
+
+def preserve(run: Run, message: str) -> bool:
+    """Commit what codex wrote, once; False when it wrote nothing (§12.3)."""
+    from .evaluation import model_folder, tests_folder
+
+    if "commit" in run.facts:
+        return True
+    if "branch" not in run.facts:
+        return False
+    if not run.shell.dry and not run.workspace.whole(boot_id()):
+        if not wip(run).exists():
+            return False
+        rebuild(run)
+    repository = clean_clone(run)
+    base = run.facts["base"]
+    folders = [folder(run.brief, run.settings.system) for folder in (model_folder, tests_folder)]
+    tree = repository.tree_of(repository.read(run.workspace.agent, base), base, folders)
+    if not repository.diff(base, tree).strip():
+        return False
+    run.fact("commit", publishing.commit(run, repository, tree, message))
+    return True
+
+
+def rebuild(run: Run) -> None:
+    """A whole workspace again, from what outlives one: the remote, the bundles, and an earlier run's branch."""
+    from .evaluation import model_folder
+
+    space = run.empty_workspace()
+    repository = clean_clone(run)
+    repository.copy_for_agent(space.agent)
+    if wip(run).exists():
+        repository.put_back(wip(run), space.agent)
+    elif run.facts.get("tip") and repository.has(run.facts["tip"]):
+        repository.export(run.facts["tip"], space.agent, model_folder(run.brief, run.settings.system))
+    space.seal(boot_id())
+
+
+def wip(run: Run) -> Path:
+    """The bundle of codex's unfinished work."""
+    return run.artifacts / "wip.bundle"
+
+
+def keep_unfinished(run: Run) -> None:
+    """Before the workspace of an unfinished run goes: bundle all that codex wrote, wherever it wrote it.
+
+    What no bringup can need (a tree without end) is left behind, and said. Raises SetupError.
+    """
+    from .evaluation import FILES, survey
+
+    if "commit" in run.facts or run.state not in ("bringup", "checking", "failed", "released"):
+        return
+    if not run.workspace.whole(boot_id()):
+        return
+    run.artifacts.mkdir(parents=True, exist_ok=True)
+    repository, base = clean_clone(run), run.facts["base"]
+    try:
+        survey(run.workspace.agent, repository.size(base) + FILES)
+    except BringupError as problem:
+        log.error("run_id=%s its unfinished work is not kept: %s", run.run_id, problem)
+        return
+    repository.take_aside(repository.read(run.workspace.agent, base), base, wip(run))
+
+
+def codex_of(run: Run) -> "Codex":
+    """The run's codex, which goes on with the run's thread when there is one."""
+    from yt_fsm.engine import record
+    from yt_fsm.tools.codex import Codex
+    from yt_fsm.tools.codex_home import CodexHome
+
+    from . import prompt
+
+    settings, space = run.settings, run.workspace
+    home = CodexHome(settings.codex_home or Path.home() / ".codex", run.folder / record.CODEX)
+    passed = {name: value for name, value in os.environ.items() if name.startswith("CODEX_")}
+    env = {**passed, "CODEX_HOME": str(home.folder), **run.board.environment}
+    thread = run.facts.get("thread")
+
+    def learned(thread_id: str) -> None:
+        run.fact("thread", thread_id)
+
+    def used(tokens: int) -> None:
+        run.journal.append("tokens", tokens=tokens, thread=run.facts.get("thread"))
+
+    write = (space.agent, space.codex.home, space.codex.tmp, home.folder, *home.login)
+    read, devices = (weights(space),), tuple(run.board.devices())
+    return Codex(
+        run.shell,
+        settings.codex_bin,
+        settings.codex_sandbox,
+        space.agent,
+        environment(settings, space, space.codex, **env),
+        run.artifacts,
+        settings.attempt_secs,
+        settings.stall_secs,
+        settings.backoff_secs,
+        learned,
+        used,
+        thread,
+        sum(r["tokens"] for r in run.journal.records if r["kind"] == "tokens" and r["thread"] == thread),
+        prompt.bringup(run.brief, settings, run.facts["revision"]),
+        None if run.shell.dry else sandbox_of(settings, read, write, devices, network=True),
+        None if run.shell.dry else home,
+    )

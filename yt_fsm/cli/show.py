@@ -1,0 +1,169 @@
+"""What a person sees of runs: lines of text, coloured on a terminal only."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from yt_fsm.bringup.metrics import summary
+from yt_fsm.engine.journal import Reading, Record
+from yt_fsm.engine.machine import duration
+from yt_fsm.engine.outside import Malformed, at, harmless, parse, plain, read
+from yt_fsm.engine.replay import transitions_of
+
+if TYPE_CHECKING:
+    from yt_fsm.bringup.preflight import Check
+
+BAD = {"failed", "setup_error", "reference_error"}
+
+
+def replay(told: dict[str, Any], records: list[Record], folder: Path, step: bool = False) -> None:
+    """One line a transition, each failed check under the state it belongs to, then how the record stands."""
+    told = harmless(told)
+    where = f"issue {told['issue']}" if told["issue"] is not None else "no issue"
+    typer.secho(f"{told['run_id']}  {told['machine']}  {where}  {told['model'] or ''}".rstrip(), bold=True)
+    moves = {move["seq"]: move for move in told["transitions"]}
+    for record in records:
+        line = _line(record, moves)
+        if line is None:
+            continue
+        typer.echo(line)
+        if step and sys.stdin.isatty():
+            input()
+    typer.echo(_ending(told, folder))
+
+
+def _line(record: Record, moves: dict[int, dict[str, Any]]) -> str | None:
+    record = harmless(record)
+    when = record["at"][:19].replace("T", " ")
+    kind = record["kind"]
+    if kind == "transition":
+        return _transition(when, moves[record["seq"]])
+    if kind == "attempt":
+        return _attempt(when, record)
+    if kind == "verdict":
+        return typer.style(f"{when}    {record['error']}: {record['text'].splitlines()[0]}", fg="red")
+    if kind in ("stopped", "crashed", "resumed", "repaired", "refused"):
+        why = record.get("why") or record.get("error") or record.get("detail") or ""
+        return typer.style(f"{when}    {kind}: {why}", fg="yellow")
+    return None
+
+
+def _attempt(at: str, record: Record) -> str:
+    first = (record.get("error") or "").strip().splitlines()
+    failing = record.get("failing") or (first[0] if first else "")
+    said, colour = (
+        (f"check {record['n']} passed", "green")
+        if record["passed"]
+        else (
+            f"check {record['n']} failed: {failing}",
+            "red",
+        )
+    )
+    lines = [typer.style(f"{at}    {said}", fg=colour)]
+    for key, data in (record.get("metrics") or {}).items():
+        lines.append(f"{'':19}    {key:<5}{summary(data)}")
+    return "\n".join(lines)
+
+
+def _transition(at: str, move: dict[str, Any]) -> str:
+    status = f"[{move['status']}]" if move["status"] else ""
+    colour = "red" if move["dest"] in BAD else ("green" if move["dest"] == "review" else "cyan")
+    path = f"{move['source']} → {move['dest']}"
+    return f"{at}  {move['event']:<9}{typer.style(f'{path:<28}', fg=colour)}{status:<19}{duration(move['seconds']):>8}"
+
+
+def _ending(told: dict[str, Any], folder: Path) -> str:
+    integrity = told["integrity"]
+    lines = []
+    if integrity["verdict"] == "ok":
+        lines.append(f"journal ok: {integrity['records']} records, last {integrity['last']}")
+    elif integrity["verdict"] == "torn":
+        lines.append(f"journal torn: {integrity['detail']}; resuming the run repairs it")
+    else:
+        lines.append(f"journal DAMAGED: {integrity['detail']}; what stands above was verified")
+    if told["definition"]["drift"]:
+        lines.append("the machine has changed since this run began")
+    if not told["complete"]:
+        lines.append(f"not complete: it stands in `{told['state']}`")
+    lines.append(f"files: {folder}")
+    return "\n".join(lines)
+
+
+def follow(folder: Path, seen: int) -> None:
+    """Print what a running run adds, until it ends or the reader presses Ctrl-C."""
+    from yt_fsm.engine.store import reading_of
+
+    while True:
+        reading = reading_of(folder)
+        moves = {move["seq"]: move for move in transitions_of(reading.records)}
+        for record in reading.records[seen:]:
+            line = _line(record, moves)
+            if line:
+                typer.echo(line)
+        seen = len(reading.records)
+        if reading.verdict == "corrupt" or (reading.records and reading.records[-1]["kind"] == "end"):
+            return
+        try:
+            time.sleep(0.5)
+        except KeyboardInterrupt:
+            return
+
+
+def runs(rows: list[dict[str, Any]], folder: Path) -> None:
+    """A line a run."""
+    if not rows:
+        typer.echo(f"no runs in {folder}")
+    for row in harmless(rows):
+        colour = "red" if row["state"] in (*BAD, "damaged") else ("green" if row["state"] == "review" else "yellow")
+        state = typer.style(f"{row['state']!s:<16}", fg=colour)
+        whole = "" if row["complete"] else "  (not complete)"
+        typer.echo(
+            f"{row['run_id']:<38}{state}{duration(row['seconds']):>8}  {row['attempts']} attempts  "
+            f"#{row['issue']} {row['model'] or ''}{whole}"
+        )
+
+
+def checks(found: "list[Check]") -> None:
+    """A line a prerequisite, and what to do about each that is missing."""
+    for check in found:
+        mark = typer.style("ok     ", fg="green") if check.ok else typer.style("missing", fg="red")
+        typer.echo(f"{mark} {check.check}: {plain(check.found)}")
+        if not check.ok:
+            typer.echo(f"        {plain(check.fix)}")
+
+
+def lost_records(folder: Path, reading: Reading) -> str | None:
+    """Compare a journal with the `seq:hash` in the issue's terminal comment (the one use of the network).
+
+    None when the named record stands in it; else what is missing. Raises NotFound when there is no such comment.
+    """
+    import os
+
+    from yt_fsm.engine import settings as s
+    from yt_fsm.engine.errors import NotFound
+    from yt_fsm.engine.shell import Shell
+    from yt_fsm.engine.worker import github_of
+    from yt_fsm.github.publishing import named_record
+
+    header = reading.records[0]
+    named_in = ("system", "owner", "repo_models", "project_number", "project_title")
+    try:
+        config = at(dict, parse(read(folder / "config.json", 1 << 20)), "settings")
+    except (OSError, Malformed) as problem:
+        raise NotFound(f"{folder / 'config.json'} does not say where the issue is: {problem}") from None
+    settings = s.load(**{name: config.get(name) for name in named_in})
+    github = github_of(settings, Shell(f"verify-{os.getpid()}", settings.redactor()))
+    named = named_record(github, header["issue"]["id"], header["run_id"])
+    if named is None:
+        raise NotFound(f"issue {header['issue']['number']} has no comment that ends run {header['run_id']}")
+    seq, digest = named
+    if seq >= len(reading.records):
+        return f"records are missing from the end: the issue's comment names record {seq}, the last here is " + str(
+            len(reading.records) - 1
+        )
+    if reading.records[seq]["hash"] != digest:
+        return f"line {seq + 1}: the issue's comment names record {seq} with hash {digest}; it is another here"
+    return None

@@ -1,0 +1,225 @@
+"""The engine: the one place that triggers events, turns errors into events, and cleans up."""
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from yt_fsm.bringup import work
+from yt_fsm.github.lease import stamp
+
+from . import record
+from .errors import (
+    GitHubError,
+    JournalBroken,
+    Lost,
+    Refused,
+    SetupError,
+    StopRequested,
+    Verdict,
+    YtfsmError,
+)
+from .processes import end_survivors
+from .removal import remove, remove_file
+from .run import Run
+
+log = logging.getLogger("ytfsm")
+
+T = TypeVar("T")
+
+# GitHub's refusals that no patience mends.
+_FINAL_KINDS = ("FORBIDDEN", "UNPROCESSABLE", "NOT_FOUND", "INVALID", "400", "404", "410", "422")
+
+
+class Crashed(YtfsmError):
+    """A bug of ours, or of a program's: the run's status is untouched and it can be resumed."""
+
+
+def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
+    """Walk a run until it is over, stopped, or only its outbox is left; always cleans up (§9.1 I).
+
+    `take_up` prepares a run that goes on; in a final state what is left is its outbox.
+    Raises StopRequested when a signal asked, Crashed for an error that nothing here describes, JournalBroken when
+    the journal's disk failed. In each case the run can be resumed, and its Status was not touched.
+    """
+    walked = False
+    try:
+        if take_up:
+            take_up()
+            if run.final and not run.refused and not run.waiting:
+                step(run)
+        while not run.final:
+            step(run)
+        walked = True
+    except StopRequested as stop:
+        run.stop.clear()
+        _keep_unfinished(run)
+        run.journal.append("stopped", state=run.state, why=str(stop))
+        raise
+    except JournalBroken:
+        raise
+    except Exception as error:
+        import traceback
+
+        told = traceback.format_exc()
+        run.stop.clear()
+        _keep_unfinished(run)
+        run.journal.append("crashed", state=run.state, error=repr(error), traceback=told)
+        raise Crashed(
+            f"run {run.run_id} (issue {run.issue.number}) crashed in `{run.state}`: {error!r}. Its record is in "
+            f"{run.folder}; `ytfsm replay {run.run_id}` shows it and `ytfsm resume {run.run_id}` goes on"
+        ) from error
+    finally:
+        tear_down(run, walked)
+
+
+def step(run: Run) -> None:
+    """Fire the event that the state left behind; an error decides the next one."""
+    try:
+        with full_disk_in_words(run):
+            if run.next_event is None:
+                run.work()  # transitions calls no on_enter for an initial or a restored state
+            else:
+                fire(run, run.next_event)
+    except (Verdict, Refused) as verdict:
+        if run.final:
+            settle(run, verdict)
+        else:
+            judge(run, verdict)
+
+
+@contextlib.contextmanager
+def full_disk_in_words(run: Run) -> Iterator[None]:
+    """A file that found no room is the world's fault, not a crash. Raises SetupError for it."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = problem.filename or f"{run.folder} or {run.settings.tmp_root}"  # a write knows no file's name
+        raise SetupError(f"the disk that holds {where} is full") from problem
+
+
+def fire(run: Run, event: str) -> None:
+    """Trigger `event`: the transition is on disk before the new state's work begins.
+
+    Raises SetupError when the disk ran full, so that the run ends while there is room for its end.
+    """
+    run.stop.check()
+    if run.journal.full and run.problem is None:
+        raise SetupError(f"the disk that holds {run.folder} is full")
+    run.trigger(event)
+    record.write(run)
+
+
+def judge(run: Run, verdict: Verdict | Refused) -> None:
+    """Journal whose fault an error is and let it decide the next event."""
+    assert isinstance(verdict, Verdict), f"{verdict!r} outside a final state"
+    event = "lose" if run.state == run.definition.initial else verdict.event
+    if not run.definition.allows(event, run.state):
+        raise RuntimeError(f"no edge `{event}` leads out of `{run.state}`") from verdict
+    if isinstance(verdict, Lost):
+        run.stop.clear()
+    run.problem = verdict
+    run.journal.append("verdict", state=run.state, event=event, error=type(verdict).__name__, text=str(verdict))
+    log.warning("run_id=%s issue=%s %s: %s", run.run_id, run.issue.number, event, str(verdict).splitlines()[0])
+    run.next_event = event
+
+
+def settle(run: Run, problem: YtfsmError) -> None:
+    """Publishing failed: for now (the outbox tries again) or for good (`refused`). The run's verdict stays."""
+    if isinstance(problem, Lost):
+        run.stop.clear()
+    for_good = isinstance(problem, Refused | Lost) or (
+        isinstance(problem, GitHubError) and problem.kind in _FINAL_KINDS
+    )
+    if for_good:
+        run.refused = str(problem)
+        run.journal.append("refused", error=str(problem))
+    else:
+        run.waiting = str(problem)
+    if isinstance(problem, Lost):
+        _release(run)
+    log.warning("run_id=%s issue=%s publishing: %s", run.run_id, run.issue.number, str(problem).splitlines()[0])
+
+
+def _release(run: Run) -> None:
+    """Release the claim of a run that has lost; the loss is on record, and no error of this hides it (faults W15)."""
+    try:
+        run.heartbeat.stop()
+        run.lease.release(run.claim_text(released=stamp()))
+    except YtfsmError as problem:
+        log.warning("run_id=%s its claim could not be released and dies by itself: %s", run.run_id, problem)
+
+
+def _keep_unfinished(run: Run) -> None:
+    """Bundle the work of a run that will go on; a failure to do so must not keep the workspace alive."""
+    if run.shell.dry or "branch" not in run.facts:
+        return
+    try:
+        work.keep_unfinished(run)
+    except Exception as problem:
+        log.error("run_id=%s its unfinished work could not be kept: %s", run.run_id, problem)
+
+
+def deliver(run: Run) -> None:
+    """Try the outbox of a run in a final state again: its state's work, in which every effect happens once."""
+    before, run.waiting = run.waiting, None
+    try:
+        with full_disk_in_words(run):
+            run.work()
+    except (Verdict, Refused) as problem:
+        settle(run, problem)
+    except BaseException:
+        run.waiting = before  # a stop, or a bug of ours: what was not delivered still waits
+        raise
+    finally:
+        tear_down(run)
+
+
+def tear_down(run: Run, walked: bool = True) -> None:
+    """Let go of all that the run holds, the last taken first, each whatever became of the others (faults S3).
+
+    Its processes are ended, its board, workspace and heartbeat go; `end` is written when the outbox is empty too. What
+    could not be let go of is said and journalled; a workspace is then the janitor's. A walk that was stopped or
+    crashed (not `walked`) did not end the run, whatever its state: publishing goes on later.
+    """
+    waits = walked and run.final and run.waiting is not None
+    failed: list[str] = []
+
+    def let_go(what: str, release: Callable[[], T]) -> T | None:
+        try:
+            return release()
+        except Exception as problem:
+            log.error("run_id=%s its %s could not be let go of: %s", run.run_id, what, problem)
+            failed.append(f"{what}: {problem}")
+            return None
+
+    def delete() -> bool:
+        if "workspace" not in run.facts or not os.path.lexists(run.workspace.folder):
+            return False
+        run.workspace.delete()
+        return True
+
+    try:
+        left = [] if run.shell.dry else let_go("processes", lambda: end_survivors(run.mark))
+        let_go("board", run.board.release)
+        there = let_go("workspace", delete) or False
+        if not waits:
+            let_go("heartbeat", run.heartbeat.stop)
+        if there or left or failed:
+            more = {"failed": failed} if failed else {}
+            run.journal.append("cleanup", workspace=run.facts.get("workspace"), killed=left or [], **more)
+        if walked and run.final and not waits:
+            # They say all that codex saw, as codex wrote it, and nothing goes on with them; artifacts have it redacted.
+            let_go("codex's threads", lambda: remove(run.folder / record.CODEX))
+            run.journal.append("end", state=run.state, published=run.refused is None)
+        record.write(run)
+        remove_file(run.folder / "ballast")
+    except (JournalBroken, SetupError) as problem:  # the next start ends what this one could not write down
+        log.error("%s", problem)
+    finally:
+        if not waits:
+            run.journal.close()
