@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from machines.bringup import MACHINE
+from yt_fsm.engine.diagram import mermaid
 from yt_fsm.engine.journal import Journal
-from yt_fsm.engine.machine import mermaid
 from yt_fsm.engine.replay import replay as fold
 
 YTFSM = Path(sys.executable).with_name("ytfsm")

@@ -16,9 +16,9 @@ import pytest
 from typer.main import get_command
 
 from machines import MACHINES
+from yt_fsm.bringup.settings import Settings
 from yt_fsm.cli.main import app
 from yt_fsm.engine import errors
-from yt_fsm.engine.settings import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -162,13 +162,13 @@ def test_every_variable_that_the_code_reads_is_in_the_readme() -> None:
     sources = [*(ROOT / "yt_fsm").glob("*.py"), *(ROOT / "states").glob("*.py"), ROOT / "yt_fsm/lab/environment.py"]
     read = {name for source in sources for name in pattern.findall(source.read_text())}
     assert read
-    settings = (read - INTERNAL) | set(ENVIRONMENT.values())
+    settings = (read - INTERNAL) | set(Settings.variables().values())
     unknown = {name for name in settings if f"`{name}`" not in README}
     assert not unknown
 
 
 def test_a_setting_in_the_file_is_its_variable_in_lower_case_without_our_prefix() -> None:
-    for field, variable in ENVIRONMENT.items():
+    for field, variable in Settings.variables().items():
         assert field == variable.removeprefix("YTFSM_").removeprefix("YT_").lower()
 
 

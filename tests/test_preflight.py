@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from yt_fsm.bringup import preflight
-from yt_fsm.bringup.preflight import Check
-from yt_fsm.engine.errors import GitHubError, PreflightFailed, SetupError
-from yt_fsm.engine.settings import Settings
+from yt_fsm.bringup.settings import Settings
+from yt_fsm.engine import checks
+from yt_fsm.engine.checks import Check
+from yt_fsm.engine.errors import PreflightFailed, SetupError
 from yt_fsm.engine.shell import Shell
 from yt_fsm.github.client import STATUSES, GitHub
+from yt_fsm.github.errors import GitHubError
 
 GH = """
 import json, os, sys
@@ -104,7 +106,9 @@ def checked(
         monkeypatch.setenv("FAKE_GH", machine.write())
         made = settings(**{"python": machine.python, "project_number": 7, **given})
         github = GitHub(shell, made.owner, made.repo_models, made.project_number, made.project_title, 0.0)
-        found = (preflight.run if run else preflight.checks)(shell, github, made)
+        found = preflight.checks(shell, github, made)
+        if run:
+            checks.require(found)
         return {check.check: check for check in found}
 
     return look
@@ -119,7 +123,7 @@ def test_a_machine_that_has_everything_passes(checked: Callable[..., dict[str, C
     assert found["evaluation python"].found == f"{machine.python}: ttnn 0.81.1"
     assert found["GitHub login"].found == "bot (gist, project, repo)"
     assert found["Project board"].found == "https://x/7"
-    versions = preflight.versions(list(found.values()))
+    versions = checks.versions(found.values())
     assert versions["codex"] == "codex-cli 0.169.0"
     assert versions["ytfsm"]
     assert versions["python"] == sys.version.split()[0]
@@ -261,7 +265,7 @@ def test_codex_and_the_evaluations_python_are_started_behind_the_walls(
     assert found["isolation"].ok, found["isolation"].found
     assert found["isolation"].found.startswith("bubblewrap ")
     assert found["evaluation python"].ok, found["evaluation python"].found
-    assert preflight.versions(list(found.values()))["isolation"] == found["isolation"].found
+    assert checks.versions(found.values())["isolation"] == found["isolation"].found
 
 
 @pytest.mark.usefixtures("walls")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machines.bringup import MACHINE
-from yt_fsm.bringup.workspace import prefix
 from yt_fsm.engine.journal import Journal
 from yt_fsm.engine.processes import Mark
+from yt_fsm.engine.workspace import prefix
 
 from .conftest import YTFSM, Finished, World
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from yt_fsm.engine.errors import SetupError
-from yt_fsm.engine.settings import ALIASES, SYSTEMS
+from yt_fsm.tools.settings import ALIASES, SYSTEMS
 
 FIELDS = (
     "hf_model_id",

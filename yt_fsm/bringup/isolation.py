@@ -21,7 +21,7 @@ from yt_fsm.engine.sandbox import Sandbox
 from .workspace import Room, Workspace
 
 if TYPE_CHECKING:
-    from yt_fsm.engine.settings import Settings
+    from yt_fsm.bringup.settings import Settings
 
 log = logging.getLogger("ytfsm")
 

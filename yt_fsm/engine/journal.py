@@ -282,6 +282,14 @@ class Journal:
         self._good += len(line)
         return record
 
+    def all(self, *kinds: str) -> list[Record]:
+        """The records of these kinds so far, oldest first."""
+        return [record for record in self.records if record["kind"] in kinds]
+
+    def last(self, *kinds: str) -> Record | None:
+        """The newest record of these kinds, or None."""
+        return next((record for record in reversed(self.records) if record["kind"] in kinds), None)
+
     def close(self) -> None:
         """Let go of the lock; harmless when done twice."""
         if self._fd >= 0:

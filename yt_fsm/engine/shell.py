@@ -127,6 +127,10 @@ class Shell:
         """The same shell for a run: marked, logged and journalled."""
         return type(self)(marker, redact, logs, record, stop)
 
+    def as_role(self, mark: Mark) -> "Shell":
+        """The same shell, whose programs carry another mark."""
+        return type(self)(mark, self.redact, self.logs, self._record, self.stop)
+
     def quiet(self, marker: str | Mark, stop: StopFlag) -> "Shell":
         """The same shell without logs or journal, for a thread that must write neither."""
         return type(self)(marker, self.redact, None, None, stop)

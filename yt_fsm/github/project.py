@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from yt_fsm.engine.errors import PreflightFailed, SetupError
-from yt_fsm.engine.settings import SYSTEMS
+from yt_fsm.tools.settings import SYSTEMS
 
 from .client import STATUSES, TIMEOUT_SECS, GitHub
 

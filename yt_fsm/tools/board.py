@@ -19,7 +19,7 @@ from yt_fsm.engine.outside import Malformed, at, parse, shown
 from yt_fsm.engine.shell import Shell
 
 if TYPE_CHECKING:
-    from yt_fsm.engine.settings import Settings
+    from yt_fsm.bringup.settings import Settings
 
 BOARDS_OF = {"n150": ["n150"], "n300": ["n300"], "lb": ["n300"] * 4}  # what tt-smi lists on each system
 DEVICES = Path("/dev/tenstorrent")
