@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -184,19 +183,18 @@ def test_a_run_of_a_machine_that_has_changed_is_ended_and_not_gone_on_with(enter
     world = enter(script="silent")
     number = world.seed()
     run_id = killed(world, THREAD)
-    ytfsm = [sys.executable, str(Path(__file__).with_name("changed_machine.py"))]
 
-    def later(*argv: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([*ytfsm, *argv], env=world.env, capture_output=True, text=True, check=False)
+    def later(*argv: str) -> Finished:
+        return world.script("changed_machine.py", *argv)
 
     refused = later("resume", run_id)
-    assert refused.returncode == 2
-    assert f"the machine has changed since {run_id} began (retry from `bringup` on)" in refused.stderr
-    assert f"ytfsm abandon {run_id}" in refused.stderr
-    assert later("run", "--system", "n300", "--once").returncode == 0, "a worker leaves it alone"
+    assert refused.code == 2
+    assert f"the machine has changed since {run_id} began (retry from `bringup` on)" in refused.err
+    assert f"ytfsm abandon {run_id}" in refused.err
+    assert later("run", "--system", "n300", "--once").code == 0, "a worker leaves it alone"
     assert world.issue(number)["status"] == "in progress"
     done = later("abandon", run_id, "--reason", "the machine has changed", "--json")
-    assert json.loads(done.stdout)["state"] == "failed", done.stderr
+    assert done.json["state"] == "failed", done.err
     assert world.issue(number)["status"] == "failed"
     told = world.replay(run_id)
     assert (told["integrity"]["verdict"], told["complete"], told["definition"]["drift"]) == ("ok", True, False)
@@ -240,8 +238,9 @@ def test_a_resumed_run_whose_claim_was_taken_over_leaves_the_issue_alone(enter: 
         "timestamp: 2026-01-01T00:00:00Z\nttl: 3600\n"
     )
     world.act("comment", issue=number, body=other, by="yt-bot")
-    done = world.ytfsm("resume", run_id, "--json")
+    done = world.script("impatient_worker.py", "resume", run_id, "--json")
     assert done.json["state"] == "released", done.err
+    assert "worker other took the issue over" in done.err
     assert world.issue(number)["status"] == "in progress"
     assert world.comments(number, "[yt-status]") == []
 
