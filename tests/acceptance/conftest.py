@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,21 +118,20 @@ def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return script
 
 
+@contextmanager
+def entered(folder: Path, python: Path, **choices: Any) -> Iterator[World]:
+    """A lab whose evaluations `python` answers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("YT_PYTHON", str(python))
+        with running_lab(folder, model="tiny", **choices) as lab:
+            yield World(lab, folder)
+
+
 @pytest.fixture
-def enter(tmp_path: Path, warm_python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World]]:
+def enter(tmp_path: Path, warm_python: Path) -> Iterator[Callable[..., World]]:
     """Opens labs, and closes them after the test; their evaluation is warm."""
-    from contextlib import ExitStack
-
-    monkeypatch.setenv("YT_PYTHON", str(warm_python))
-
     with ExitStack() as stack:
-
-        def open_lab(**choices: Any) -> World:
-            folder = tmp_path / "lab"
-            lab = stack.enter_context(running_lab(folder, model="tiny", **choices))
-            return World(lab, folder)
-
-        yield open_lab
+        yield lambda **choices: stack.enter_context(entered(tmp_path / "lab", warm_python, **choices))
 
 
 @pytest.fixture

@@ -1,19 +1,37 @@
 """Bad input: each has a message that names the field and the value, and a state that it leads to."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from yt_fsm.github.client import document
 
-from .conftest import World
+from .conftest import World, entered
 
 NOT_CLAIMED = "nothing was claimed"
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, warm_python: Path) -> Iterator[World]:
+    with entered(tmp_path_factory.mktemp("quiet") / "lab", warm_python, script="right") as world:
+        yield world
+
+
 @pytest.fixture
-def quiet(enter: Callable[..., World]) -> World:
+def quiet(shared: World) -> Iterator[World]:
+    """The lab of all these tests, which leave no issue for the next one's worker."""
+    yield shared
+    shared.lab.clear()
+    for issue in shared.lab.state()["issues"]:
+        if issue["status"] == "ready":
+            shared.act("close_issue", issue=issue["number"])
+
+
+@pytest.fixture
+def alone(enter: Callable[..., World]) -> World:
+    """For who changes what others would stumble over."""
     return enter(script="right")
 
 
@@ -65,12 +83,12 @@ def test_a_revision_that_does_not_exist_is_a_setup_error(quiet: World, asked: di
     assert "mend `hf_revision`" in told
 
 
-def test_a_gated_model_says_whose_licence_is_missing(quiet: World) -> None:
-    number = quiet.seed()
-    quiet.lab.gate(quiet.lab.model, "somebody-elses-token")
-    done = quiet.work()
+def test_a_gated_model_says_whose_licence_is_missing(alone: World) -> None:
+    number = alone.seed()
+    alone.lab.gate(alone.lab.model, "somebody-elses-token")
+    done = alone.work()
     assert done.json["state"] == "setup_error"
-    (told,) = quiet.comments(number, "[yt-status]")
+    (told,) = alone.comments(number, "[yt-status]")
     assert "is gated: accept its licence" in told
 
 
@@ -127,12 +145,12 @@ def test_an_issue_that_is_not_ready_is_named(quiet: World) -> None:
     assert "its status is 'assessing'" in done.err
 
 
-def test_a_board_without_an_option_stops_the_preflight_and_init_board_says_which(quiet: World) -> None:
-    without_option(quiet, "reference error")
-    done = quiet.work()
+def test_a_board_without_an_option_stops_the_preflight_and_init_board_says_which(alone: World) -> None:
+    without_option(alone, "reference error")
+    done = alone.work()
     assert done.code == 5
     assert "no Status option 'reference error'" in done.err
-    check = quiet.ytfsm("init-board", "--check")
+    check = alone.ytfsm("init-board", "--check")
     assert check.code == 1
     assert "reference error" in check.out
 
@@ -169,15 +187,15 @@ def test_metrics_that_cannot_be_believed_are_not(quiet: World, fault: dict, word
     assert words in quiet.comments(number, "[yt-status]")[0]
 
 
-def test_a_journal_of_another_schema_version_is_refused(quiet: World) -> None:
+def test_a_journal_of_another_schema_version_is_refused(alone: World) -> None:
     from yt_fsm.engine.journal import digest
 
-    folder = quiet.run_folder("20260101T000000Z-n300-i1-beef")
+    folder = alone.run_folder("20260101T000000Z-n300-i1-beef")
     folder.mkdir(parents=True)
     body = json.dumps({"v": 2, "seq": 0, "kind": "header", "prev": "0" * 16}, separators=(",", ":")).encode()
     line = body[:-1] + b',"hash":"' + digest(body).encode() + b'"}\n'
     (folder / "journal.jsonl").write_bytes(line)
-    done = quiet.ytfsm("replay", "beef", "--json")
+    done = alone.ytfsm("replay", "beef", "--json")
     assert done.code == 3
     assert "schema version 2, and this ytfsm reads version 1" in done.err
     assert json.loads(done.out)["integrity"]["at_line"] == 1

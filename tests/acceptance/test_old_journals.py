@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from yt_fsm.lab.serving import running_lab
-
-from .conftest import World
+from .conftest import World, entered
 
 _spec = importlib.util.spec_from_file_location("transplant", Path(__file__).parents[1] / "old_journals/transplant.py")
 assert _spec
@@ -26,15 +24,14 @@ ENDED = {"i2", "i4", "i5", "i13"}
 
 
 @pytest.fixture
-def old(tmp_path: Path, warm_python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def old(tmp_path: Path, warm_python: Path) -> Iterator[World]:
     """A lab whose GitHub and home are those that the runs left."""
-    monkeypatch.setenv("YT_PYTHON", str(warm_python))
     lab = tmp_path / "lab"
     transplant.github(lab)
     for run in RUNS.values():
         transplant.put(run, lab)
-    with running_lab(lab, model="tiny", script="right") as running:
-        yield World(running, lab)
+    with entered(lab, warm_python, script="right") as world:
+        yield world
 
 
 @pytest.fixture
