@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from machines.bringup import MACHINE
+from tests.parts.journals import RUN, begin
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.engine.journal import Journal
 from yt_fsm.engine.machine import Definition
@@ -193,10 +194,8 @@ def journals(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
     """Starts journals, each in a run's folder of its own."""
     made: list[Journal] = []
 
-    def make(name: str = "20261122T034107Z-n300-i12-7f3c", **header: Any) -> Journal:
-        folder = tmp_path / "state" / "runs" / name
-        given = {"machine": "bringup", "machine_table": MACHINE.table(), "system": "n300", "issue": {"number": 12}}
-        journal = Journal.create(folder / "journal.jsonl", **{"run_id": name, **given, **header})
+    def make(name: str = RUN, **header: Any) -> Journal:
+        journal = begin(tmp_path / "state" / "runs" / name, **header)
         made.append(journal)
         return journal
 

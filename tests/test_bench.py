@@ -3,17 +3,16 @@
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.parts.command import YTFSM
+
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "bench.py"
-YTFSM = shutil.which("ytfsm", path=sysconfig.get_path("scripts")) or str(Path(sys.executable).with_name("ytfsm"))
 
 # Each of these takes longer to load than a light command takes to run.
 HEAVY = {"aiohttp", "codexapi", "graphql", "huggingface_hub", "psutil", "pydantic", "rich", "torch", "transformers"}

@@ -4,17 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.parts.command import YTFSM
 from yt_fsm.lab.serving import Running, running_lab
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "bootstrap_machine.sh"
-YTFSM = shutil.which("ytfsm", path=sysconfig.get_path("scripts")) or str(Path(sys.executable).with_name("ytfsm"))
 NEEDED = ("bash", "sh", "cat", "chmod", "cp", "dirname", "env", "ln", "mkdir")
 
 # A Python that notes what it is asked to install, and puts only programs there. The network's far end, so to say.

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +15,13 @@ import pytest
 from typer.main import get_command
 
 from machines import MACHINES
+from tests.parts.command import YTFSM
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.cli.main import app
 from yt_fsm.engine import errors
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-YTFSM = shutil.which("ytfsm", path=sysconfig.get_path("scripts")) or str(Path(sys.executable).with_name("ytfsm"))
 
 # What one process of ours tells another; no setting.
 INTERNAL = {"YTFSM_MIN_FREE"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from machines.bringup import MACHINE
+from tests.parts.journals import begin
 from yt_fsm.engine.effects import Effects
 from yt_fsm.engine.errors import StopRequested
 from yt_fsm.engine.journal import Journal
@@ -37,7 +37,7 @@ class Clock:
 UNKNOWN = GitHubError("502", "5xx", landed=None)
 
 
-class World:
+class Outside:
     """The outside: what is there, and what was done to it."""
 
     def __init__(self, *answers: Any) -> None:
@@ -64,20 +64,13 @@ class World:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    made = Journal.create(
-        tmp_path / "run" / "journal.jsonl",
-        run_id="r",
-        machine="bringup",
-        machine_table=MACHINE.table(),
-        system="n300",
-        issue={"number": 1},
-    )
+    made = begin(tmp_path / "run")
     yield made
     made.close()
 
 
 @pytest.fixture
-def once(journal: Journal) -> Callable[[World], dict[str, Any]]:
+def once(journal: Journal) -> Callable[[Outside], dict[str, Any]]:
     effects = Effects(journal, Clock(), settle=0.0)
     return lambda world: effects.once("comment", "failed", world.apply, world.observe)
 
@@ -99,7 +92,7 @@ def kinds(journal: Journal) -> list[str]:
 
 
 def test_an_effect_is_an_intent_then_the_deed_then_done(journal: Journal, once: Callable[..., Any]) -> None:
-    world = World()
+    world = Outside()
     assert once(world) == {"id": 1}
     assert kinds(journal) == ["effect.intent", "effect.done"]
     assert world.applied == [1], "apply sees the intent that is on disk already"
@@ -107,7 +100,7 @@ def test_an_effect_is_an_intent_then_the_deed_then_done(journal: Journal, once: 
 
 
 def test_what_is_done_is_not_done_again(journal: Journal, once: Callable[..., Any]) -> None:
-    world = World()
+    world = Outside()
     once(world)
     assert once(world) == {"id": 1}
     assert len(world.applied) == 1
@@ -115,10 +108,10 @@ def test_what_is_done_is_not_done_again(journal: Journal, once: Callable[..., An
 
 
 def test_what_is_done_is_known_after_a_restart(journal: Journal, once: Callable[..., Any]) -> None:
-    once(World())
+    once(Outside())
     journal.close()
     again = Journal.open(journal.path)
-    world = World()
+    world = Outside()
     assert Effects(again, Clock(), settle=0.0).once("comment", "failed", world.apply, world.observe) == {"id": 1}
     assert world.applied == []
     again.close()
@@ -126,7 +119,7 @@ def test_what_is_done_is_known_after_a_restart(journal: Journal, once: Callable[
 
 def test_an_intent_without_done_is_looked_for_before_anything_else(journal: Journal, once: Callable[..., Any]) -> None:
     journal.append("effect.intent", effect="comment", key="failed")
-    world = World()
+    world = Outside()
     world.there = {"id": 9}
     assert once(world) == {"id": 9}
     assert world.applied == []
@@ -135,7 +128,7 @@ def test_an_intent_without_done_is_looked_for_before_anything_else(journal: Jour
 
 def test_an_intent_that_never_landed_is_applied_again(journal: Journal, once: Callable[..., Any]) -> None:
     journal.append("effect.intent", effect="comment", key="failed")
-    world = World()
+    world = Outside()
     assert once(world) == {"id": 1}
     assert world.looked == 1
     assert kinds(journal) == ["effect.intent", "effect.intent", "effect.done"]
@@ -143,7 +136,7 @@ def test_an_intent_that_never_landed_is_applied_again(journal: Journal, once: Ca
 
 def test_absence_counts_only_after_reads_have_settled(journal: Journal) -> None:
     journal.append("effect.intent", effect="comment", key="failed")
-    world, clock = World(), Clock()
+    world, clock = Outside(), Clock()
 
     def shows_at_last() -> None:
         if sum(clock.waits) > 30:
@@ -157,7 +150,7 @@ def test_absence_counts_only_after_reads_have_settled(journal: Journal) -> None:
 
 def test_settling_counts_from_the_answer_that_was_lost_and_not_from_the_intent(journal: Journal) -> None:
     """Faults W16: a rate limit of ten minutes, then a 502, and the comment shows a little later."""
-    world, clock = World(UNKNOWN), Clock()
+    world, clock = Outside(UNKNOWN), Clock()
     apply = world.apply
 
     def slow(intent: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +168,7 @@ def test_settling_counts_from_the_answer_that_was_lost_and_not_from_the_intent(j
 
 
 def test_every_lost_answer_is_looked_for_until_it_settles(journal: Journal) -> None:
-    world, clock = World(UNKNOWN, UNKNOWN, UNKNOWN), Clock()
+    world, clock = Outside(UNKNOWN, UNKNOWN, UNKNOWN), Clock()
     keep_time(journal, clock)
     assert Effects(journal, clock, settle=60.0).once("comment", "failed", world.apply, world.observe) == {"id": 1}
     assert len(world.applied) == 4
@@ -188,7 +181,7 @@ def test_what_a_dead_process_may_have_sent_counts_from_the_resume(journal: Journ
     intent = journal.append("effect.intent", effect="comment", key="failed")
     intent["mono"] += 10**6  # of a boot that lasted longer
     journal.append("resumed", state="failed")
-    world, clock = World(), Clock()
+    world, clock = Outside(), Clock()
     keep_time(journal, clock)
     effects = Effects(journal, clock, settle=60.0)
     assert effects.once("comment", "failed", world.apply, world.observe) == {"id": 1}
@@ -199,7 +192,7 @@ def test_what_a_dead_process_may_have_sent_counts_from_the_resume(journal: Journ
 
 def test_what_may_have_been_so_before_is_waited_for_until_the_request_cannot_land_any_more(journal: Journal) -> None:
     """Faults W16: the card was in progress already, and our own move there lands after the end, and reopens it."""
-    world, clock = World(UNKNOWN), Clock()
+    world, clock = Outside(UNKNOWN), Clock()
     keep_time(journal, clock)
     world.there = {"id": 0}
     effects = Effects(journal, clock, settle=60.0)
@@ -212,7 +205,7 @@ def test_a_move_waits_while_an_earlier_move_may_still_land(journal: Journal) -> 
     effects = Effects(journal, clock := Clock(), settle=60.0)
     journal.append("effect.intent", effect="status", key="in progress")
     journal.append("effect.intent", effect="comment", key="failed")
-    world = World()
+    world = Outside()
     effects.once("status", "ready", world.apply, world.observe)
     assert 59 < sum(clock.waits) < 61, "the late one would undo this one"
     clock.waits.clear()
@@ -221,7 +214,7 @@ def test_a_move_waits_while_an_earlier_move_may_still_land(journal: Journal) -> 
 
 
 def test_a_lost_answer_is_looked_for_and_not_repeated(journal: Journal, once: Callable[..., Any]) -> None:
-    world = World((UNKNOWN,))
+    world = Outside((UNKNOWN,))
     assert once(world) == {"id": 1}
     assert len(world.applied) == 1
     assert kinds(journal) == ["effect.intent", "effect.unknown", "effect.done"]
@@ -229,14 +222,14 @@ def test_a_lost_answer_is_looked_for_and_not_repeated(journal: Journal, once: Ca
 
 
 def test_a_lost_write_is_written_again_when_it_is_surely_not_there(journal: Journal, once: Callable[..., Any]) -> None:
-    world = World(UNKNOWN)
+    world = Outside(UNKNOWN)
     assert once(world) == {"id": 1}
     assert len(world.applied) == 2
     assert world.looked >= 1
 
 
 def test_a_refusal_is_no_riddle(journal: Journal, once: Callable[..., Any]) -> None:
-    world = World(GitHubError("no", "FORBIDDEN"))
+    world = Outside(GitHubError("no", "FORBIDDEN"))
     with pytest.raises(GitHubError, match="no"):
         once(world)
     assert world.looked == 0
@@ -245,7 +238,7 @@ def test_a_refusal_is_no_riddle(journal: Journal, once: Callable[..., Any]) -> N
 
 def test_two_keys_are_two_effects(journal: Journal) -> None:
     effects = Effects(journal, Clock(), settle=0.0)
-    world = World()
+    world = Outside()
     effects.once("status", "in progress", world.apply, world.observe)
     world.there = None
     effects.once("status", "failed", world.apply, world.observe)
@@ -256,14 +249,14 @@ def test_two_keys_are_two_effects(journal: Journal) -> None:
 
 def test_what_was_begun_and_not_finished_is_pending(journal: Journal, once: Callable[..., Any]) -> None:
     effects = Effects(journal, Clock(), settle=0.0)
-    once(World())
+    once(Outside())
     journal.append("effect.intent", effect="push", key="branch")
     assert [(r["effect"], r["key"]) for r in effects.pending()] == [("push", "branch")]
 
 
 def test_an_effect_can_be_looked_for_without_being_done(journal: Journal) -> None:
     effects = Effects(journal, Clock(), settle=0.0)
-    world = World()
+    world = Outside()
     world.there = {"id": 9}
     assert effects.look("claim", "x", world.observe) is None, "it was never meant"
     journal.append("effect.intent", effect="claim", key="x")
@@ -276,7 +269,7 @@ def test_a_stop_ends_the_waiting(journal: Journal) -> None:
     clock = Clock()
     clock.stop = StopRequested("stopped by SIGTERM", 0)
     journal.append("effect.intent", effect="comment", key="failed")
-    world = World()
+    world = Outside()
     with pytest.raises(StopRequested):
         Effects(journal, clock, settle=60.0).once("comment", "failed", world.apply, world.observe)
     assert world.applied == []

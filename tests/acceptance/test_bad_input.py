@@ -1,19 +1,36 @@
 """Bad input: each has a message that names the field and the value, and a state that it leads to."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.parts.workplace import Workplace, workplace
 from yt_fsm.github.client import document
-
-from .conftest import World
 
 NOT_CLAIMED = "nothing was claimed"
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Iterator[Workplace]:
+    with workplace(tmp_path_factory.mktemp("quiet") / "lab", warm, script="right") as world:
+        yield world
+
+
 @pytest.fixture
-def quiet(enter: Callable[..., World]) -> World:
+def quiet(shared: Workplace) -> Iterator[Workplace]:
+    """The lab of all these tests, which leave no issue for the next one's worker."""
+    yield shared
+    shared.lab.clear()
+    for issue in shared.lab.state()["issues"]:
+        if issue["status"] == "ready":
+            shared.act("close_issue", issue=issue["number"])
+
+
+@pytest.fixture
+def alone(enter: Callable[..., Workplace]) -> Workplace:
+    """For who changes what others would stumble over."""
     return enter(script="right")
 
 
@@ -27,7 +44,7 @@ def quiet(enter: Callable[..., World]) -> World:
         ("hf_model_id: lab/tiny-llama\nbatch: 0\n", "`batch` is '0'"),
     ],
 )
-def test_a_malformed_issue_is_a_setup_error_that_names_the_field(quiet: World, body: str, words: str) -> None:
+def test_a_malformed_issue_is_a_setup_error_that_names_the_field(quiet: Workplace, body: str, words: str) -> None:
     number = quiet.lab.seed(body=body)
     done = quiet.work()
     assert done.code == 1
@@ -38,7 +55,7 @@ def test_a_malformed_issue_is_a_setup_error_that_names_the_field(quiet: World, b
     assert quiet.replay(done.json["run_id"])["transitions"][-1]["source"] == "claimed"
 
 
-def test_an_issue_form_with_its_system_in_a_field_only_is_found(quiet: World) -> None:
+def test_an_issue_form_with_its_system_in_a_field_only_is_found(quiet: Workplace) -> None:
     form = (
         "### HF model id\n\nlab/no-such-model\n\n### HF revision\n\n_No response_\n\n### System\n\nn300\n\n"
         "### Prefill len\n\n_No response_\n"
@@ -56,7 +73,7 @@ def test_an_issue_form_with_its_system_in_a_field_only_is_found(quiet: World) ->
         ({"hf_revision": "no-such-revision"}, "no-such-revision"),
     ],
 )
-def test_a_revision_that_does_not_exist_is_a_setup_error(quiet: World, asked: dict[str, str], words: str) -> None:
+def test_a_revision_that_does_not_exist_is_a_setup_error(quiet: Workplace, asked: dict[str, str], words: str) -> None:
     number = quiet.seed(**asked)
     done = quiet.work()
     assert done.json["state"] == "setup_error"
@@ -65,79 +82,79 @@ def test_a_revision_that_does_not_exist_is_a_setup_error(quiet: World, asked: di
     assert "mend `hf_revision`" in told
 
 
-def test_a_gated_model_says_whose_licence_is_missing(quiet: World) -> None:
-    number = quiet.seed()
-    quiet.lab.gate(quiet.lab.model, "somebody-elses-token")
-    done = quiet.work()
+def test_a_gated_model_says_whose_licence_is_missing(alone: Workplace) -> None:
+    number = alone.seed()
+    alone.lab.gate(alone.lab.model, "somebody-elses-token")
+    done = alone.work()
     assert done.json["state"] == "setup_error"
-    (told,) = quiet.comments(number, "[yt-status]")
+    (told,) = alone.comments(number, "[yt-status]")
     assert "is gated: accept its licence" in told
 
 
-def test_an_unknown_system_is_a_usage_error(quiet: World) -> None:
+def test_an_unknown_system_is_a_usage_error(quiet: Workplace) -> None:
     done = quiet.ytfsm("run", "--system", "n900", "--once")
     assert done.code == 2
     assert "'n900': must be one of n150, n300, lb" in done.err
 
 
-def test_a_missing_board_stops_the_preflight(quiet: World) -> None:
+def test_a_missing_board_stops_the_preflight(quiet: Workplace) -> None:
     done = quiet.work(YT_PROJECT_NUMBER="99")
     assert done.code == 5
     assert "has no Project with number 99" in done.err
     assert NOT_CLAIMED in done.err
 
 
-def test_an_unnamed_board_stops_the_preflight(quiet: World) -> None:
+def test_an_unnamed_board_stops_the_preflight(quiet: Workplace) -> None:
     done = quiet.work(YT_PROJECT_NUMBER="")
     assert done.code == 5
     assert "set YT_PROJECT_NUMBER" in done.err
 
 
-def test_the_board_is_found_by_its_title(quiet: World) -> None:
+def test_the_board_is_found_by_its_title(quiet: Workplace) -> None:
     done = quiet.work(YT_PROJECT_NUMBER="", YT_PROJECT_TITLE="ttnn models bringup")
     assert done.code == 0
     assert done.json["reason"] == "no work"
 
 
-def test_no_token_stops_the_preflight(quiet: World) -> None:
+def test_no_token_stops_the_preflight(quiet: Workplace) -> None:
     done = quiet.work(GH_TOKEN="")
     assert done.code == 5
     assert "gh is not logged in" in done.err
     assert "gh auth login" in done.err
 
 
-def test_a_wrong_token_stops_the_preflight(quiet: World) -> None:
+def test_a_wrong_token_stops_the_preflight(quiet: Workplace) -> None:
     done = quiet.work(GH_TOKEN="ghp_wrong00000000000000000000000000000000")
     assert done.code == 5
     assert "Bad credentials" in done.err
     assert "ghp_wrong" not in done.err
 
 
-def test_an_issue_off_the_board_is_named(quiet: World) -> None:
+def test_an_issue_off_the_board_is_named(quiet: Workplace) -> None:
     number = quiet.lab.seed(status=None)
     done = quiet.work("--issue", str(number))
     assert done.code == 4
     assert f"#{number} is not on the board" in done.err
 
 
-def test_an_issue_that_is_not_ready_is_named(quiet: World) -> None:
+def test_an_issue_that_is_not_ready_is_named(quiet: Workplace) -> None:
     number = quiet.lab.seed(status="assessing")
     done = quiet.work("--issue", str(number))
     assert done.code == 4
     assert "its status is 'assessing'" in done.err
 
 
-def test_a_board_without_an_option_stops_the_preflight_and_init_board_says_which(quiet: World) -> None:
-    without_option(quiet, "reference error")
-    done = quiet.work()
+def test_a_board_without_an_option_stops_the_preflight_and_init_board_says_which(alone: Workplace) -> None:
+    without_option(alone, "reference error")
+    done = alone.work()
     assert done.code == 5
     assert "no Status option 'reference error'" in done.err
-    check = quiet.ytfsm("init-board", "--check")
+    check = alone.ytfsm("init-board", "--check")
     assert check.code == 1
     assert "reference error" in check.out
 
 
-def without_option(world: World, status: str) -> None:
+def without_option(world: Workplace, status: str) -> None:
     """Overwrite the Status field's options with all but one, as a person might in the browser."""
 
     def ask(name: str, **variables: object) -> dict:
@@ -161,7 +178,7 @@ def without_option(world: World, status: str) -> None:
     ],
     ids=["missing", "nan", "out of range", "another mode"],
 )
-def test_metrics_that_cannot_be_believed_are_not(quiet: World, fault: dict, words: str) -> None:
+def test_metrics_that_cannot_be_believed_are_not(quiet: Workplace, fault: dict, words: str) -> None:
     number = quiet.seed()
     quiet.lab.fault("evaluation", command="hf", **fault)
     done = quiet.work()
@@ -169,15 +186,15 @@ def test_metrics_that_cannot_be_believed_are_not(quiet: World, fault: dict, word
     assert words in quiet.comments(number, "[yt-status]")[0]
 
 
-def test_a_journal_of_another_schema_version_is_refused(quiet: World) -> None:
+def test_a_journal_of_another_schema_version_is_refused(alone: Workplace) -> None:
     from yt_fsm.engine.journal import digest
 
-    folder = quiet.run_folder("20260101T000000Z-n300-i1-beef")
+    folder = alone.run_folder("20260101T000000Z-n300-i1-beef")
     folder.mkdir(parents=True)
     body = json.dumps({"v": 2, "seq": 0, "kind": "header", "prev": "0" * 16}, separators=(",", ":")).encode()
     line = body[:-1] + b',"hash":"' + digest(body).encode() + b'"}\n'
     (folder / "journal.jsonl").write_bytes(line)
-    done = quiet.ytfsm("replay", "beef", "--json")
+    done = alone.ytfsm("replay", "beef", "--json")
     assert done.code == 3
     assert "schema version 2, and this ytfsm reads version 1" in done.err
     assert json.loads(done.out)["integrity"]["at_line"] == 1

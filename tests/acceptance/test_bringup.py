@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import World, field
+from tests.parts.workplace import Workplace, workplace
+
+from .conftest import field
 
 CLAIM = re.compile(r"\[yt-claim\]\nworker: \S+\nsystem: n300\nrun_id: (\S+)\ntimestamp: \S+\nttl: \d+\n", re.MULTILINE)
 
@@ -16,11 +18,8 @@ CLAIM = re.compile(r"\[yt-claim\]\nworker: \S+\nsystem: n300\nrun_id: (\S+)\ntim
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory):
     """One whole run with a failed attempt on the way; the tests below look at what it left."""
-    from yt_fsm.lab.serving import running_lab
-
-    folder = tmp_path_factory.mktemp("world")
-    with running_lab(folder / "lab", model="tiny", script="bringup") as lab:
-        world = World(lab, folder / "lab")
+    with workplace(tmp_path_factory.mktemp("world") / "lab", script="bringup") as world:
+        world.env["OMP_NUM_THREADS"] = "1"  # threads cost a model this small more than they save
         number = world.seed()
         done = world.work()
         assert done.code == 0, done.err
@@ -159,7 +158,7 @@ def test_no_secret_is_written_down(finished) -> None:
             assert not [s for s in secrets if s in text], file
 
 
-def test_codex_saw_no_secret(enter: Callable[..., World]) -> None:
+def test_codex_saw_no_secret(enter: Callable[..., Workplace]) -> None:
     world = enter()
     world.lab.script([[{"exec": "env > models/environment.txt; ls -A ~ > models/home.txt"}, {"say": "looked"}]])
     number = world.seed()
@@ -170,7 +169,7 @@ def test_codex_saw_no_secret(enter: Callable[..., World]) -> None:
     assert "looked" in logs
 
 
-def test_a_hopeless_model_ends_in_failed_with_its_work_preserved(enter: Callable[..., World]) -> None:
+def test_a_hopeless_model_ends_in_failed_with_its_work_preserved(enter: Callable[..., Workplace]) -> None:
     world = enter(script="hopeless")
     number = world.seed()
     done = world.work(YT_MAX_ATTEMPTS="2")
@@ -187,7 +186,7 @@ def test_a_hopeless_model_ends_in_failed_with_its_work_preserved(enter: Callable
     world.nothing_is_left(done.json["run_id"])
 
 
-def test_codex_may_ask_to_stop(enter: Callable[..., World]) -> None:
+def test_codex_may_ask_to_stop(enter: Callable[..., Workplace]) -> None:
     world = enter(script="welfare")
     number = world.seed()
     done = world.work()
@@ -197,7 +196,7 @@ def test_codex_may_ask_to_stop(enter: Callable[..., World]) -> None:
     assert world.branches() == []
 
 
-def test_work_outside_the_models_folder_is_not_accepted(enter: Callable[..., World]) -> None:
+def test_work_outside_the_models_folder_is_not_accepted(enter: Callable[..., Workplace]) -> None:
     world = enter(script="outside")
     number = world.seed()
     done = world.work(YT_MAX_ATTEMPTS="1")
@@ -207,7 +206,7 @@ def test_work_outside_the_models_folder_is_not_accepted(enter: Callable[..., Wor
     assert "notes.txt" in told
 
 
-def test_codexs_own_commits_are_squashed_into_one(enter: Callable[..., World]) -> None:
+def test_codexs_own_commits_are_squashed_into_one(enter: Callable[..., Workplace]) -> None:
     world = enter(script="commits")
     world.seed()
     done = world.work()
@@ -227,7 +226,7 @@ def test_codexs_own_commits_are_squashed_into_one(enter: Callable[..., World]) -
     ids=["ttnn import", "board gone", "hub down", "reset fails"],
 )
 def test_a_machine_that_breaks_after_the_preflight_is_a_setup_error(
-    enter: Callable[..., World], target: str, fault: dict, state: str, words: str
+    enter: Callable[..., Workplace], target: str, fault: dict, state: str, words: str
 ) -> None:
     world = enter()
     number = world.seed()
@@ -247,7 +246,7 @@ def test_a_machine_that_breaks_after_the_preflight_is_a_setup_error(
     world.nothing_is_left(done.json["run_id"])
 
 
-def test_a_branch_that_exists_is_a_setup_error_that_names_it(world: World) -> None:
+def test_a_branch_that_exists_is_a_setup_error_that_names_it(world: Workplace) -> None:
     number = world.seed()
     name = f"bringup/issue-{number}-{world.lab.model.lower().replace('/', '-')}"
     made = world.lab.run(
@@ -264,7 +263,7 @@ def test_a_branch_that_exists_is_a_setup_error_that_names_it(world: World) -> No
     assert world.branches() == [name]
 
 
-def test_a_reference_that_fails_is_a_reference_error(world: World) -> None:
+def test_a_reference_that_fails_is_a_reference_error(world: Workplace) -> None:
     number = world.seed()
     world.lab.fault("evaluation", "metrics", command="hf", set={"top1": 0.5})
     done = world.work()
@@ -276,7 +275,7 @@ def test_a_reference_that_fails_is_a_reference_error(world: World) -> None:
     assert world.branches() == []
 
 
-def test_no_work_is_said_as_no_work(world: World) -> None:
+def test_no_work_is_said_as_no_work(world: Workplace) -> None:
     done = world.work()
     assert done.code == 0
     assert done.json == {"run_id": None, "reason": "no work"}

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.command import YTFSM
 from yt_fsm.lab.demo import phases
 
-from .conftest import YTFSM
 
-
-def test_the_demo_shows_a_whole_bringup(tmp_path: Path, warm_python: Path) -> None:
+def test_the_demo_shows_a_whole_bringup(tmp_path: Path, warm: Path) -> None:
     done = subprocess.run(
         [YTFSM, "demo", "--dir", str(tmp_path / "demo"), "--model", "tiny", "--json"],
-        env={**os.environ, "YT_PYTHON": str(warm_python)},
+        env={**os.environ, "YT_PYTHON": str(warm)},
         capture_output=True,
         text=True,
         check=False,

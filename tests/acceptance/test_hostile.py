@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.workplace import Workplace
 from yt_fsm.lab.hostile import ESCAPES, EXCESSES
-
-from .conftest import World
 
 pytestmark = pytest.mark.usefixtures("walls")
 
@@ -36,7 +35,7 @@ def snapshot(folder: Path) -> dict[str, str]:
     return found
 
 
-def test_a_hostile_codex_reads_no_login_and_changes_nothing_outside(enter: Callable[..., World]) -> None:
+def test_a_hostile_codex_reads_no_login_and_changes_nothing_outside(enter: Callable[..., Workplace]) -> None:
     world = enter(script="hostile")
     for name in LOGINS:
         file = Path(world.env["HOME"]) / name
@@ -63,7 +62,7 @@ def test_a_hostile_codex_reads_no_login_and_changes_nothing_outside(enter: Calla
 
 
 @pytest.mark.parametrize("name", [*ESCAPES, *EXCESSES] if os.environ.get("HOSTILE") else [])  # minutes
-def test_each_of_them_by_itself_ends_in_words(enter: Callable[..., World], name: str) -> None:
+def test_each_of_them_by_itself_ends_in_words(enter: Callable[..., Workplace], name: str) -> None:
     world = enter(script=f"hostile-{name}")
     before = snapshot(world.folder)
     world.seed()

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import World, field
+from tests.parts.workplace import Workplace
+
+from .conftest import field
 
 LIVE = os.environ.get("YTFSM_LIVE", "")
 OURS = ("HOME", "GH_TOKEN", "GITHUB_TOKEN", "GH_CONFIG_DIR", "GH_HOST", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME")
@@ -22,7 +24,7 @@ OURS = ("HOME", "GH_TOKEN", "GITHUB_TOKEN", "GH_CONFIG_DIR", "GH_HOST", "SSH_AUT
 class Site:
     """The models repo on some GitHub, as gh shows it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Workplace) -> None:
         self.env = dict(world.env)
         if LIVE:
             self.env = {name: value for name, value in self.env.items() if not name.startswith("GIT_CONFIG_")}
@@ -71,7 +73,7 @@ class Site:
 
 
 @pytest.fixture
-def site(enter: Callable[..., World]) -> Site:
+def site(enter: Callable[..., Workplace]) -> Site:
     world = enter(script="right")
     world.lab.fault("tt-smi", "absent", command="snapshot", count=None)
     return Site(world)
@@ -105,7 +107,7 @@ def test_a_worker_without_a_card_takes_an_issue_to_review(site: Site) -> None:
         site.clear(number, branch)
 
 
-def test_skipping_the_card_is_refused_where_there_is_one(enter: Callable[..., World]) -> None:
+def test_skipping_the_card_is_refused_where_there_is_one(enter: Callable[..., Workplace]) -> None:
     world = enter(script="right")
     world.seed()
     done = world.work("--skip-tt")

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from yt_fsm.lab.serving import running_lab
-
-from .conftest import World
+from tests.parts.workplace import Workplace, workplace
 
 _spec = importlib.util.spec_from_file_location("transplant", Path(__file__).parents[1] / "old_journals/transplant.py")
 assert _spec
@@ -26,15 +24,14 @@ ENDED = {"i2", "i4", "i5", "i13"}
 
 
 @pytest.fixture
-def old(tmp_path: Path, warm_python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def old(tmp_path: Path, warm: Path) -> Iterator[Workplace]:
     """A lab whose GitHub and home are those that the runs left."""
-    monkeypatch.setenv("YT_PYTHON", str(warm_python))
     lab = tmp_path / "lab"
     transplant.github(lab)
     for run in RUNS.values():
         transplant.put(run, lab)
-    with running_lab(lab, model="tiny", script="right") as running:
-        yield World(running, lab)
+    with workplace(lab, warm, script="right") as world:
+        yield world
 
 
 @pytest.fixture
@@ -81,7 +78,7 @@ def test_old_runs_are_listed(ask: Callable[..., Any]) -> None:
     assert {issue for issue, row in rows.items() if row["complete"]} == ENDED
 
 
-def test_old_runs_go_on_and_end(old: World) -> None:
+def test_old_runs_go_on_and_end(old: Workplace) -> None:
     """Those that hold a board's state, an outbox or a bid; a person may abandon the others or let them go on."""
     for issue, state in {"i10": "review", "i12": "review", "i11": "released"}.items():
         done = old.ytfsm("resume", RUNS[issue], "--json")

@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.parts.workplace import Workplace
 from yt_fsm.engine.journal import parse
-
-from .conftest import World
 
 WORKERS, ISSUES = (int(number) for number in os.environ.get("RACE", "4x10").split("x"))
 
 
-def test_every_issue_is_started_once(enter: Callable[..., World], tmp_path: Path) -> None:
+def test_every_issue_is_started_once(enter: Callable[..., Workplace], tmp_path: Path) -> None:
     world = enter()
     starts = tmp_path / "starts"
     machines = [world.lab.machine(f"m{n}", login=f"bot-{n}") for n in range(WORKERS)]
@@ -58,7 +57,7 @@ def test_every_issue_is_started_once(enter: Callable[..., World], tmp_path: Path
     assert verdicts.total() > ISSUES, "nobody raced: no bid was ever withdrawn"
 
 
-def polls(world: World, workers: list["subprocess.Popen[bytes]"]) -> None:
+def polls(world: Workplace, workers: list["subprocess.Popen[bytes]"]) -> None:
     """Wait until every worker has looked for work."""
 
     def who() -> set[str]:

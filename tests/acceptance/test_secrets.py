@@ -5,17 +5,16 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.parts.workplace import Workplace
 from yt_fsm.engine.credentials import of_environment
 from yt_fsm.engine.redaction import Redactor
 from yt_fsm.lab.scripts import RIGHT
-
-from .conftest import World
 
 CANARY = "q7RkZ2vT9xLmB4nYc8WsJ1hUd6FgE3aPo5Xi"
 
 
 def test_a_secret_that_codex_writes_into_its_work_stays_on_the_machine(
-    enter: Callable[..., World], tmp_path: Path
+    enter: Callable[..., Workplace], tmp_path: Path
 ) -> None:
     encoded = base64.b64encode(f"x{CANARY}".encode()).decode()
     steal = f'printf "\\n# %s\\n# %s\\n" {encoded[:30]} {encoded[30:]} >> "$target"; echo {CANARY}; echo {encoded}'

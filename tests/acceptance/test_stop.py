@@ -4,34 +4,25 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from machines.bringup import MACHINE
-from yt_fsm.engine.journal import Journal
+from tests.parts.command import Finished, Started
+from tests.parts.journals import begin
+from tests.parts.workplace import Workplace
 from yt_fsm.engine.processes import Mark
 from yt_fsm.engine.workspace import prefix
 
-from .conftest import YTFSM, Finished, World
 
+class Live(Started):
+    """A worker in the background, whose runs can be watched."""
 
-class Live:
-    """A worker in the background."""
-
-    def __init__(self, world: World, *argv: str, **env: str) -> None:
-        self.world = world
-        self.process = subprocess.Popen(
-            [YTFSM, "run", "--system", "n300", "--once", "--json", *argv],
-            env={**world.env, **env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, world: Workplace, *argv: str, **env: str) -> None:
+        super().__init__({**world.env, **env}, *argv)
 
     def journal(self) -> Path | None:
-        found = sorted((Path(self.world.env["YTFSM_HOME"]) / "runs").glob("*/journal.jsonl"))
+        found = sorted((Path(self.env["YTFSM_HOME"]) / "runs").glob("*/journal.jsonl"))
         return found[-1] if found else None
 
     def until(self, words: str, timeout: float = 90) -> Path:
@@ -48,25 +39,22 @@ class Live:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self) -> Finished:
-        out, err = self.process.communicate(timeout=180)
-        return Finished(self.process.returncode, out, err)
 
-
+HERE = Path(__file__).parent
 BRINGUP = '"dest":"bringup"'
 THREAD = '"name":"thread"'
 
 
-def killed(world: World, words: str) -> str:
+def killed(world: Workplace, words: str) -> str:
     """The run of a worker that got SIGKILL once its journal said `words`."""
     live = Live(world)
     run_id = live.until(words).parent.name
     live.signal(signal.SIGKILL)
-    live.wait()
+    live.ended()
     return run_id
 
 
-def written(world: World, name: str) -> None:
+def written(world: Workplace, name: str) -> None:
     """Wait until codex has written that file."""
     deadline = time.monotonic() + 30
     while not list(Path(world.env["YT_TMP_ROOT"]).glob(f"ytfsm-*/agent/{name}")):
@@ -74,7 +62,7 @@ def written(world: World, name: str) -> None:
         time.sleep(0.05)
 
 
-def test_a_stopped_run_goes_on_with_its_thread_and_its_work(enter: Callable[..., World]) -> None:
+def test_a_stopped_run_goes_on_with_its_thread_and_its_work(enter: Callable[..., Workplace]) -> None:
     world = enter()
     first = [{"exec": "mkdir -p models/lab && echo half > models/lab/half.txt"}, {"exec": "sleep 300"}, {"say": "x"}]
     world.lab.script([first])
@@ -83,7 +71,7 @@ def test_a_stopped_run_goes_on_with_its_thread_and_its_work(enter: Callable[...,
     path = live.until(THREAD)
     written(world, "models/lab/half.txt")
     live.signal(signal.SIGINT)
-    done = live.wait()
+    done = live.ended()
     assert done.code == 130, done.err
     run_id = path.parent.name
     world.nothing_is_left(run_id)
@@ -102,15 +90,15 @@ def test_a_stopped_run_goes_on_with_its_thread_and_its_work(enter: Callable[...,
     world.nothing_is_left(run_id)
 
 
-def test_sigterm_is_a_stop_with_exit_code_0(world: World) -> None:
+def test_sigterm_is_a_stop_with_exit_code_0(world: Workplace) -> None:
     world.seed()
     live = Live(world)
     live.until('"dest":"setup"')
     live.signal(signal.SIGTERM)
-    assert live.wait().code == 0
+    assert live.ended().code == 0
 
 
-def test_a_second_signal_gives_the_issue_back_with_its_work(enter: Callable[..., World]) -> None:
+def test_a_second_signal_gives_the_issue_back_with_its_work(enter: Callable[..., Workplace]) -> None:
     world = enter()
     folder = f"models/{world.lab.model}/n300"
     world.lab.script([[{"exec": f"mkdir -p {folder} && echo half > {folder}/half.py && sleep 300"}, {"say": "x"}]])
@@ -121,7 +109,7 @@ def test_a_second_signal_gives_the_issue_back_with_its_work(enter: Callable[...,
     live.signal(signal.SIGINT)
     time.sleep(0.05)  # the kernel makes one of two that come at once
     live.signal(signal.SIGINT)
-    done = live.wait()
+    done = live.ended()
     run_id = path.parent.name
     assert world.replay(run_id)["state"] == "released", done.err
     assert world.issue(number)["status"] == "ready"
@@ -137,7 +125,7 @@ def test_a_second_signal_gives_the_issue_back_with_its_work(enter: Callable[...,
     assert world.branches() == [branch]
 
 
-def test_a_killed_worker_is_recovered_by_the_next_start(world: World) -> None:
+def test_a_killed_worker_is_recovered_by_the_next_start(world: Workplace) -> None:
     number = world.seed()
     run_id = killed(world, '"kind":"attempt"')
     told = world.replay(run_id)
@@ -156,7 +144,7 @@ def test_a_killed_worker_is_recovered_by_the_next_start(world: World) -> None:
     world.nothing_is_left(run_id)
 
 
-def test_a_live_run_cannot_be_taken_over(enter: Callable[..., World]) -> None:
+def test_a_live_run_cannot_be_taken_over(enter: Callable[..., Workplace]) -> None:
     world = enter(script="silent")
     world.seed()
     live = Live(world)
@@ -165,10 +153,10 @@ def test_a_live_run_cannot_be_taken_over(enter: Callable[..., World]) -> None:
     assert taken.code == 4
     assert "a live process writes" in taken.err
     live.signal(signal.SIGTERM)
-    assert live.wait().code == 0
+    assert live.ended().code == 0
 
 
-def test_abandon_ends_a_run_properly(enter: Callable[..., World]) -> None:
+def test_abandon_ends_a_run_properly(enter: Callable[..., Workplace]) -> None:
     world = enter(script="silent")
     number = world.seed()
     run_id = killed(world, THREAD)
@@ -180,30 +168,29 @@ def test_abandon_ends_a_run_properly(enter: Callable[..., World]) -> None:
     world.nothing_is_left(run_id)
 
 
-def test_a_run_of_a_machine_that_has_changed_is_ended_and_not_gone_on_with(enter: Callable[..., World]) -> None:
+def test_a_run_of_a_machine_that_has_changed_is_ended_and_not_gone_on_with(enter: Callable[..., Workplace]) -> None:
     world = enter(script="silent")
     number = world.seed()
     run_id = killed(world, THREAD)
-    ytfsm = [sys.executable, str(Path(__file__).with_name("changed_machine.py"))]
 
-    def later(*argv: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([*ytfsm, *argv], env=world.env, capture_output=True, text=True, check=False)
+    def later(*argv: str) -> Finished:
+        return world.script(HERE / "changed_machine.py", *argv)
 
     refused = later("resume", run_id)
-    assert refused.returncode == 2
-    assert f"the machine has changed since {run_id} began (retry from `bringup` on)" in refused.stderr
-    assert f"ytfsm abandon {run_id}" in refused.stderr
-    assert later("run", "--system", "n300", "--once").returncode == 0, "a worker leaves it alone"
+    assert refused.code == 2
+    assert f"the machine has changed since {run_id} began (retry from `bringup` on)" in refused.err
+    assert f"ytfsm abandon {run_id}" in refused.err
+    assert later("run", "--system", "n300", "--once").code == 0, "a worker leaves it alone"
     assert world.issue(number)["status"] == "in progress"
     done = later("abandon", run_id, "--reason", "the machine has changed", "--json")
-    assert json.loads(done.stdout)["state"] == "failed", done.stderr
+    assert done.json["state"] == "failed", done.err
     assert world.issue(number)["status"] == "failed"
     told = world.replay(run_id)
     assert (told["integrity"]["verdict"], told["complete"], told["definition"]["drift"]) == ("ok", True, False)
     world.nothing_is_left(run_id)
 
 
-def test_a_closed_terminal_and_sighup_do_not_end_a_worker(enter: Callable[..., World]) -> None:
+def test_a_closed_terminal_and_sighup_do_not_end_a_worker(enter: Callable[..., Workplace]) -> None:
     world = enter(script="right")
     number = world.seed()
     live = Live(world)
@@ -217,13 +204,13 @@ def test_a_closed_terminal_and_sighup_do_not_end_a_worker(enter: Callable[..., W
     world.nothing_is_left(run_id)
 
 
-def test_a_person_who_moves_the_card_stops_the_run_and_keeps_the_card(enter: Callable[..., World]) -> None:
+def test_a_person_who_moves_the_card_stops_the_run_and_keeps_the_card(enter: Callable[..., Workplace]) -> None:
     world = enter(script="silent")
     number = world.seed()
     live = Live(world, YT_CLAIM_TTL_SECS="6")
     run_id = live.until(THREAD).parent.name
     world.act("delete_comment", issue=number, containing="[yt-claim]")
-    done = live.wait()
+    done = live.ended()
     assert done.json["state"] == "released", done.err
     assert done.code == 0
     assert world.issue(number)["status"] == "in progress", "the card is a person's affair now"
@@ -231,7 +218,7 @@ def test_a_person_who_moves_the_card_stops_the_run_and_keeps_the_card(enter: Cal
     world.nothing_is_left(run_id)
 
 
-def test_a_resumed_run_whose_claim_was_taken_over_leaves_the_issue_alone(enter: Callable[..., World]) -> None:
+def test_a_resumed_run_whose_claim_was_taken_over_leaves_the_issue_alone(enter: Callable[..., Workplace]) -> None:
     world = enter(script="silent")
     number = world.seed()
     run_id = killed(world, THREAD)
@@ -240,13 +227,16 @@ def test_a_resumed_run_whose_claim_was_taken_over_leaves_the_issue_alone(enter: 
         "timestamp: 2026-01-01T00:00:00Z\nttl: 3600\n"
     )
     world.act("comment", issue=number, body=other, by="yt-bot")
-    done = world.ytfsm("resume", run_id, "--json")
+    done = world.script(HERE / "impatient_worker.py", "resume", run_id, "--json")
     assert done.json["state"] == "released", done.err
+    assert "worker other took the issue over" in done.err
     assert world.issue(number)["status"] == "in progress"
     assert world.comments(number, "[yt-status]") == []
 
 
-def test_a_run_whose_claim_github_does_not_confirm_waits_and_is_nobodys_verdict(enter: Callable[..., World]) -> None:
+def test_a_run_whose_claim_github_does_not_confirm_waits_and_is_nobodys_verdict(
+    enter: Callable[..., Workplace],
+) -> None:
     world = enter(script="right")
     number = world.seed()
     run_id = killed(world, BRINGUP)
@@ -262,7 +252,7 @@ def test_a_run_whose_claim_github_does_not_confirm_waits_and_is_nobodys_verdict(
     world.nothing_is_left(run_id)
 
 
-def test_publishing_survives_a_github_that_is_away(enter: Callable[..., World]) -> None:
+def test_publishing_survives_a_github_that_is_away(enter: Callable[..., Workplace]) -> None:
     world = enter(script="right")
     number = world.seed()
     world.lab.fault("github", "bad-gateway", match="add_comment", skip=1, count=3)
@@ -272,7 +262,7 @@ def test_publishing_survives_a_github_that_is_away(enter: Callable[..., World]) 
     assert len(world.comments(number, "[yt-status]")) == 1
 
 
-def test_a_run_that_cannot_be_published_ends_unpublished(enter: Callable[..., World]) -> None:
+def test_a_run_that_cannot_be_published_ends_unpublished(enter: Callable[..., Workplace]) -> None:
     world = enter(script="right")
     world.seed()
     world.act("refuse_pushes", count=99)
@@ -284,7 +274,7 @@ def test_a_run_that_cannot_be_published_ends_unpublished(enter: Callable[..., Wo
     assert (world.run_folder(done.json["run_id"]) / "artifacts" / "work.bundle").exists()
 
 
-def test_the_janitor_clears_what_a_finished_run_left_and_touches_no_live_one(world: World) -> None:
+def test_the_janitor_clears_what_a_finished_run_left_and_touches_no_live_one(world: Workplace) -> None:
     root = Path(world.env["YT_TMP_ROOT"])
     folder = world.run_folder("20260101T000000Z-n300-i9-dead")
     mark = Mark(Path(world.env["YTFSM_HOME"]), folder.name, 0.0)
@@ -292,8 +282,7 @@ def test_the_janitor_clears_what_a_finished_run_left_and_touches_no_live_one(wor
     strangers = root / f"{prefix(Mark(folder, folder.name, 0.0))}abcd1234"
     for path in (folder, finished_workspace / "deep", strangers):
         path.mkdir(parents=True)
-    header = {"run_id": folder.name, "machine": "bringup", "machine_table": MACHINE.table(), "system": "n300"}
-    journal = Journal.create(folder / "journal.jsonl", **header, issue={"number": 9})
+    journal = begin(folder, issue={"number": 9})
     marked = subprocess.Popen(["sleep", "60"], env={**os.environ, **mark.variables})
     world.work()
     assert finished_workspace.exists(), "a live process writes that run's journal"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from .issue import MARKED, NOBODY, READY
 from .worker import OWNING, Bug, Program
-from .world import DELETE_A_CLAIM, Configuration, Move, State, World
+from .world import DELETE_A_CLAIM, Configuration, Move, Rules, State
 
 
 @dataclass
@@ -29,8 +29,8 @@ class TooManyStates(Exception):
 
 def explore(configuration: Configuration, program: type[Program] = Program, limit: int = 5_000_000) -> Found:
     """Explore a configuration until all is seen or something is broken. Raises TooManyStates."""
-    world = World(configuration, program)
-    start, _ = world.canonical(configuration.start())
+    rules = Rules(configuration, program)
+    start, _ = rules.canonical(configuration.start())
     numbers: dict[State, int] = {start: 0}
     states = [start]
     parents: list[Step] = [(-1, -1, "", ())]
@@ -38,7 +38,7 @@ def explore(configuration: Configuration, program: type[Program] = Program, limi
     found = Found(configuration)
     for place, state in enumerate(states):
         ahead: list[int] | None = None if served(configuration, state) else []
-        for move in _moves(world, state):
+        for move in _moves(rules, state):
             found.moves += 1
             if move.broken:
                 last = (place, move.who, move.what, ())
@@ -57,7 +57,7 @@ def explore(configuration: Configuration, program: type[Program] = Program, limi
         if len(states) > limit:
             raise TooManyStates(f"{configuration.name}: more than {limit} states")
     found.states = len(states)
-    found.steps = sum(made.ran for made in set(world.programs))
+    found.steps = sum(made.ran for made in set(rules.programs))
     if not found.broken and configuration.lively:
         never = endless(onward)
         if never is not None:
@@ -65,9 +65,9 @@ def explore(configuration: Configuration, program: type[Program] = Program, limi
     return found
 
 
-def _moves(world: World, state: State) -> Iterator[Move]:
+def _moves(rules: Rules, state: State) -> Iterator[Move]:
     try:
-        yield from world.moves(state)
+        yield from rules.moves(state)
     except Bug as bug:
         yield Move(NOBODY, str(bug), False, state, str(bug))
 

@@ -77,8 +77,8 @@ class Configuration:
         return State(issue.canonical(()), (Worker(),) * self.workers, self.left)
 
 
-class World:
-    """The moves of one configuration; `programs` are the workers' ways, the real lease's by default."""
+class Rules:
+    """What can happen in one configuration; `programs` are the workers' ways, the real lease's by default."""
 
     def __init__(self, configuration: Configuration, program: type[Program] = Program) -> None:
         self.given = configuration

@@ -1,6 +1,8 @@
 """What the tests of the models repository's template share: a written template, a tiny model, and the command."""
 
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ import pytest
 
 from yt_fsm import lab
 from yt_fsm.bringup import template
-from yt_fsm.lab import environment
+from yt_fsm.lab import environment, models
 
 LAB = Path(lab.__file__).parent
 STANDIN = LAB / "standin"
@@ -26,22 +28,25 @@ def python() -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny random Llama, as a local folder `tiny/llama`."""
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny random Llama that labs serve, as a local folder `tiny/llama`."""
     folder = tmp_path_factory.mktemp("models") / "tiny" / "llama"
-    subprocess.run([python, str(LAB / "tiny_model.py"), str(folder)], check=True, env=clean())
-    return folder
+    return Path(shutil.copytree(models.model_folder("tiny"), folder))
 
 
 @pytest.fixture(scope="session")
 def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reference cache that tests share."""
-    return tmp_path_factory.mktemp("references")
+    """A reference cache that tests share, those of other pytest workers as well."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "references"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def clean(**more: str) -> dict[str, str]:
     """An environment of the kind a worker gives: little in it, an empty HOME, the stand-in for ttnn."""
     found = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"}
+    found["OMP_NUM_THREADS"] = "1"  # threads cost a model this small more than they save
     return {**found, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(STANDIN), "YT_SYSTEM": "n150", **more}
 
 

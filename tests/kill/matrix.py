@@ -15,15 +15,16 @@ from typing import Any
 
 import psutil
 
+from tests.parts.command import Finished
+from tests.parts.workplace import SETTLED, start_lab, warm_python
 from yt_fsm.engine.journal import Journal, read
 from yt_fsm.engine.replay import replay
 from yt_fsm.engine.shell import MARKER
-from yt_fsm.lab import serving
+from yt_fsm.lab.serving import Running
 
 HERE = Path(__file__).resolve().parent
 WORKER = [sys.executable, str(HERE / "worker.py")]
 TIMEOUT = 120
-ENVIRONMENT = threading.Lock()  # this process's own, which a lab inherits
 
 # Where the world fails and no process dies, a run may also end as the spec wants it for that: in `setup error`.
 WORLDS_FAULT = ("full", "disk", "child", "lab")
@@ -111,12 +112,9 @@ class Case:
 
 
 @dataclass
-class Ended:
-    """One start of the worker: its exit code (-9: killed) and what it said."""
+class Ended(Finished):
+    """One start of the worker: how it ended, and how long it took."""
 
-    code: int
-    out: str
-    err: str
     seconds: float
 
 
@@ -124,34 +122,20 @@ class Wrong(AssertionError):
     """Something is not as it must be; the text names the point, and where everything of it is kept."""
 
 
-class World:
+class Trials:
     """A lab in `folder`, and one new machine with one new issue for each case."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._evaluation = self._program()
+        self._evaluation = warm_python(folder / "warm")  # in our folder, so that it can be made slow
         self.lab = self._serve()
         self.lab.act("move_card", issue=1, status="assessing")
         self._count = 0
         self._trace: Trace | None = None
 
-    def _program(self) -> Path:
-        """The warm evaluation as one program; it lies in the world, so that the world can make it slow."""
-        (self.folder / "warm").mkdir(exist_ok=True)
-        shutil.copy(HERE / "evaluation.py", self.folder / "warm" / "evaluation.py")
-        program = self.folder / "warm" / "python"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {self.folder}/warm/evaluation.py "$@"\n')
-        program.chmod(0o755)
-        return program
-
-    def _serve(self) -> serving.Running:
-        with ENVIRONMENT:
-            os.environ["YT_PYTHON"] = str(self._evaluation)
-            try:
-                return serving.start(self.folder / "lab", model="tiny", script="bringup")
-            finally:
-                del os.environ["YT_PYTHON"]
+    def _serve(self) -> Running:
+        return start_lab(self.folder / "lab", self._evaluation, script="bringup")
 
     def close(self) -> None:
         """Stop the lab."""
@@ -175,9 +159,7 @@ class World:
         machine = self.lab.machine(f"m{self._count}", login=f"bot-{self._count}")  # an hour has 5,000 points a login
         number = self.lab.seed(prefill_len=16, decode_len=16)
         quick = {
-            "YT_SETTLE_SECS": "1",
-            "YT_WRITE_GAP_SECS": "0",
-            "YT_BACKOFF_SECS": "0",
+            **SETTLED,
             "YT_MIN_FREE_GB": "0",
             "YT_MAX_ATTEMPTS": "3",
             "PYTHONPATH": f"{HERE.parent.parent}:{machine['PYTHONPATH']}",
@@ -227,7 +209,7 @@ class World:
         return self._trace
 
     def know(self, trace: Trace) -> None:
-        """Take another world's undisturbed run for this one's."""
+        """Take the undisturbed run of other trials for this one's."""
         self._trace = trace
 
     # --- disturbing it

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from . import told
-from .matrix import FAMILIES, World
+from .matrix import FAMILIES, Trials
 
 SEED = os.environ.get("KILL_SEED", "1")  # another sample: KILL_SEED=2 scripts/test tests/kill
 SAMPLE = {
@@ -19,42 +19,42 @@ CHOSEN = [(family, nth) for family, count in SAMPLE.items() for nth in range(cou
 
 
 @pytest.mark.parametrize(("family", "nth"), CHOSEN)
-def test_a_run_ends_as_if_nothing_had_happened(world: World, family: str, nth: int) -> None:
-    points = world.trace().points(family)
-    world.disturb(family, random.Random(f"{SEED} {family}").sample(points, SAMPLE[family])[nth])
+def test_a_run_ends_as_if_nothing_had_happened(trials: Trials, family: str, nth: int) -> None:
+    points = trials.trace().points(family)
+    trials.disturb(family, random.Random(f"{SEED} {family}").sample(points, SAMPLE[family])[nth])
 
 
-def test_an_accident_that_is_not_repaired_is_seen(world: World) -> None:
-    case = world.case()
-    world.start(case, "effect:3:after")  # the pull request is there, and nothing more
+def test_an_accident_that_is_not_repaired_is_seen(trials: Trials) -> None:
+    case = trials.case()
+    trials.start(case, "effect:3:after")  # the pull request is there, and nothing more
     with pytest.raises(AssertionError, match=r"status is 'in progress', not 'in review'"):
-        world.check(case, world.trace().result)
+        trials.check(case, trials.trace().result)
     with pytest.raises(AssertionError, match="0 terminal comments"):
-        world.check_issue(case)
+        trials.check_issue(case)
     with pytest.raises(AssertionError, match="is not complete: it stands in review"):
-        world.check_journals(case)
+        trials.check_journals(case)
     with pytest.raises(AssertionError, match="temp folders are left"):
-        world.check_machine(case)
-    world.go_on(case)
-    world.check(case, world.trace().result)
+        trials.check_machine(case)
+    trials.go_on(case)
+    trials.check(case, trials.trace().result)
 
 
-def test_what_a_dead_worker_left_hanging_is_ended_before_the_run_goes_on(world: World) -> None:
-    slow = world.folder / "warm" / "slow"
+def test_what_a_dead_worker_left_hanging_is_ended_before_the_run_goes_on(trials: Trials) -> None:
+    slow = trials.folder / "warm" / "slow"
     slow.touch()
     try:
-        case = world.case()
-        commands = world.trace().of("command")
-        world.start(case, f"command:{commands.index('eval_tt0')}:started")
-        assert len(world.alive(case)) > 0
+        case = trials.case()
+        commands = trials.trace().of("command")
+        trials.start(case, f"command:{commands.index('eval_tt0')}:started")
+        assert len(trials.alive(case)) > 0
     finally:
         slow.unlink()
-    world.go_on(case)
-    world.check(case, world.trace().result)
+    trials.go_on(case)
+    trials.check(case, trials.trace().result)
 
 
-def test_the_readme_tells_of_todays_matrix(world: World) -> None:
-    trace = world.trace()
+def test_the_readme_tells_of_todays_matrix(trials: Trials) -> None:
+    trace = trials.trace()
     text = told.written()
     again = "run `scripts/kill-matrix`, or `scripts/kill-matrix --list` when a person has to wait"
     assert told.records(trace) in text, f"the run has other records than tests/README.md says: {again}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .matrix import Case, World
+from .matrix import Case, Trials
 
 
 class Disk:
@@ -77,48 +77,48 @@ def small(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     subprocess.run(["umount", str(folder)], check=False, capture_output=True)
 
 
-def place_of(world: World, kind: str, nth: int) -> int:
+def place_of(trials: Trials, kind: str, nth: int) -> int:
     """The number of the nth record of a kind."""
-    return [n for n, what in enumerate(world.trace().of("record")) if what == kind][nth]
+    return [n for n, what in enumerate(trials.trace().of("record")) if what == kind][nth]
 
 
 @pytest.mark.parametrize(("kind", "nth"), [("header", 0), ("attempt", 1), ("effect.done", 3)])
-def test_a_power_cut_takes_back_nothing_that_was_journalled(world: World, disk: Disk, kind: str, nth: int) -> None:
+def test_a_power_cut_takes_back_nothing_that_was_journalled(trials: Trials, disk: Disk, kind: str, nth: int) -> None:
     places = {"YTFSM_HOME": str(disk.folder / "ytfsm"), "YT_TMP_ROOT": str(disk.folder / "tmp")}
-    case = world.case(**places)
-    died = world.start(case, f"record:{place_of(world, kind, nth)}:after")
+    case = trials.case(**places)
+    died = trials.start(case, f"record:{place_of(trials, kind, nth)}:after")
     assert died.code == -signal.SIGKILL
-    end(world, case)
+    end(trials, case)
     written = {folder.name: (folder / "journal.jsonl").read_bytes() for folder in case.runs if journal(folder)}
     disk.cut()
     for name, data in written.items():
         assert (disk.folder / "ytfsm" / "runs" / name / "journal.jsonl").read_bytes() == data
     case.env["KILL_BOOT"] = "after the cut"
-    world.go_on(case)
-    world.check(case, world.trace().result)
+    trials.go_on(case)
+    trials.check(case, trials.trace().result)
 
 
 def journal(folder: Path) -> bool:
     return (folder / "journal.jsonl").exists()
 
 
-def end(world: World, case: Case) -> None:
+def end(trials: Trials, case: Case) -> None:
     """A power cut ends everything at once."""
-    while left := world.alive(case):
+    while left := trials.alive(case):
         for pid, _ in left:
             os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(("kind", "nth"), [("attempt", 0), ("effect.intent", 3)])
 def test_a_disk_that_is_really_full_ends_the_run_in_words(
-    world: World, small: Callable[[int], Path], kind: str, nth: int
+    trials: Trials, small: Callable[[int], Path], kind: str, nth: int
 ) -> None:
     home = small(16) / "ytfsm"
-    case = world.case(YTFSM_HOME=str(home))
-    ended = world.start(case, f"record:{place_of(world, kind, nth)}:filled")
+    case = trials.case(YTFSM_HOME=str(home))
+    ended = trials.start(case, f"record:{place_of(trials, kind, nth)}:filled")
     assert "Traceback" not in ended.err
     for filler in home.rglob("filler"):
         filler.unlink()
-    world.go_on(case)
-    world.check(case, world.wanted(case, worlds_fault=True))
+    trials.go_on(case)
+    trials.check(case, trials.wanted(case, worlds_fault=True))
     shutil.rmtree(home)

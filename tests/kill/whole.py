@@ -20,11 +20,9 @@ import threading
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import matrix  # noqa: E402
-import told  # noqa: E402
+from tests.kill import matrix, told
 
 
 def main() -> None:
@@ -47,14 +45,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     with contextlib.ExitStack() as stack:
-        worlds = []
+        labs = []
         for number in range(asked.jobs):
-            world = matrix.World(folder / f"world-{number}")
-            stack.callback(world.close)
-            worlds.append(world)
-        trace = worlds[0].trace()
-        for world in worlds[1:]:
-            world.know(trace)
+            trials = matrix.Trials(folder / f"trials-{number}")
+            stack.callback(trials.close)
+            labs.append(trials)
+        trace = labs[0].trace()
+        for trials in labs[1:]:
+            trials.know(trace)
         if asked.list:
             told.write(told.table(matrix.FAMILIES, trace, {}, {}, told.written()))
             return
@@ -73,14 +71,14 @@ def main() -> None:
         total, started = work.qsize(), time.monotonic()
         print(f"{total} points in {folder}", flush=True)
 
-        def one(world: matrix.World) -> None:
+        def one(trials: matrix.Trials) -> None:
             while not stop.is_set():
                 try:
                     family, point = work.get_nowait()
                 except queue.Empty:
                     return
                 try:
-                    world.disturb(family, point)
+                    trials.disturb(family, point)
                 except matrix.Wrong as problem:
                     wrong[family].append(point)
                     print(f"WRONG {problem}", flush=True)
@@ -89,7 +87,7 @@ def main() -> None:
                     if sum(run.values()) % 25 == 0:
                         print(f"… {sum(run.values())} of {total} after {time.monotonic() - started:.0f} s", flush=True)
 
-        threads = [threading.Thread(target=one, args=(world,)) for world in worlds]
+        threads = [threading.Thread(target=one, args=(trials,)) for trials in labs]
         for thread in threads:
             thread.start()
         for thread in threads:

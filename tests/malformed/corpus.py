@@ -26,10 +26,10 @@ import click
 from machines import MACHINES
 from machines.bringup import MACHINE
 from yt_fsm.bringup import brief, metrics, preflight
+from yt_fsm.bringup import settings as settings_module
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.cli.main import app
 from yt_fsm.engine import configuration
-from yt_fsm.bringup import settings as settings_module
 from yt_fsm.engine.errors import YtfsmError
 from yt_fsm.engine.journal import Journal
 from yt_fsm.engine.redaction import Redactor

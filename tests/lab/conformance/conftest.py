@@ -1,35 +1,23 @@
 """Real workers in a lab: the installed `ytfsm`, with a Python for evaluations that is quick to say what it has."""
 
-import json
-import shutil
-import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-YTFSM = shutil.which("ytfsm", path=sysconfig.get_path("scripts")) or str(Path(sys.executable).with_name("ytfsm"))
+from tests.parts.command import Started
+from tests.parts.workplace import QUICK
+
 MALFORMED = "architecture: llama\n"  # names no model: such a run ends in `setup error` before anything is fetched
 
 
-class Worker:
-    """`ytfsm run --once` on one machine of a lab, in the background from the start."""
+class Worker(Started):
+    """A worker on one machine of a lab, with a quick Python."""
 
     def __init__(self, env: dict[str, str], python: Path) -> None:
-        quick = {"YT_WRITE_GAP_SECS": "0", "YT_BACKOFF_SECS": "0", "YT_PYTHON": str(python)}
-        quick["YT_ISOLATION_BIND"] = f"{env['YT_ISOLATION_BIND']}:{python.parent / 'modules'}"
-        self.process = subprocess.Popen(
-            [YTFSM, "run", "--system", "n300", "--once", "--json"],
-            env=env | quick, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def ended(self) -> dict[str, Any]:
-        """What it says at its end."""
-        out, err = self.process.communicate(timeout=90)
-        assert out.strip(), err
-        return dict(json.loads(out.strip().splitlines()[-1]))
+        bind = f"{env['YT_ISOLATION_BIND']}:{python.parent / 'modules'}"
+        super().__init__({**env, **QUICK, "YT_PYTHON": str(python), "YT_ISOLATION_BIND": bind})
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def test_a_run_that_ends_early_costs_eleven_points_and_four_writes(tmp_path: Pat
     with running_lab(tmp_path / "lab", model="tiny") as lab:
         lab.act("move_card", issue=1, status="assessing")
         lab.seed(body=malformed)
-        assert worker(lab.env).ended()["state"] == "setup_error"
+        assert worker(lab.env).ended().json["state"] == "setup_error"
         state = json.loads(lab.run(sys.executable, "-m", "yt_fsm.lab.cli", "state", "--json").stdout)
     requests = state["requests"]
     assert sum(one["cost"] for one in requests) == 11
@@ -44,7 +44,7 @@ def test_a_run_that_ends_early_costs_eleven_points_and_four_writes(tmp_path: Pat
 def test_an_idle_look_costs_three_points_and_nothing_is_written(tmp_path: Path, worker: Any) -> None:
     with running_lab(tmp_path / "lab", model="tiny") as lab:
         lab.act("move_card", issue=1, status="assessing")
-        assert worker(lab.env).ended() == {"run_id": None, "reason": "no work"}
+        assert worker(lab.env).ended().json == {"run_id": None, "reason": "no work"}
         requests = lab.state()["requests"]
     # The board, the poll, and a look for issues whose system stands in their text only.
     assert sum(one["cost"] for one in requests) == 3
@@ -58,7 +58,7 @@ def test_who_comes_late_writes_nothing(tmp_path: Path, worker: Any, malformed: s
         number = lab.seed(body=malformed)
         lab.act("comment", issue=number, body=text("other", "n300", "run-of-other", "2026-11-22T03:41:07Z", 3600))
         lab.act("move_card", issue=number, status=status)
-        assert worker(lab.env).ended() == {"run_id": None, "reason": "no work"}
+        assert worker(lab.env).ended().json == {"run_id": None, "reason": "no work"}
         requests = lab.state()["requests"]
     assert sum(one["writes"] for one in requests) == 0
     assert sum(one["cost"] for one in requests) == 3, "no more than an idle look"

@@ -75,7 +75,7 @@ def test_a_worker_and_its_lab_that_are_killed_both_go_on(tmp_path: Path, worker:
         environment = lab.env
     with running_lab(tmp_path / "lab") as lab:
         # The same environment as before leads into the lab that came back.
-        assert worker(environment).ended() == {"run_id": None, "reason": "no work"}
+        assert worker(environment).ended().json == {"run_id": None, "reason": "no work"}
         (issue,) = [issue for issue in lab.state()["issues"] if issue["number"] == number]
         runs = lab.run("ytfsm", "runs", "--all", "--json")
     assert [one["body"].splitlines()[0] for one in issue["comments"]] == ["[yt-claim]", "[yt-status]"]

@@ -17,7 +17,7 @@ def test_each_worker_ends_with_another_issue(tmp_path: Path, worker: Any, malfor
         numbers = [lab.seed(body=malformed) for _ in range(WORKERS)]
         machines = [lab.machine(f"m{n}", login=None if shared else f"bot-{n}") for n in range(WORKERS)]
         workers = [worker(machine) for machine in machines]  # all at once
-        ended = [one.ended() for one in workers]
+        ended = [one.ended().json for one in workers]
         issues = {issue["number"]: issue for issue in lab.state()["issues"]}
         logins = {one["login"] for one in lab.state()["requests"]}
     assert sorted(end["issue"] for end in ended) == numbers
@@ -39,7 +39,7 @@ def test_one_issue_is_one_workers(tmp_path: Path, worker: Any, malformed: str) -
         lab.act("move_card", issue=1, status="assessing")
         number = lab.seed(body=malformed)
         workers = [worker(lab.machine(f"m{n}", login=f"bot-{n}")) for n in range(2)]
-        ended = [one.ended() for one in workers]
+        ended = [one.ended().json for one in workers]
         (issue,) = [issue for issue in lab.state()["issues"] if issue["number"] == number]
     assert sorted(end["issue"] for end in ended if end["run_id"]) == [number]
     assert {"run_id": None, "reason": "no work"} in ended
