@@ -138,7 +138,7 @@ class Run:
         """What the issue asks for. Raises SetupError naming a bad field."""
         from yt_fsm.bringup import brief
 
-        return brief.parse(self.issue.body, self.issue.labels)
+        return brief.parse(self.issue.body, self.issue.labels, self.settings.systems_dir)
 
     @property
     def workspace(self) -> Workspace:

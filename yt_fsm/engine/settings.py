@@ -3,11 +3,12 @@
 import os
 import socket
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from yt_fsm.github.lease import ttl_range
 
@@ -16,12 +17,13 @@ from .errors import Usage
 from .outside import shown
 from .redaction import Redactor
 
-SYSTEMS = ("n150", "n300", "lb")
-ALIASES = {"t3000": "lb"}  # what the existing models repo calls the lb machine
+if TYPE_CHECKING:
+    from yt_fsm.tools.systems import Systems
 
 YEAR = 365 * 86_400.0  # seconds: whoever asks for more has mistyped, and no clock of ours can wait for ever
 
 ENVIRONMENT = {
+    "systems_dir": "YT_SYSTEMS_DIR",
     "system": "YT_SYSTEM",
     "owner": "YT_OWNER",
     "repo_models": "YT_REPO_MODELS",
@@ -66,7 +68,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    system: str = Field(description="this machine's type: n150, n300 or lb (`--system`)")
+    # First, because the system is looked for there.
+    systems_dir: Path | None = Field(None, description="a folder of systems of your own (default: ours only)")
+    system: str = Field(description="this machine's type: n150, n300, lb or one of your own (`--system`)")
     owner: str = Field(
         "yieldthought", pattern=r"^\w[\w-]*$", max_length=100, description="who owns the models repo and the Project"
     )
@@ -150,11 +154,8 @@ class Settings(BaseModel):
 
     @field_validator("system")
     @classmethod
-    def _known_system(cls, value: str) -> str:
-        value = ALIASES.get(value, value)
-        if value not in SYSTEMS:
-            raise ValueError(f"must be one of {', '.join(SYSTEMS)}")
-        return value
+    def _known_system(cls, value: str, info: ValidationInfo) -> str:
+        return value if "systems_dir" not in info.data else _systems(info.data["systems_dir"]).find(value).name
 
     @field_validator("isolation_bind")
     @classmethod
@@ -173,7 +174,7 @@ class Settings(BaseModel):
                 raise ValueError(f"is {len(value):,} characters long")
         return value
 
-    @field_validator("home", "tmp_root", "codex_home")
+    @field_validator("home", "tmp_root", "codex_home", "systems_dir")
     @classmethod
     def _whole_path(cls, value: Path | None) -> Path | None:
         return configuration.whole_path(str(value)) if value else None
@@ -201,6 +202,11 @@ class Settings(BaseModel):
         """The folder of all runs of this machine."""
         return self.home / "runs"
 
+    @property
+    def systems_named(self) -> Mapping[str, str]:
+        """Every word that names a system, in lower case (a label, a field of an issue), with the system's name."""
+        return _systems(self.systems_dir).named
+
     def public(self) -> dict[str, Any]:
         """The settings without secrets, as the journal's header and config.json carry them."""
         data = self.model_dump(mode="json", exclude={"hf_token"})
@@ -224,6 +230,12 @@ class Settings(BaseModel):
             return known.values
 
         return Redactor(reread() or {}, reread)
+
+
+def _systems(folder: Path | None) -> "Systems":
+    from yt_fsm.tools import systems  # an arrow out of the engine, which goes when the bringup owns this setting
+
+    return systems.known(folder)
 
 
 def load(**flags: Any) -> Settings:

@@ -12,6 +12,7 @@ from typing import Any
 
 from yt_fsm.bringup import preflight
 from yt_fsm.github.client import GitHub, Issue
+from yt_fsm.github.heartbeat import systems_of
 from yt_fsm.github.lease import claims, eligible
 
 from . import recovery
@@ -20,7 +21,7 @@ from . import walk as engine
 from .errors import GitHubError, NotFound, SetupError, StopRequested, Usage, YtfsmError
 from .machine import Definition
 from .run import Run, boot_secs
-from .settings import ALIASES, SYSTEMS, Settings
+from .settings import Settings
 from .shell import Shell, StopFlag
 
 log = logging.getLogger("ytfsm")
@@ -298,10 +299,9 @@ class Worker:
             return None
         return issue if issue.open and self._mine(issue) and self._eligible(issue) else None
 
-    @staticmethod
-    def _systems(issue: Issue) -> set[str]:
+    def _systems(self, issue: Issue) -> set[str]:
         """The systems that the issue's labels name."""
-        return {ALIASES.get(label, label) for label in issue.labels} & set(SYSTEMS)
+        return systems_of(issue.labels, self.settings.systems_named)
 
     def _mine(self, issue: Issue) -> bool:
         """Whether the issue, read by its number, is for this system: by label, else by its text's field."""
@@ -311,7 +311,7 @@ class Worker:
         from yt_fsm.bringup.brief import fields
 
         named = fields(issue.body).get("system", "")
-        return ALIASES.get(named, named) == self.settings.system
+        return self.settings.system in systems_of([named], self.settings.systems_named)
 
     def _left_alone(self, issue: Issue) -> bool:
         """Whether a bid for it failed a short while ago: whoever was faster, or forbids it, is not asked every poll."""

@@ -1,6 +1,7 @@
 """The heartbeat: one daemon thread a run that keeps its claim alive and never writes the journal."""
 
 import threading
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from yt_fsm.engine.errors import GitHubError, Lost, YtfsmError
@@ -80,17 +81,15 @@ class Heartbeat:
         if now.status not in moves | began:
             where = f"to {now.status!r}" if now.status else "off the board"
             raise Lost(f"somebody moved the issue {where}")
-        before, after = systems_of(run.issue.labels), systems_of(now.labels)
+        named = run.settings.systems_named
+        before, after = systems_of(run.issue.labels, named), systems_of(now.labels, named)
         if run.settings.system not in after and (after or run.settings.system in before):
             raise Lost(f"somebody took the label {run.settings.system!r} off the issue")
 
 
-def systems_of(labels: tuple[str, ...]) -> set[str]:
-    """The systems that an issue's labels name."""
-    from yt_fsm.engine.settings import ALIASES, SYSTEMS
-
-    named = {label.lower() for label in labels}
-    return {ALIASES.get(label, label) for label in named} & set(SYSTEMS)
+def systems_of(labels: Iterable[str], named: Mapping[str, str]) -> set[str]:
+    """The systems that labels name, in any case, as GitHub compares them; `named` has the words in lower case."""
+    return {named[label.lower()] for label in labels if label.lower() in named}
 
 
 class Deadline(StopFlag):
