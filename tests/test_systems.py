@@ -4,9 +4,12 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from yt_fsm.bringup.isolation import environment
+from yt_fsm.bringup.workspace import Workspace
 from yt_fsm.engine.errors import Usage
 from yt_fsm.engine.settings import Settings
 from yt_fsm.engine.shell import Shell
@@ -94,10 +97,17 @@ def test_trouble_of_the_machine_is_known_by_its_words(output: str, kind: str | N
         assert (found.kind if found else None) == kind
 
 
+def harness() -> dict[str, Any]:
+    """What the models repo's `options.py` defines."""
+    file = TEMPLATE / "scripts" / "harness" / "options.py"
+    names: dict[str, Any] = {"__file__": str(file)}
+    exec(file.read_text(), names)
+    return names
+
+
 def test_the_models_repos_evaluation_opens_the_meshes_of_ours() -> None:
-    """It runs without us, so it has them written down; a system of a team's own is added there by the team."""
-    names: dict[str, object] = {"__file__": str(TEMPLATE / "scripts" / "harness" / "options.py")}
-    exec((TEMPLATE / "scripts" / "harness" / "options.py").read_text(), names)
+    """It runs without us, so it has them written down."""
+    names = harness()
     assert names["SYSTEMS"] == {system.name: system.mesh for system in known()}
     assert names["ALIASES"] == {alias: system.name for system in known() for alias in system.aliases}
 
@@ -132,6 +142,20 @@ def test_settings_take_a_system_of_a_teams_own_and_name_all_there_are(
     assert board_of(made, shell).system == known(folder).find("pair")
     with pytest.raises(ValueError, match="must be one of n150, n300, pair, lb"):
         settings(system="tpu", systems_dir=folder)
+
+
+def test_the_evaluation_is_told_the_mesh_of_a_teams_own(
+    folder: Path, own: Callable[..., Path], settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    own("pair", "mesh = [1, 2]", "mesh = [2, 1]")
+    space = Workspace(tmp_path / "space")
+    env = environment(settings(system="pair", systems_dir=folder), space, space.evaluation)
+    monkeypatch.setenv("YT_SYSTEM", env["YT_SYSTEM"])
+    monkeypatch.setenv("YT_MESH", env["YT_MESH"])
+    ask = ["--mode", "tt", "--hf-model", "a/b"]
+    assert harness()["parse"](ask).mesh == (2, 1)
+    assert harness()["parse"]([*ask, "--system", "lb"]).mesh == (2, 4)
 
 
 def test_optional_parts_may_be_left_out(own: Callable[..., Path]) -> None:
