@@ -19,6 +19,7 @@ from tests.parts.command import YTFSM
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.cli.main import app
 from yt_fsm.engine import errors
+from yt_fsm.tools.systems import read_system
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -181,6 +182,13 @@ def test_the_run_shown_in_the_readme_is_one_that_the_machine_can_take() -> None:
     assert steps[-1][2] in machine.final
     assert set(steps) <= {tuple(edge) for edge in machine.edges}
     assert all(before[2] == after[1] for before, after in itertools.pairwise(steps))
+
+
+def test_the_system_shown_in_the_readme_is_one_that_is_read(tmp_path: Path) -> None:
+    (shown,) = blocks("toml")
+    file = tmp_path / "n300x2.toml"
+    file.write_text(shown)
+    assert read_system(file).types == ["n300", "n300"]
 
 
 def test_the_exit_codes_are_those_of_our_errors() -> None:

@@ -18,6 +18,7 @@ from yt_fsm.engine.errors import PreflightFailed, SetupError
 from yt_fsm.engine.shell import Shell
 from yt_fsm.github.client import STATUSES, GitHub
 from yt_fsm.github.errors import GitHubError
+from yt_fsm.tools.systems import HERE
 
 GH = """
 import json, os, sys
@@ -233,6 +234,43 @@ def test_another_system_is_named(checked: Callable[..., dict[str, Check]]) -> No
     found = checked(system="n150")["tt-smi and board"]
     assert not found.ok
     assert "this is no n150" in found.found
+
+
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        ("No Tenstorrent driver detected! Please install driver using tt-kmd", "kernel driver, tt-kmd"),
+        ("No Tenstorrent devices detected! Please check your hardware", "cold start of the host"),
+        ("Something else", "install tt-smi, check the card, or mend YT_SYSTEM"),
+    ],
+)
+def test_words_of_a_known_trouble_say_what_to_do(
+    checked: Callable[..., dict[str, Check]], machine: Machine, said: str, fix: str
+) -> None:
+    machine.program("tt-smi", f"import sys; print({said!r}); sys.exit(1)")
+    found = checked()["tt-smi and board"]
+    assert not found.ok
+    assert said in found.found
+    assert fix in found.fix
+
+
+def test_a_system_of_a_teams_own_is_looked_for_as_its_file_says(
+    checked: Callable[..., dict[str, Check]], machine: Machine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "systems"
+    folder.mkdir()
+    text = (HERE / "n300.toml").read_text().replace('name = "n300"', 'name = "p300"').replace('"n300"', '"p300c"')
+    (folder / "p300.toml").write_text(text.replace("count = 1", "count = 2").replace('["tt-smi",', '["our-smi",'))
+    machine.boards("n300 L", "n300 R")
+    machine.program("our-smi", (tmp_path / "bin" / "tt-smi").read_text().replace("n300", "p300c"))
+    one = checked(system="p300", systems_dir=folder)["tt-smi and board"]
+    assert (one.ok, one.found.partition(".")[0]) == (
+        False, "this is no p300: our-smi lists p300c, and p300c, p300c was expected"
+    )  # fmt: skip
+    machine.boards("n300 L", "n300 R", "n300 L", "n300 R")
+    machine.program("our-smi", (tmp_path / "bin" / "tt-smi").read_text().replace("n300", "p300c"))
+    two = checked(system="p300", systems_dir=folder)["tt-smi and board"]
+    assert (two.ok, two.found) == (True, "p300c, p300c")
 
 
 def test_inside_a_run_the_first_that_broke_is_raised(

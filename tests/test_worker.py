@@ -172,6 +172,15 @@ def test_an_issue_without_a_label_is_found_by_its_field(worker: Worker, repo: Re
     assert repo.polls == [["n300"], None]
 
 
+@pytest.mark.parametrize(("labels", "body"), [(("N300",), "hf_model_id: a/b"), ((), "hf_model_id: a/b\nsystem: N300")])
+def test_labels_and_fields_are_compared_without_case(
+    worker: Worker, repo: Repo, labels: tuple[str, ...], body: str
+) -> None:
+    """Faults Q2: GitHub has one label `N300`, and lists its issues under `n300`."""
+    repo.add(3, labels=labels, body=body)
+    assert chosen(worker) == 3
+
+
 def test_no_text_is_read_before_the_card_and_the_claims_allow_it(worker: Worker, repo: Repo) -> None:
     """Faults Q8: the body of an issue that is on no board, done or claimed is nobody's to spend time on."""
     repo.add(1, labels=(), on_board=False, body="system: n300")

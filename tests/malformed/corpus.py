@@ -38,6 +38,7 @@ from yt_fsm.github import lease, publishing
 from yt_fsm.github.client import QUERIES, STATUSES, Comment, GitHub, Issue, Snapshot
 from yt_fsm.github.issue import marker
 from yt_fsm.lab import cli as lab
+from yt_fsm.tools import systems
 from yt_fsm.tools.board import Board
 from yt_fsm.tools.codex import Codex
 from yt_fsm.tools.hub import download
@@ -357,7 +358,8 @@ SNAPSHOT = {"device_info": [{"board_info": {"board_type": "n300 L"}}, {"board_in
 def boards(chance: Random, place: Place) -> None:
     """tt-smi's snapshot: the boards, or a SetupError."""
     out = chance.choice(("", "warning: x\n", word(chance))) + document(chance, SNAPSHOT)
-    board = Board(Far(out, chance.choice((0, 0, 0, 1))), "n300", chance.choice((None, 0)), place.here)
+    n300 = systems.known().find("n300")
+    board = Board(Far(out, chance.choice((0, 0, 0, 1))), n300, chance.choice((None, 0)), place.here)
     assert all(isinstance(kind, str) and len(kind) < 300 for kind in board.boards())
     board.verify()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
         _tool(shell, "git", "install git"),
         _tool(shell, "gh", "install the GitHub CLI, then `gh auth login -s project`"),
         _tool(shell, settings.codex_bin, "install codex, then `codex login`; CODEX_BIN may name it"),
-        _try("tt-smi and board", lambda: _board(board), "install tt-smi, check the card, or mend YT_SYSTEM"),
+        _board(board),
         _try(
             "isolation",
             lambda: _isolation(shell, settings),
@@ -99,9 +100,14 @@ def _first_line(shell: Shell, argv: list[str]) -> str:
     return out.splitlines()[0] if out else "no version"
 
 
-def _board(board: Board) -> str:
-    board.verify()
-    return "none, and none is wanted (--skip-tt)" if isinstance(board, NoBoard) else ", ".join(board.boards())
+def _board(board: Board) -> Check:
+    def look() -> str:
+        board.verify()
+        return "none, and none is wanted (--skip-tt)" if isinstance(board, NoBoard) else ", ".join(board.boards())
+
+    found = _try("tt-smi and board", look, "install tt-smi, check the card, or mend YT_SYSTEM")
+    trouble = None if found.ok else board.system.trouble_in(found.found)
+    return replace(found, fix=trouble.fix) if trouble else found
 
 
 def _isolation(shell: Shell, settings: Settings) -> str:

@@ -63,7 +63,7 @@ class BringupRun(IssueRun):
         """What the issue asks for. Raises SetupError naming a bad field."""
         from . import brief
 
-        return brief.parse(self.issue.body, self.issue.labels)
+        return brief.parse(self.issue.body, self.issue.labels, self.settings.systems_dir)
 
     @property
     def workspace(self) -> Workspace:

@@ -5,7 +5,11 @@ from typing import Any
 from yt_fsm.engine import settings
 from yt_fsm.engine.settings import YEAR, setting
 from yt_fsm.github.settings import GitHubSettings
-from yt_fsm.tools.settings import BoardSettings, CodexSettings, HubSettings, IsolationSettings
+from yt_fsm.tools.settings import BoardSettings, CodexSettings, HubSettings, IsolationSettings, SystemsSettings
+
+
+class ProjectSettings(GitHubSettings, SystemsSettings):
+    """What setting up labels and project needs: no board, so no system."""
 
 
 class Settings(IsolationSettings, CodexSettings, HubSettings, GitHubSettings, BoardSettings):

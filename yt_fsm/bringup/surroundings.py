@@ -1,5 +1,7 @@
 """What a worker of the bringup machine has around its runs: its settings, its queue, and what it must find."""
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yt_fsm.engine.checks import Check
@@ -24,7 +26,7 @@ def queue(settings: "Settings", shell: Shell) -> "Issues":
     """The ready issues for this machine's system."""
     from yt_fsm.github.queue import Issues
 
-    return Issues(settings, shell, BASE, MARK, settings.system, systems_of)
+    return Issues(settings, shell, BASE, MARK, settings.system, partial(systems_of, settings.systems_dir))
 
 
 def needs(queue: "Issues") -> list[Check]:
@@ -34,14 +36,18 @@ def needs(queue: "Issues") -> list[Check]:
     return preflight.checks(queue.shell, queue.github, queue.settings)  # type: ignore[arg-type]
 
 
-def systems_of(labels: tuple[str, ...], body: str) -> set[str]:
-    """The systems that an issue's labels name; where they name none, that of its text's field."""
-    from yt_fsm.tools.settings import ALIASES, SYSTEMS
+def systems_of(folder: Path | None, labels: tuple[str, ...], body: str) -> set[str]:
+    """The systems that an issue's labels name, in any case; where they name none, that of its text's field.
 
-    named = {ALIASES.get(label.lower(), label.lower()) for label in labels} & set(SYSTEMS)
+    `folder` has a team's own systems.
+    """
+    from yt_fsm.tools import systems
+
+    names = systems.known(folder).named
+    named = {names[label.lower()] for label in labels if label.lower() in names}
     if named or not body:
         return named
     from .brief import fields
 
-    field = fields(body).get("system", "")
-    return {ALIASES.get(field, field)}
+    field = fields(body).get("system", "").lower()
+    return {names.get(field, field)}

@@ -132,7 +132,9 @@ Machine = Annotated[str, typer.Option("--machine", help="bringup, pr or add_mode
 @app.command(epilog="Example: ytfsm run --system n300")
 def run(
     ctx: typer.Context,
-    system: Annotated[str | None, typer.Option(help="This machine's type: n150, n300 or lb [YT_SYSTEM].")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="This machine's type: n150, n300, lb or one of your own [YT_SYSTEM].")
+    ] = None,
     machine: Machine = "bringup",
     once: Annotated[bool, typer.Option("--once", help="One run, or none, and exit.")] = False,
     issue: Annotated[
@@ -406,15 +408,20 @@ def init_board(
     as_json: Json = False,
 ) -> None:
     """Labels, Project and Status options (§3.1, §3.2), found by number or title; safe to repeat."""
+    from yt_fsm.bringup.settings import ProjectSettings
     from yt_fsm.engine.settings import load
     from yt_fsm.github import project as board
     from yt_fsm.github.queue import github_of
-    from yt_fsm.github.settings import GitHubSettings
+    from yt_fsm.tools import systems
 
     logging.getLogger("ytfsm").setLevel(logging.WARNING)
-    settings = load(GitHubSettings, _kinds(ctx.obj))
+    settings = load(ProjectSettings, _kinds(ctx.obj))
     shell = _shell("init-board", settings)
-    made = board.ensure(github_of(settings, shell), check=check)
+    labels = [
+        board.Label(system.name, system.label.colour, system.label.description)
+        for system in systems.known(settings.systems_dir)
+    ]
+    made = board.ensure(github_of(settings, shell), labels, check=check)
     if as_json:
         typer.echo(json.dumps([part.as_json() for part in made]))
     else:

@@ -2,18 +2,27 @@
 
 from pathlib import Path
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from yt_fsm.engine.settings import YEAR, Settings, setting
 
-SYSTEMS = ("n150", "n300", "lb")
-ALIASES = {"t3000": "lb"}  # what the existing models repo calls the lb machine
+from . import systems
 
 
-class BoardSettings(Settings):
+class SystemsSettings(Settings):
+    """Which types of machines there are."""
+
+    systems_dir: Path | None = setting(
+        "YT_SYSTEMS_DIR", None, description="a folder of systems of your own (default: ours only)"
+    )
+
+
+class BoardSettings(SystemsSettings):
     """The Tenstorrent machine, and which of its boards."""
 
-    system: str = setting("YT_SYSTEM", description="this machine's type: n150, n300 or lb (`--system`)")
+    system: str = setting(
+        "YT_SYSTEM", description="this machine's type: n150, n300, lb or one of your own (`--system`)"
+    )
     device: int | None = setting(
         "YT_DEVICE", None, ge=0, le=255, description="the board to use and to reset (default: all)"
     )
@@ -24,11 +33,10 @@ class BoardSettings(Settings):
 
     @field_validator("system")
     @classmethod
-    def _known_system(cls, value: str) -> str:
-        value = ALIASES.get(value, value)
-        if value not in SYSTEMS:
-            raise ValueError(f"must be one of {', '.join(SYSTEMS)}")
-        return value
+    def _known_system(cls, value: str, info: ValidationInfo) -> str:
+        if "systems_dir" not in info.data:
+            return value  # that is wrong already
+        return systems.known(info.data["systems_dir"]).find(value).name
 
 
 class HubSettings(Settings):
