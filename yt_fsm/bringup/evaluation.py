@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from yt_fsm.bringup.errors import BadReference, BringupError
 from yt_fsm.engine.errors import AnswerTooLarge, CommandFailed, SetupError
-from yt_fsm.engine.journal import clean
+from yt_fsm.engine.jsonable import clean
 from yt_fsm.engine.outside import shown
 from yt_fsm.engine.removal import remove
 from yt_fsm.engine.sandbox import Sandbox

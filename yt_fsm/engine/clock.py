@@ -2,7 +2,7 @@
 
 import time
 
-from .shell import StopFlag
+from .stop import StopFlag
 
 
 def boot_secs() -> float:

@@ -6,7 +6,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .journal import Reading, clean
+from .journal import Reading
+from .jsonable import clean
 from .replay import replay
 
 if TYPE_CHECKING:

@@ -14,11 +14,13 @@ from .clock import Clock
 from .effects import Effects
 from .errors import SetupError, Verdict
 from .facts import Facts
-from .journal import Journal, Record, clean
+from .journal import Journal, Record
+from .jsonable import clean
 from .machine import LOSE, Definition
 from .processes import Mark
 from .replay import instant, state_of
-from .shell import Shell, StopFlag
+from .shell import Shell
+from .stop import StopFlag
 from .subject import Subject
 from .workspace import Workspace, prefix
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from yt_fsm.engine.errors import Lost, YtfsmError
 from yt_fsm.engine.run import Run
-from yt_fsm.engine.shell import StopFlag
+from yt_fsm.engine.stop import StopFlag
 
 from .errors import GitHubError
 from .lease import Lease
