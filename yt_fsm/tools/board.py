@@ -23,7 +23,7 @@ from . import systems
 from .systems import Reset, System
 
 if TYPE_CHECKING:
-    from yt_fsm.bringup.settings import Settings
+    from .settings import BoardSettings
 
 DEVICES = Path("/dev/tenstorrent")
 MOST_CHIPS = 256  # a galaxy has 32
@@ -170,7 +170,7 @@ class NoBoard(Board):
         """Nothing to reset."""
 
 
-def board_of(settings: Settings, shell: Shell) -> Board:
+def board_of(settings: BoardSettings, shell: Shell) -> Board:
     """This worker's board, as the settings name it."""
     kind = NoBoard if settings.skip_tt else Board
     system = systems.known(settings.systems_dir).find(settings.system)
