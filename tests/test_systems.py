@@ -174,6 +174,7 @@ def test_optional_parts_may_be_left_out(own: Callable[..., Path]) -> None:
     [
         ('name = "pair"', "", "`name` is missing"),
         ('name = "pair"', "name = 7", "`name` = 7: must be lower-case letters"),
+        ('name = "pair"', 'name = "my_pair"', "`name` = 'my_pair': must be lower-case letters and digits, at most"),
         ('name = "pair"', 'name = "../x"', "`name` = '../x': must be lower-case letters"),
         ('name = "pair"', 'name = "other"', "`name` = 'other': must be the file's own name, 'pair'"),
         ("aliases = []", 'aliases = "x"', "`aliases` = 'x': must be a list"),

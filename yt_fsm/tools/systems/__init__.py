@@ -3,7 +3,7 @@
 Ours lie beside this module. A team's own lie in the folder that YT_SYSTEMS_DIR names and are read in the same way: such
 a file adds a system, or stands in for the one of ours that has its name. Only what is optional may be left out:
 
-    name               of the system and of its file, lower-case; it is also the label of its issues
+    name               of the system and of its file, lower-case letters and digits; it is also the label of its issues
     aliases            other names for it (optional)
     mesh               rows and columns of the mesh that its chips make
     dram_gb            gigabytes of DRAM of all its chips
@@ -288,7 +288,7 @@ def _command(value: Any) -> tuple[str, ...]:
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch("[a-z0-9][a-z0-9_]{0,29}", value):
         raise ValueError("must be lower-case letters, digits and _, at most thirty")
-    return value  # in run ids, in folders and in labels
+    return value
 
 
 def _type(value: Any) -> str:
@@ -299,7 +299,9 @@ def _type(value: Any) -> str:
 
 def _name_of(path: Path) -> Callable[[Any], str]:
     def sound(value: Any) -> str:
-        if _name(value) != path.stem:
+        if not isinstance(value, str) or not re.fullmatch("[a-z0-9]{1,30}", value):
+            raise ValueError("must be lower-case letters and digits, at most thirty")  # run ids have it between dashes
+        if value != path.stem:
             raise ValueError(f"must be the file's own name, {shown(path.stem, 60)!r}")
         return path.stem
 
