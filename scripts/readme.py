@@ -1,4 +1,4 @@
-"""Writes the parts of README.md that the code knows best: the diagram and the environment table.
+"""Writes the parts of README.md that the code knows best: the diagram, the environment table and the example.
 
     .venv/bin/python scripts/readme.py            # rewrites them in place
     .venv/bin/python scripts/readme.py --check    # only looks; exit code 1 when they are out of date
@@ -57,7 +57,13 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-PARTS = {"diagram": diagram, "environment": environment}
+def example() -> str:
+    """The machine of its own, as its script has it."""
+    text = (README.parent / "scripts" / "example_machine.py").read_text()
+    return f"```python\n{text.rstrip()}\n```"
+
+
+PARTS = {"diagram": diagram, "environment": environment, "example": example}
 
 
 def fresh(text: str) -> str:

@@ -146,6 +146,7 @@ def test_a_table_or_diagram_that_is_out_of_date_is_noticed_and_written_anew(
     assert now in README
     (tmp_path / "scripts").mkdir()
     script = shutil.copy(ROOT / "scripts" / "readme.py", tmp_path / "scripts" / "readme.py")
+    shutil.copy(ROOT / "scripts" / "example_machine.py", tmp_path / "scripts")
     (tmp_path / "README.md").write_text(README.replace(now, stale))
 
     def readme(*argv: str) -> int:
@@ -159,7 +160,9 @@ def test_a_table_or_diagram_that_is_out_of_date_is_noticed_and_written_anew(
 
 def test_every_variable_that_the_code_reads_is_in_the_readme() -> None:
     pattern = re.compile(r"environ(?:\.get\(|\[)\"((?:YT|YTFSM|HF)_\w+)\"")
-    sources = [*(ROOT / "yt_fsm").glob("*.py"), *(ROOT / "states").glob("*.py"), ROOT / "yt_fsm/lab/environment.py"]
+    rooms = [ROOT / "yt_fsm" / name for name in ("engine", "github", "tools", "bringup", "cli")]
+    sources = [file for folder in (*rooms, ROOT / "states") for file in folder.rglob("*.py")]
+    sources.append(ROOT / "yt_fsm/lab/environment.py")
     read = {name for source in sources for name in pattern.findall(source.read_text())}
     assert read
     settings = (read - INTERNAL) | set(Settings.variables().values())

@@ -198,6 +198,8 @@ def _dry_run(definition: Definition, settings: Any, issue: str | None) -> None:
     from yt_fsm.engine.run import create
     from yt_fsm.engine.walk import walk
 
+    if "issue" not in dir(definition.run):
+        raise Usage(f"--dry-run is for runs about issues, and those of {definition.name!r} are not")
     if issue is None:
         raise Usage("--dry-run reads nothing from GitHub, so name the issue: --issue N, or --issue FILE with its text")
     chosen = dry.issue_from(issue, settings.system, settings.owner, settings.repo_models)
@@ -455,6 +457,11 @@ def _settings(machines: Machines, definition: Definition, **flags: Any) -> Any:
     from yt_fsm.engine.settings import load
 
     kind = definition.settings()
+    for name, flag in flags.items():
+        if flag is not None and name not in kind.model_fields:
+            raise Usage(
+                f"--{name.replace('_', '-')} {shown(flag, 80)}: the machine {definition.name!r} has no such setting"
+            )
     return load(kind, _kinds(machines), **{name: flag for name, flag in flags.items() if name in kind.model_fields})
 
 

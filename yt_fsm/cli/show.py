@@ -22,7 +22,7 @@ BAD = {"failed", "setup_error", "reference_error"}
 def replay(told: dict[str, Any], records: list[Record], folder: Path, step: bool = False) -> None:
     """One line a transition, each failed check under the state it belongs to, then how the record stands."""
     told = harmless(told)
-    where = f"issue {told['issue']}" if told["issue"] is not None else "no issue"
+    where = told["subject"].get("words", "no subject")
     typer.secho(f"{told['run_id']}  {told['machine']}  {where}  {told['model'] or ''}".rstrip(), bold=True)
     moves = {move["seq"]: move for move in told["transitions"]}
     for record in records:

@@ -25,6 +25,13 @@ def nothing(*_: Any) -> None:
     """For a part that a machine has no use for."""
 
 
+def settings() -> Any:
+    """Those of every run, for a machine that has none of its own; loads pydantic."""
+    from .settings import Settings
+
+    return Settings
+
+
 @dataclass(frozen=True)
 class Definition:
     """A machine: what `transitions` runs, what `ytfsm graph` draws and what replay checks a journal against.
@@ -46,7 +53,7 @@ class Definition:
     final: frozenset[str]
     rows: tuple[tuple[str, str | tuple[str, ...], str, str | None], ...]
     run: Any = None
-    settings: Callable[[], Any] = nothing
+    settings: Callable[[], Any] = settings
     queue: Callable[[Any, Any], Any] = nothing
     needs: Callable[[Any], Any] = nothing
     restore: Callable[[Any, bool], None] = nothing

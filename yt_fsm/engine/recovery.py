@@ -13,11 +13,11 @@ from .errors import JournalDamaged, NotFound, SetupError, Usage, Verdict
 from .journal import Journal
 from .machine import LOSE, Definition, reachable
 from .processes import end_survivors
+from .queue import Queue
 from .replay import state_of
 from .run import ROLES, Run, assemble, owner
 from .settings import Settings
 from .shell import Shell
-from .subject import Queue
 from .workspace import Workspace
 
 log = logging.getLogger("ytfsm")

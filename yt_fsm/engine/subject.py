@@ -1,11 +1,9 @@
-"""Subjects: what a run is about, and the right to act on it; and queues, where the next one comes from."""
+"""Subjects: what a run is about, and the right to act on it."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from .errors import Usage
-from .journal import Record
 
 
 class Subject:
@@ -51,12 +49,20 @@ class Plain(Subject):
     """A name and its inputs, files by their sha256; nobody else can take it: the journal's lock owns it."""
 
     def __init__(self, name: str, **inputs: Any) -> None:
-        self.name = self.tag = self.words = name
+        self.name = self.words = name
+        self.tag = re.sub(r"[^a-z0-9._-]+", "-", name.lower())[:60]
         self.inputs = {key: _sealed(value) for key, value in inputs.items()}
 
     def data(self) -> dict[str, Any]:
         """Its name and inputs."""
         return {"name": self.name, "inputs": self.inputs}
+
+    @classmethod
+    def again(cls, data: Mapping[str, Any]) -> "Plain":
+        """The subject that a header has; its inputs are as they were."""
+        made = cls(data["name"])
+        made.inputs = dict(data.get("inputs", {}))
+        return made
 
 
 def _sealed(value: Any) -> Any:
@@ -65,38 +71,6 @@ def _sealed(value: Any) -> Any:
     import hashlib  # loads OpenSSL, which a drawing needs none of
 
     return {"path": str(value), "sha256": hashlib.sha256(value.read_bytes()).hexdigest()}
-
-
-class Queue:
-    """Where subjects come from; this one is a list, of which each is taken once."""
-
-    def __init__(self, subjects: Iterable[Subject] = ()) -> None:
-        self._left = list(subjects)
-
-    def next(self) -> Subject | None:
-        """The next subject that may be taken, or None. Raises SetupError when nobody knows."""
-        return self._left.pop(0) if self._left else None
-
-    def asked_for(self, name: str) -> Subject:
-        """The subject that a person named. Raises NotFound or Usage saying why it cannot be taken."""
-        for subject in self._left:
-            if subject.name == name:
-                self._left.remove(subject)
-                return subject
-        raise Usage(f"{name!r} is none of {', '.join(repr(subject.name) for subject in self._left) or 'no subjects'}")
-
-    def of(self, header: Record) -> Subject:
-        """The subject of a run that goes on. Raises Usage when it cannot go on here."""
-        subject = Plain(header["subject"]["name"])
-        subject.inputs = header["subject"].get("inputs", {})
-        return subject
-
-    def owns(self, header: Record) -> bool:
-        """Whether a run that nobody walks is this queue's to go on with."""
-        return True
-
-    def walked(self, run: Any) -> None:
-        """A walk over one of its subjects is over."""
 
 
 def subject_of(header: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from typing import Any
 from . import checks, janitor, recovery, walk
 from .errors import SetupError, StopRequested, YtfsmError
 from .machine import LOSE, Definition
+from .queue import Queue
 from .run import Run, create
 from .settings import Settings
 from .shell import Shell
-from .subject import Queue, Subject
+from .subject import Subject
 
 log = logging.getLogger("ytfsm")
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from yt_fsm.engine import subject
+from yt_fsm.engine import queue
 from yt_fsm.engine.clock import boot_secs
 from yt_fsm.engine.errors import JournalDamaged, NotFound, Usage
 from yt_fsm.engine.journal import Record
@@ -35,7 +35,7 @@ def github_of(settings: GitHubSettings, shell: Shell) -> GitHub:
     return GitHub(shell, settings.owner, settings.repo_models, number, title, settings.write_gap_secs)
 
 
-class Issues(subject.Queue):
+class Issues(queue.Queue):
     """The issues of the models repo that stand on `base`, or on `mark` with a dead claim, oldest first.
 
     `system` is the kind of machine that they must be for, `named` says for which kinds an issue's labels (or, where
