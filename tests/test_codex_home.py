@@ -92,7 +92,7 @@ def test_a_login_that_codex_renewed_is_the_operators_new_one(home: CodexHome, so
     if how == "replaced":
         mine.unlink()
     mine.write_text(login("me", "second"))
-    home.settle()
+    home.after_turn()
     assert (source / "auth.json").read_text() == login("me", "second")
     home.make()
     assert mine.is_symlink()
@@ -114,7 +114,7 @@ def test_a_login_that_codex_renewed_is_the_operators_new_one(home: CodexHome, so
 def test_a_login_that_was_spoiled_is_put_back(home: CodexHome, source: Path, spoil: Callable[[Path], Any]) -> None:
     home.make()
     spoil(home.folder / "auth.json")
-    home.settle()
+    home.after_turn()
     assert (source / "auth.json").read_text() == login("me", "first")
     home.make()
     assert (home.folder / "auth.json").resolve() == source / "auth.json"
@@ -124,7 +124,7 @@ def test_a_machine_without_a_login_file_gets_none(home: CodexHome, source: Path)
     (source / "auth.json").unlink()
     home.make()
     assert home.login == []
-    home.settle()
+    home.after_turn()
     assert not (source / "auth.json").exists()
 
 

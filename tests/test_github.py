@@ -162,8 +162,8 @@ def test_githubs_time_is_read() -> None:
 
 def test_the_board_is_found_by_its_number_once(wired: Wired) -> None:
     github = wired(lambda name, variables: project())
-    assert github.board.options["in progress"] == "o-in progress"
-    assert github.board.id == "P"
+    assert github.project.options["in progress"] == "o-in progress"
+    assert github.project.id == "P"
     assert github.shell.calls == ["project"]  # type: ignore[attr-defined]
     assert github.shell.sent == [{"owner": "yieldthought", "number": 7}]  # type: ignore[attr-defined]
 
@@ -175,7 +175,7 @@ def test_the_board_is_found_by_its_whole_title(wired: Wired) -> None:
         number=None,
         title="TTNN Models Bringup",
     )
-    assert github.board.id == "P"
+    assert github.project.id == "P"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_board_that_is_not_there_is_a_failed_preflight(
     answer: dict[str, Any] = {"repositoryOwner": {"id": "O", "projectV2": None, "projectsV2": {"nodes": []}}}
     github = wired(lambda name, variables: answer, number=number, title=title)
     with pytest.raises(PreflightFailed) as caught:
-        _ = github.board
+        _ = github.project
     assert words in str(caught.value)
     assert caught.value.exit_code == 5
 
@@ -201,7 +201,7 @@ def test_a_board_that_github_cannot_resolve_is_not_there(wired: Wired, answered:
     body = {**gone("projectV2"), "data": {"repositoryOwner": {"id": "O", "projectV2": None}}}
     github = wired(lambda name, variables: (1, answered(200, body)))
     with pytest.raises(PreflightFailed, match="has no Project with number 7"):
-        _ = github.board
+        _ = github.project
 
 
 def test_a_missing_status_option_is_named(wired: Wired) -> None:
@@ -210,19 +210,19 @@ def test_a_missing_status_option_is_named(wired: Wired) -> None:
     with pytest.raises(
         PreflightFailed, match="has no Status option 'setup error', 'reference error': run `ytfsm init-board`"
     ):
-        _ = github.board
+        _ = github.project
 
 
 def test_a_board_without_a_status_field_lacks_them_all(wired: Wired) -> None:
     github = wired(lambda name, variables: project(field=None))
     with pytest.raises(PreflightFailed, match="has no Status option 'assessing', 'ready'"):
-        _ = github.board
+        _ = github.project
 
 
 def test_an_unknown_owner_is_named(wired: Wired) -> None:
     github = wired(lambda name, variables: {"repositoryOwner": None})
     with pytest.raises(PreflightFailed, match="no user or organization 'yieldthought': check YT_OWNER"):
-        _ = github.board
+        _ = github.project
 
 
 # --- reading

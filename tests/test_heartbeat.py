@@ -86,7 +86,7 @@ def test_a_lost_claim_stops_the_run_at_once(beating: Run, lease: Lease) -> None:
     lease.fault = Lost("our claim comment was deleted")
     assert stopped(beating)
     with pytest.raises(Lost, match="deleted"):
-        beating.stop.check()
+        beating.stop.obey()
 
 
 def test_half_a_life_without_an_edit_stops_the_run(beating: Run, lease: Lease) -> None:
@@ -94,7 +94,7 @@ def test_half_a_life_without_an_edit_stops_the_run(beating: Run, lease: Lease) -
     assert stopped(beating)
     assert 0.4 < lease.silence() < 1.0
     with pytest.raises(Lost, match="no heartbeat for"):
-        beating.stop.check()
+        beating.stop.obey()
 
 
 def test_a_short_trouble_does_not(beating: Run, lease: Lease) -> None:
@@ -136,7 +136,7 @@ def test_a_persons_release_stops_the_run_and_is_not_written_over(beating: Run, l
     assert stopped(beating)
     assert len(lease.beats) == count
     with pytest.raises(Lost, match="anna"):
-        beating.stop.check()
+        beating.stop.obey()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_an_issue_that_a_person_took_away_stops_the_run(
     lease.shows = dataclasses.replace(lease.shows, **given)
     assert stopped(beating)
     with pytest.raises(Lost, match=words):
-        beating.stop.check()
+        beating.stop.obey()
 
 
 @pytest.mark.parametrize("given", [{"status": "in progress"}, {"labels": ("N300", "bug")}])
@@ -181,7 +181,7 @@ def test_a_death_of_the_heartbeat_is_heard(beating: Run, lease: Lease) -> None:
     lease.fault = KeyError("updateIssueComment")
     assert stopped(beating)
     with pytest.raises(YtfsmError, match="the heartbeat died: KeyError"):
-        beating.stop.check()
+        beating.stop.obey()
 
 
 def test_a_rate_limit_is_not_slept_through_past_the_claims_life(beating: Run, lease: Lease) -> None:

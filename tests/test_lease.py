@@ -12,7 +12,7 @@ from yt_fsm.engine.errors import Lost
 from yt_fsm.github import lease
 from yt_fsm.github.client import Comment, Snapshot, Written
 from yt_fsm.github.errors import GitHubError
-from yt_fsm.github.lease import Lease, claims, eligible, judge, text
+from yt_fsm.github.lease import Lease, claims, eligible, text, verdict_of
 
 TTL = 3600.0
 T0 = 1_790_000_000.0
@@ -179,7 +179,7 @@ def test_without_a_mark_only_the_base_can_be_claimed() -> None:
 
 
 def verdict(given: Snapshot, seen: str = "ready", mark: str | None = "in progress", base: str = "ready") -> str:
-    return judge(given, "me", base, mark, seen, TTL)[0]
+    return verdict_of(given, "me", base, mark, seen, TTL)[0]
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_the_specs_literal_rule_would_have_two_winners() -> None:
     """§6.2 alone: each of the two is the latest claim when it verifies. Here the second one is refused."""
     first = snapshot(claim("a", at=0))
     both = snapshot(claim("a", at=0), claim("b", at=1))
-    assert judge(first, "a", "ready", "in progress", "ready", TTL)[0] == "won"
-    assert judge(both, "b", "ready", "in progress", "ready", TTL)[0] == "withdraw"
+    assert verdict_of(first, "a", "ready", "in progress", "ready", TTL)[0] == "won"
+    assert verdict_of(both, "b", "ready", "in progress", "ready", TTL)[0] == "withdraw"
 
 
 def test_claims_are_dead_by_githubs_clock_not_ours() -> None:
@@ -570,8 +570,8 @@ def test_a_run_does_not_go_on_while_github_does_not_confirm_its_claim(held: Call
 def test_two_machines_that_drew_one_run_id_do_not_take_each_others_claim_for_their_own() -> None:
     first, second = claim("me"), dataclasses.replace(claim("me", at=5), id="C-other")
     given = snapshot(first, second)
-    assert judge(given, "me", "ready", "in progress", "ready", 3600, "C-me")[0] == "wait"
-    assert judge(given, "me", "ready", "in progress", "ready", 3600, "C-other")[0] == "withdraw"
+    assert verdict_of(given, "me", "ready", "in progress", "ready", 3600, "C-me")[0] == "wait"
+    assert verdict_of(given, "me", "ready", "in progress", "ready", 3600, "C-other")[0] == "withdraw"
 
 
 def test_a_run_whose_claim_is_unknown_does_not_go_on(held: Callable[..., Lease]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from yt_fsm.bringup import metrics as m
 from yt_fsm.bringup.errors import BringupError
-from yt_fsm.bringup.metrics import BadMetrics, agree, check, matches, parse, summary
+from yt_fsm.bringup.metrics import BadMetrics, agree, matches, parse, summary, validated
 
 GOOD: dict[str, Any] = {
     "top1": 0.9688,
@@ -207,4 +207,4 @@ def test_a_summary_says_what_is_suspect(suspect: object, end: str) -> None:
 
 
 def test_check_hands_back_what_it_was_given() -> None:
-    assert check(GOOD) is GOOD
+    assert validated(GOOD) is GOOD

@@ -12,9 +12,9 @@ import pytest
 
 from yt_fsm.bringup import preflight
 from yt_fsm.bringup.settings import Settings
-from yt_fsm.engine import checks
-from yt_fsm.engine.checks import Check
+from yt_fsm.engine import needs
 from yt_fsm.engine.errors import PreflightFailed, SetupError
+from yt_fsm.engine.needs import Need
 from yt_fsm.engine.shell import Shell
 from yt_fsm.github.client import STATUSES, GitHub
 from yt_fsm.github.errors import GitHubError
@@ -88,7 +88,7 @@ def machine(
 
 
 def test_a_models_repo_that_git_cannot_read_is_found_before_anything_is_claimed(
-    checked: Callable[..., dict[str, Check]], machine: Machine, tmp_path: Path
+    checked: Callable[..., dict[str, Need]], machine: Machine, tmp_path: Path
 ) -> None:
     shutil.rmtree(tmp_path / "forge")
     check = checked()["models repo"]
@@ -100,22 +100,22 @@ def test_a_models_repo_that_git_cannot_read_is_found_before_anything_is_claimed(
 @pytest.fixture
 def checked(
     machine: Machine, shell: Shell, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, Check]]:
+) -> Callable[..., dict[str, Need]]:
     monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: None)
 
-    def look(run: bool = False, **given: Any) -> dict[str, Check]:
+    def look(run: bool = False, **given: Any) -> dict[str, Need]:
         monkeypatch.setenv("FAKE_GH", machine.write())
         made = settings(**{"python": machine.python, "project_number": 7, **given})
         github = GitHub(shell, made.owner, made.repo_models, made.project_number, made.project_title, 0.0)
-        found = preflight.checks(shell, github, made)
+        found = preflight.needs(shell, github, made)
         if run:
-            checks.require(found)
+            needs.require(found)
         return {check.check: check for check in found}
 
     return look
 
 
-def test_a_machine_that_has_everything_passes(checked: Callable[..., dict[str, Check]], machine: Machine) -> None:
+def test_a_machine_that_has_everything_passes(checked: Callable[..., dict[str, Need]], machine: Machine) -> None:
     found = checked(run=True)
     assert all(check.ok for check in found.values())
     assert found["gh"].found == "gh version 2.103.3 (2026-11-01)"
@@ -124,14 +124,14 @@ def test_a_machine_that_has_everything_passes(checked: Callable[..., dict[str, C
     assert found["evaluation python"].found == f"{machine.python}: ttnn 0.81.1"
     assert found["GitHub login"].found == "bot (gist, project, repo)"
     assert found["Project board"].found == "https://x/7"
-    versions = checks.versions(found.values())
+    versions = needs.versions(found.values())
     assert versions["codex"] == "codex-cli 0.169.0"
     assert versions["ytfsm"]
     assert versions["python"] == sys.version.split()[0]
 
 
 def test_all_that_is_missing_is_listed_at_once_with_how_to_mend_it(
-    checked: Callable[..., dict[str, Check]], machine: Machine
+    checked: Callable[..., dict[str, Need]], machine: Machine
 ) -> None:
     machine.answers["user"] = ok({"message": "Bad credentials"}, status=401)
     machine.boards()
@@ -147,7 +147,7 @@ def test_all_that_is_missing_is_listed_at_once_with_how_to_mend_it(
 
 
 def test_a_check_is_json_as_doctor_prints_it() -> None:
-    assert Check("gh", False, "not on PATH", "install it").as_json() == {
+    assert Need("gh", False, "not on PATH", "install it").as_json() == {
         "check": "gh", "ok": False, "found": "not on PATH", "fix": "install it",
     }  # fmt: skip
 
@@ -160,7 +160,7 @@ def test_the_remedy_is_for_what_github_said(kind: str, fix: str) -> None:
     def look() -> str:
         raise GitHubError("no", kind)
 
-    assert preflight._try("Project board", look, "look") == Check("Project board", False, "no", fix)
+    assert preflight._try("Project board", look, "look") == Need("Project board", False, "no", fix)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_remedy_is_for_what_github_said(kind: str, fix: str) -> None:
     ],
 )
 def test_a_login_that_will_not_do_says_why(
-    checked: Callable[..., dict[str, Check]], machine: Machine, user: list[Any], words: str
+    checked: Callable[..., dict[str, Need]], machine: Machine, user: list[Any], words: str
 ) -> None:
     import re
 
@@ -187,20 +187,20 @@ def test_a_login_that_will_not_do_says_why(
 
 
 def test_a_fine_grained_token_has_no_scopes_to_look_at(
-    checked: Callable[..., dict[str, Check]], machine: Machine
+    checked: Callable[..., dict[str, Need]], machine: Machine
 ) -> None:
     machine.answers["user"] = ok({"login": "bot"}, None)
     assert checked()["GitHub login"].found == "bot (fine-grained token)"
 
 
-def test_a_rate_limit_is_no_bad_login(checked: Callable[..., dict[str, Check]], machine: Machine) -> None:
+def test_a_rate_limit_is_no_bad_login(checked: Callable[..., dict[str, Need]], machine: Machine) -> None:
     """`gh auth status` calls the token invalid then."""
     machine.answers["user"] = ok({"message": "API rate limit exceeded"}, status=403)
     found = checked()["GitHub login"]
     assert (found.ok, found.found) == (True, "rate limited for now")
 
 
-def test_a_board_that_lacks_an_option_is_named(checked: Callable[..., dict[str, Check]], machine: Machine) -> None:
+def test_a_board_that_lacks_an_option_is_named(checked: Callable[..., dict[str, Need]], machine: Machine) -> None:
     machine.answers["graphql"] = board(*[s for s in STATUSES if s != "setup error"])
     found = checked()["Project board"]
     assert not found.ok
@@ -208,7 +208,7 @@ def test_a_board_that_lacks_an_option_is_named(checked: Callable[..., dict[str, 
 
 
 def test_a_python_without_ttnn_is_named(
-    checked: Callable[..., dict[str, Check]], program: Callable[[str, str], Path]
+    checked: Callable[..., dict[str, Need]], program: Callable[[str, str], Path]
 ) -> None:
     bad = str(program("bad-python", "import sys; sys.exit(\"ModuleNotFoundError: No module named 'ttnn'\")"))
     found = checked(python=bad)["evaluation python"]
@@ -217,20 +217,20 @@ def test_a_python_without_ttnn_is_named(
     assert "YT_PYTHON" in found.fix
 
 
-def test_the_import_is_tried_for_real(checked: Callable[..., dict[str, Check]]) -> None:
+def test_the_import_is_tried_for_real(checked: Callable[..., dict[str, Need]]) -> None:
     """ytfsm's own Python has no torch and needs none."""
     found = checked(python=sys.executable)["evaluation python"]
     assert not found.ok
     assert "no module named torch" in found.found
 
 
-def test_a_full_disk_is_named(checked: Callable[..., dict[str, Check]], tmp_path: Path) -> None:
+def test_a_full_disk_is_named(checked: Callable[..., dict[str, Need]], tmp_path: Path) -> None:
     found = checked(min_free_gb=1e9)["disk"]
     assert not found.ok
     assert f"{tmp_path / 'tmp'} has " in found.found
 
 
-def test_another_system_is_named(checked: Callable[..., dict[str, Check]]) -> None:
+def test_another_system_is_named(checked: Callable[..., dict[str, Need]]) -> None:
     found = checked(system="n150")["tt-smi and board"]
     assert not found.ok
     assert "this is no n150" in found.found
@@ -245,7 +245,7 @@ def test_another_system_is_named(checked: Callable[..., dict[str, Check]]) -> No
     ],
 )
 def test_words_of_a_known_trouble_say_what_to_do(
-    checked: Callable[..., dict[str, Check]], machine: Machine, said: str, fix: str
+    checked: Callable[..., dict[str, Need]], machine: Machine, said: str, fix: str
 ) -> None:
     machine.program("tt-smi", f"import sys; print({said!r}); sys.exit(1)")
     found = checked()["tt-smi and board"]
@@ -255,7 +255,7 @@ def test_words_of_a_known_trouble_say_what_to_do(
 
 
 def test_a_system_of_a_teams_own_is_looked_for_as_its_file_says(
-    checked: Callable[..., dict[str, Check]], machine: Machine, tmp_path: Path
+    checked: Callable[..., dict[str, Need]], machine: Machine, tmp_path: Path
 ) -> None:
     folder = tmp_path / "systems"
     folder.mkdir()
@@ -297,18 +297,18 @@ def test_a_models_repo_without_its_harness_is_named(shell: Shell, tmp_path: Path
 
 @pytest.mark.usefixtures("walls")
 def test_codex_and_the_evaluations_python_are_started_behind_the_walls(
-    checked: Callable[..., dict[str, Check]], machine: Machine
+    checked: Callable[..., dict[str, Need]], machine: Machine
 ) -> None:
     found = checked(isolation="bwrap")
     assert found["isolation"].ok, found["isolation"].found
     assert found["isolation"].found.startswith("bubblewrap ")
     assert found["evaluation python"].ok, found["evaluation python"].found
-    assert checks.versions(found.values())["isolation"] == found["isolation"].found
+    assert needs.versions(found.values())["isolation"] == found["isolation"].found
 
 
 @pytest.mark.usefixtures("walls")
 def test_a_program_that_does_not_start_behind_the_walls_is_found_before_anything_is_claimed(
-    checked: Callable[..., dict[str, Check]], machine: Machine, tmp_path: Path
+    checked: Callable[..., dict[str, Need]], machine: Machine, tmp_path: Path
 ) -> None:
     hidden = tmp_path / "hidden"
     hidden.write_text("print('codex-cli 0.169.0')\n")
@@ -320,7 +320,7 @@ def test_a_program_that_does_not_start_behind_the_walls_is_found_before_anything
 
 
 def test_a_worker_without_walls_refuses_to_start(
-    checked: Callable[..., dict[str, Check]], monkeypatch: pytest.MonkeyPatch
+    checked: Callable[..., dict[str, Need]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("yt_fsm.engine.sandbox.available", lambda: False)
     with pytest.raises(PreflightFailed, match="apt-get install bubblewrap"):

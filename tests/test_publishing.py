@@ -179,7 +179,7 @@ def forge(answered: Callable[..., str]) -> Forge:
 def owning(new_run: Callable[..., Run], forge: Forge, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run that has claimed its issue."""
     made = new_run(forge, settle_secs=0)
-    monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: self.check())
+    monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: self.obey())
     forge.add(made.subject.claim())
     return made
 

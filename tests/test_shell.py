@@ -276,9 +276,9 @@ def test_the_first_who_asks_for_a_stop_is_heard() -> None:
     flag.set(StopRequested("second"))
     assert flag
     with pytest.raises(Lost, match="first"):
-        flag.check()
+        flag.obey()
     flag.clear()
-    flag.check()
+    flag.obey()
     flag.set(StopRequested("third"))
     with pytest.raises(StopRequested, match="third"):
         flag.wait(60)

@@ -123,9 +123,9 @@ def test_a_file_of_a_teams_own_adds_a_system(folder: Path, own: Callable[..., Pa
 
 
 def test_a_file_of_a_teams_own_stands_in_for_ours(folder: Path, own: Callable[..., Path]) -> None:
-    own("n300", "settle_secs = 0", "settle_secs = 20")
+    own("n300", "rest_secs = 0", "rest_secs = 20")
     assert [system.name for system in known(folder)] == OURS
-    assert known(folder).find("n300").resets[0].settle_secs == 20
+    assert known(folder).find("n300").resets[0].rest_secs == 20
 
 
 def test_what_is_no_toml_file_is_left_alone(folder: Path) -> None:
@@ -200,7 +200,7 @@ def test_optional_parts_may_be_left_out(own: Callable[..., Path]) -> None:
         ),
         ("pauses_secs = [1, 2]", "pauses_secs = 2", "`resets[0].pauses_secs` = 2: must be a list"),
         ("pauses_secs = [1, 2]", "pauses_secs = [-1]", "`resets[0].pauses_secs` = [-1]: must be seconds"),
-        ("settle_secs = 0", "settle_secs = 1e9", "`resets[0].settle_secs` = 1000000000.0: must be seconds"),
+        ("rest_secs = 0", "rest_secs = 1e9", "`resets[0].rest_secs` = 1000000000.0: must be seconds"),
         ('colour = "0e8a16"', 'colour = "green"', "`label.colour` = 'green': must be six hexadecimal digits"),
         ("[environment]", "[[environment]]", "{device}'}]: must be a table"),
         ("[environment]", '[environment]\n"A B" = "1"', "'A B' is no variable's name"),

@@ -103,7 +103,7 @@ def repo() -> Repo:
 def worker(
     repo: Repo, wired: Callable[..., Any], settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> Worker:
-    monkeypatch.setattr(preflight, "checks", lambda shell, github, settings: [])
+    monkeypatch.setattr(preflight, "needs", lambda shell, github, settings: [])
     return Worker(MACHINE, settings(project_number=7), wired(repo).shell)
 
 

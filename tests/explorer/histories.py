@@ -25,7 +25,7 @@ from yt_fsm.bringup import preflight
 from yt_fsm.bringup.run import BringupFacts, BringupRun
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.engine import clock, janitor, journal, processes, record, recovery, walk, worker
-from yt_fsm.engine import run as runs
+from yt_fsm.engine import run as run_module
 from yt_fsm.engine.errors import SetupError, StopRequested
 from yt_fsm.engine.journal import Journal
 from yt_fsm.engine.redaction import Redactor
@@ -347,7 +347,7 @@ def wait(flag: StopFlag, seconds: float) -> None:
     """StopFlag's, in drawn time."""
     if not flag:
         current().clockwork.sleep(seconds, lambda: bool(flag))
-    flag.check()
+    flag.obey()
 
 
 def drawn(history: History) -> list[tuple[Any, str, Any]]:
@@ -391,15 +391,15 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
         (clock, "boot_secs", boot_secs),
         (queue, "boot_secs", boot_secs),
         (queue, "time", timing),
-        (runs, "new_id", named),
-        (runs, "owner", owner),
+        (run_module, "new_id", named),
+        (run_module, "owner", owner),
         (recovery, "owner", owner),
-        (runs, "_write_config", lambda settings, folder: None),
+        (run_module, "_write_config", lambda settings, folder: None),
         (worker, "time", timing),
         (worker, "random", history.dice),
         (lease, "random", history.dice),
         (heartbeat, "threading", clocks),
-        (preflight, "checks", lambda shell, github, settings: []),
+        (preflight, "needs", lambda shell, github, settings: []),
         (record, "write", lambda run: None),
         # No process of this machine is looked for, and none is ended.
         (walk, "end_survivors", lambda marker: []),

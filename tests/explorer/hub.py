@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from yt_fsm.engine.shell import Shell
-from yt_fsm.github.client import Board, Comment, Issue, Snapshot, Written
+from yt_fsm.github.client import Comment, Issue, Project, Snapshot, Written
 from yt_fsm.github.errors import GitHubError
 from yt_fsm.github.lease import CLAIM, STATUS, fields_of
 
@@ -185,7 +185,7 @@ class GitHub:
     """One worker's `gh`."""
 
     owner, name, repo = "yieldthought", "ttnn_models", "yieldthought/ttnn_models"
-    board = Board("P", 1, "T", "https://x/board", 1, "F", {})
+    project = Project("P", 1, "T", "https://x/board", 1, "F", {})
 
     def __init__(self, hub: Hub, shell: Shell) -> None:
         self.hub, self.shell = hub, shell
@@ -295,6 +295,6 @@ class GitHub:
 
     def _on_the_way(self) -> None:
         """A request, or its answer, under way: a stop ends the wait for it."""
-        self.shell.stop.check()
+        self.shell.stop.obey()
         self.hub.clockwork.sleep(0.05 + self.hub.clockwork.dice.random(), lambda: bool(self.shell.stop))
-        self.shell.stop.check()
+        self.shell.stop.obey()

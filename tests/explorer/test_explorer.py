@@ -55,7 +55,7 @@ def test_delete_last_takes_the_claim_of_a_worker_with_the_same_login() -> None:
 
 # Each line of the lease that the properties rest on. VERIFY's are all there are.
 MATTERS = [
-    *((leases, "judge", condition) for condition in conditions(leases.judge)),
+    *((leases, "verdict_of", condition) for condition in conditions(leases.verdict_of)),
     *((leases, "eligible", condition) for condition in conditions(leases.eligible)),
     (leases.Lease, "look_at_bid", "waited > self.ttl / 2"),
     (leases.Lease, "look_at_claim", "mine.dead(snapshot.now)"),
@@ -74,8 +74,8 @@ MATTERS = [
 # The configuration in which the lack of a line shows; those that are not here show where a person acts, or soon after.
 ACTS, SLEEP = "2 workers: a person acts", "2 workers: 1 × sleep"
 SHOWS = {
-    ("judge", "_short(snapshot)"): "2 workers: lists with holes",
-    ("judge", "mine is None"): "2 workers: 1 × lagging replica",
+    ("verdict_of", "_short(snapshot)"): "2 workers: lists with holes",
+    ("verdict_of", "mine is None"): "2 workers: 1 × lagging replica",
     ("look_at_bid", "waited > self.ttl / 2"): SLEEP,
     ("look_at_claim", "self.silence() > self.ttl / 2"): SLEEP,
     ("look_for_others", "(pause := self._unless_taken(snapshot, mine, since))"): "2 workers: 1 × crash, two TTLs",
@@ -112,5 +112,5 @@ def test_a_seed_tells_its_history_again() -> None:
 
 
 def test_a_history_finds_a_lease_that_lacks_a_condition() -> None:
-    with without(leases, "judge", "any((not claim.dead(now) for claim in found[:place]))"):
+    with without(leases, "verdict_of", "any((not claim.dead(now) for claim in found[:place]))"):
         assert any("wins while" in told.broken for told in tell_many(0, 60))

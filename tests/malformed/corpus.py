@@ -200,8 +200,8 @@ ERROR = {"type": "NOT_FOUND", "path": ["repository", "issues", "nodes", 1], "mes
 HEADERS = {"Date": "Sun, 22 Nov 2026 03:41:07 GMT", "X-RateLimit-Reset": "1795318900", "Retry-After": "2",
            "X-RateLimit-Remaining": "0", "X-Oauth-Scopes": "repo, project"}  # fmt: skip
 ASKS: dict[str, Callable[[GitHub], Any]] = {
-    "project": lambda github: github.board,
-    "projects": lambda github: GitHub(github.shell, "o", "r", None, "t", 0.0).find_board(),
+    "project": lambda github: github.project,
+    "projects": lambda github: GitHub(github.shell, "o", "r", None, "t", 0.0).find_project(),
     "poll": lambda github: [issue for part in github.candidates("n300") for issue in part],
     "issue": lambda github: github.issue(12),
     "snapshot": lambda github: github.snapshot("ISSUE12"),
@@ -295,7 +295,7 @@ def comments(chance: Random, place: Place) -> None:
     for claim in lease.claims(found, 3600.0):
         assert 60 <= claim.ttl <= 86_400
     snapshot = Snapshot(True, "I", "ready", tuple(found), len(found), 1e9)
-    lease.judge(snapshot, "r-1", "ready", "in progress", "ready", 3600)
+    lease.verdict_of(snapshot, "r-1", "ready", "in progress", "ready", 3600)
     lease.eligible("ready", found, 1e9, "ready", "in progress", 3600)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from yt_fsm.engine.errors import CommandFailed, Refused
 from yt_fsm.engine.journal import Record
-from yt_fsm.tools.gate import check_push
+from yt_fsm.tools.gate import guard_push
 from yt_fsm.tools.git import TRAILER, Repository, refused
 
 from .clean import clean_clone
@@ -50,5 +50,5 @@ def push(run: BringupRun, *statuses: str | None) -> None:
         return {"sha": sha}
 
     if run.effects.done("push", branch) is None and not run.shell.dry:
-        check_push(repository(), run.facts.base, sha, branch)
+        guard_push(repository(), run.facts.base, sha, branch)
     run.effects.once("push", branch, apply, observe)

@@ -24,7 +24,7 @@ class DryShell(Shell):
         """Print `argv` as it would run, and take `pretend` for its stdout."""
         import shlex
 
-        self.stop.check()
+        self.stop.obey()
         where = f"   # in {options['cwd'].name}/" if options.get("cwd") else ""
         print(plain(f"$ {self.redact(shlex.join(argv))}{where}"), flush=True)
         out = str(options.get("pretend", ""))
@@ -50,7 +50,7 @@ class DryGitHub(GitHub):
     def _call(self, name: str, variables: dict[str, Any], missing_is_null: bool, write: bool) -> Answer:
         shown = {k: v for k, v in variables.items() if k in ("number", "labels", "head")}
         if name == "set_status":
-            self._status = next(k for k, v in self.board.options.items() if v == variables["option"])
+            self._status = next(k for k, v in self.project.options.items() if v == variables["option"])
             shown = {"status": self._status}
         print(f"  # {name} {shown or ''}".rstrip())
         self.shell.run(["gh", "api", "-i", "graphql", "--input", "-"], timeout=0)

@@ -26,7 +26,7 @@ def parse(stdout: str) -> Metrics:
     line = lines[-1][len(PREFIX) :]
     if len(line) > LONGEST:
         raise BadMetrics(f"the metrics are {len(line):,} characters long, and at most {LONGEST:,} are read")
-    return check(_load(line))
+    return validated(_load(line))
 
 
 def _load(text: str) -> Metrics:
@@ -39,7 +39,7 @@ def _load(text: str) -> Metrics:
     return data
 
 
-def check(data: Metrics) -> Metrics:
+def validated(data: Metrics) -> Metrics:
     """`data` itself when every required key is there and in range. Raises BadMetrics."""
     missing = [key for key in REQUIRED if key not in data]
     if missing:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yt_fsm.engine import sandbox
-from yt_fsm.engine.checks import Check, look
 from yt_fsm.engine.errors import SetupError
+from yt_fsm.engine.needs import Need, look
 from yt_fsm.engine.shell import Shell
 from yt_fsm.github.errors import GitHubError
 from yt_fsm.tools.board import Board, NoBoard, board_of
@@ -32,7 +32,7 @@ WAIT = "look at this machine's network and at GitHub's status, then try again"
 REMEDIES = {"NETWORK": WAIT, "5xx": WAIT, "UNAUTHORIZED": LOG_IN}  # whatever was asked of GitHub
 
 
-def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
+def needs(shell: Shell, github: GitHub, settings: Settings) -> list[Need]:
     """Every prerequisite, looked at now."""
     board = board_of(settings, shell)
     return [
@@ -57,7 +57,7 @@ def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
         ),
         _try(
             "Project board",
-            lambda: github.board.url,
+            lambda: github.project.url,
             "set YT_PROJECT_NUMBER; `ytfsm init-board` makes a board",
         ),
         _try(
@@ -84,14 +84,14 @@ def require_harness(shell: Shell, script: Path, repo: str) -> None:
         )
 
 
-def _try(name: str, at: Callable[[], str], fix: str) -> Check:
+def _try(name: str, at: Callable[[], str], fix: str) -> Need:
     return look(name, at, fix, REMEDIES)
 
 
-def _tool(shell: Shell, program: str, fix: str) -> Check:
+def _tool(shell: Shell, program: str, fix: str) -> Need:
     name = Path(program).name
     if not shutil.which(program) and not shell.dry:
-        return Check(name, False, "not on PATH", fix)
+        return Need(name, False, "not on PATH", fix)
     return _try(name, lambda: _first_line(shell, [program, "--version"]), fix)
 
 
@@ -100,7 +100,7 @@ def _first_line(shell: Shell, argv: list[str]) -> str:
     return out.splitlines()[0] if out else "no version"
 
 
-def _board(board: Board) -> Check:
+def _board(board: Board) -> Need:
     def look() -> str:
         board.verify()
         return "none, and none is wanted (--skip-tt)" if isinstance(board, NoBoard) else ", ".join(board.boards())

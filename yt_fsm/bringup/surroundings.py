@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yt_fsm.engine.checks import Check
+from yt_fsm.engine.needs import Need
 from yt_fsm.engine.shell import Shell
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def queue(settings: "Settings", shell: Shell) -> "Issues":
     return Issues(settings, shell, BASE, MARK, settings.system, partial(systems_of, settings.systems_dir))
 
 
-def needs(queue: "Issues") -> list[Check]:
+def needs(queue: "Issues") -> list[Need]:
     """Every prerequisite, looked at now."""
     from . import preflight
 
-    return preflight.checks(queue.shell, queue.github, queue.settings)  # type: ignore[arg-type]
+    return preflight.needs(queue.shell, queue.github, queue.settings)  # type: ignore[arg-type]
 
 
 def systems_of(folder: Path | None, labels: tuple[str, ...], body: str) -> set[str]:

@@ -384,7 +384,7 @@ def doctor(
     if as_json:
         typer.echo(json.dumps([check.as_json() for check in found]))
     else:
-        show.checks(found)
+        show.needs(found)
     if not all(check.ok for check in found):
         raise typer.Exit(PreflightFailed.exit_code)
 
@@ -412,7 +412,7 @@ def init_board(
     """Labels, Project and Status options (§3.1, §3.2), found by number or title; safe to repeat."""
     from yt_fsm.bringup.settings import ProjectSettings
     from yt_fsm.engine.settings import load
-    from yt_fsm.github import project as board
+    from yt_fsm.github import project
     from yt_fsm.github.queue import github_of
     from yt_fsm.tools import systems
 
@@ -420,10 +420,10 @@ def init_board(
     settings = load(ProjectSettings, _kinds(ctx.obj))
     shell = _shell("init-board", settings)
     labels = [
-        board.Label(system.name, system.label.colour, system.label.description)
+        project.Label(system.name, system.label.colour, system.label.description)
         for system in systems.known(settings.systems_dir)
     ]
-    made = board.ensure(github_of(settings, shell), labels, check=check)
+    made = project.ensure(github_of(settings, shell), labels, check=check)
     if as_json:
         typer.echo(json.dumps([part.as_json() for part in made]))
     else:

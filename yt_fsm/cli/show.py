@@ -14,7 +14,7 @@ from yt_fsm.engine.outside import harmless, plain
 from yt_fsm.engine.replay import transitions_of
 
 if TYPE_CHECKING:
-    from yt_fsm.engine.checks import Check
+    from yt_fsm.engine.needs import Need
 
 BAD = {"failed", "setup_error", "reference_error"}
 
@@ -126,7 +126,7 @@ def runs(rows: list[dict[str, Any]], folder: Path) -> None:
         )
 
 
-def checks(found: "list[Check]") -> None:
+def needs(found: "list[Need]") -> None:
     """A line a prerequisite, and what to do about each that is missing."""
     for check in found:
         mark = typer.style("ok     ", fg="green") if check.ok else typer.style("missing", fg="red")

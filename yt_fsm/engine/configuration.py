@@ -61,7 +61,7 @@ def home() -> Path:
 
 def whole_path(text: str) -> Path:
     """The absolute path that `text` names. Raises ValueError for what no file system has a place for."""
-    check_text(text)
+    require_text(text)
     try:
         path = Path(text).expanduser().absolute()
     except RuntimeError:
@@ -73,7 +73,7 @@ def whole_path(text: str) -> Path:
     return path
 
 
-def check_text(text: str) -> None:
+def require_text(text: str) -> None:
     """Raise ValueError for a value that no setting has: empty, not UTF-8, or with control characters."""
     if not text.strip():
         raise ValueError("is empty")

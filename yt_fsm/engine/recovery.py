@@ -132,9 +132,9 @@ def _take_up(run: Run, going_on: bool) -> None:
             run.definition.restore(run, going_on)
     except Verdict as verdict:
         if run.final:
-            walk.settle(run, verdict)
+            walk.unpublished(run, verdict)
         else:
-            walk.judge(run, verdict)
+            walk.decide(run, verdict)
 
 
 def unfinished(settings: Settings, definition: Definition, queue: Queue) -> Iterator[Path]:

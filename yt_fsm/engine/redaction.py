@@ -75,7 +75,7 @@ class Redactor:
             ]
         return sorted(found, key=lambda one: one.start)
 
-    def check(self, text: str) -> None:
+    def refuse(self, text: str) -> None:
         """Raises Leaked when a text that is to be posted holds a secret."""
         leaks = self.leaks(text.encode("utf-8", "replace"))
         if leaks:

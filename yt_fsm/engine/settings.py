@@ -73,7 +73,7 @@ class Settings(BaseModel):
     @classmethod
     def _sound(cls, value: Any) -> Any:
         if isinstance(value, str):
-            configuration.check_text(value)
+            configuration.require_text(value)
             if len(value) > configuration.LONGEST_PATH:
                 raise ValueError(f"is {len(value):,} characters long")
         return value

@@ -133,7 +133,7 @@ class Shell:
         import tempfile
 
         if stoppable:
-            self.stop.check()
+            self.stop.obey()
         started = time.monotonic()
         path = self._log_path(name or Path(argv[0]).name)
         log.info("$ %s%s", self.redact(shlex.join(argv)), f"  # {name}" if "graphql" in argv else "")
@@ -185,7 +185,7 @@ class Shell:
         if limit:
             log.warning("`%s` met a limit: %s", argv[0], limit)
         if stoppable and why == "was stopped":
-            self.stop.check()
+            self.stop.obey()
         if check and not result.ok:
             raise result.failed()
         if check and result.cut:

@@ -22,7 +22,7 @@ class StopFlag:
         """The request was taken; go on with what it leads to."""
         self._event.clear()
 
-    def check(self) -> None:
+    def obey(self) -> None:
         """Raise the asker's error if a stop was asked for."""
         if self._event.is_set():
             raise self.error
@@ -30,7 +30,7 @@ class StopFlag:
     def wait(self, seconds: float) -> None:
         """Sleep, but not through a request to stop."""
         self._event.wait(seconds)
-        self.check()
+        self.obey()
 
     def __bool__(self) -> bool:
         return self._event.is_set()

@@ -70,9 +70,9 @@ def step(run: Run) -> None:
                 fire(run, run.next_event)
     except (Verdict, Refused) as verdict:
         if run.final:
-            settle(run, verdict)
+            unpublished(run, verdict)
         else:
-            judge(run, verdict)
+            decide(run, verdict)
 
 
 @contextlib.contextmanager
@@ -92,14 +92,14 @@ def fire(run: Run, event: str) -> None:
 
     Raises SetupError when the disk ran full, so that the run ends while there is room for its end.
     """
-    run.stop.check()
+    run.stop.obey()
     if run.journal.full and run.problem is None:
         raise SetupError(f"the disk that holds {run.folder} is full")
     run.trigger(event)
     record.write(run)
 
 
-def judge(run: Run, verdict: Verdict | Refused) -> None:
+def decide(run: Run, verdict: Verdict | Refused) -> None:
     """Journal whose fault an error is and let it decide the next event."""
     assert isinstance(verdict, Verdict), f"{verdict!r} outside a final state"
     event = verdict.event
@@ -115,7 +115,7 @@ def judge(run: Run, verdict: Verdict | Refused) -> None:
     run.next_event = event
 
 
-def settle(run: Run, problem: YtfsmError) -> None:
+def unpublished(run: Run, problem: YtfsmError) -> None:
     """Publishing failed: for now (the outbox tries again) or for good (`refused`). The run's verdict stays."""
     if isinstance(problem, Lost):
         run.stop.clear()
@@ -146,7 +146,7 @@ def deliver(run: Run) -> None:
         with full_disk_in_words(run):
             run.work()
     except (Verdict, Refused) as problem:
-        settle(run, problem)
+        unpublished(run, problem)
     except BaseException:
         run.waiting = before  # a stop, or a bug of ours: what was not delivered still waits
         raise

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import checks, janitor, recovery, walk
+from . import janitor, needs, recovery, walk
 from .errors import SetupError, StopRequested, YtfsmError
 from .machine import LOSE, Definition
 from .queue import Queue
@@ -122,12 +122,12 @@ class Worker:
 
     def _work(self, once: bool, name: str | None) -> Outcome:
         found = self.definition.needs(self.queue) or []
-        checks.require(found)
-        self._versions = checks.versions(found)
+        needs.require(found)
+        self._versions = needs.versions(found)
         self._recover()
         idle = 0
         while True:
-            self.stop.check()
+            self.stop.obey()
             if time.monotonic() >= self._recover_at:
                 self._recover()
             try:
@@ -199,7 +199,7 @@ class Worker:
     def _walk(self, run: Run, how: Callable[[Run], None] = walk.walk) -> None:
         self._current = run
         try:
-            self.stop.check()
+            self.stop.obey()
             how(run)
         except StopRequested:
             if not self._give_back:

@@ -78,7 +78,7 @@ class Comment:
 
 @dataclass(frozen=True)
 class Issue:
-    """An issue; `item` and `status` are None when it is not on our board, and a poll finds it without its body."""
+    """An issue; `item` and `status` are None when it is not in our project, and a poll finds it without its body."""
 
     id: str
     number: int
@@ -122,7 +122,7 @@ class Written:
 
 
 @dataclass
-class Board:
+class Project:
     """The Project and the ids that moving a card takes (§7.2)."""
 
     id: str
@@ -162,44 +162,44 @@ def document(name: str) -> str:
 
 
 class GitHub:
-    """The models repo and its board, as one worker sees them. `project` is a number, a title, or both."""
+    """The models repo and its project, as one worker sees them. `project` is a number, a title, or both."""
 
     def __init__(self, shell: Shell, owner: str, repo: str, number: int | None, title: str | None, gap: float) -> None:
         self.shell = shell
         self.owner, self.name = owner, repo
         self.repo = f"{owner}/{repo}"
         self.number, self.title = number, title
-        self._board: Board | None = None
+        self._project: Project | None = None
         self._gap = gap  # seconds between two writes: GitHub asks for one
         self._last_write = 0.0
         self._passed_over: set[str] = set()
 
     def through(self, shell: Shell) -> "GitHub":
-        """The same repo and board through another shell."""
+        """The same repo and project through another shell."""
         other = GitHub(shell, self.owner, self.name, self.number, self.title, self._gap)
-        other._board = self._board
+        other._project = self._project
         return other
 
-    # --- the board
+    # --- the project
 
     @property
-    def board(self) -> Board:
+    def project(self) -> Project:
         """The Project with its Status options, read once (§7.2's project cache).
 
         Raises PreflightFailed when there is no such Project or an option is missing.
         """
-        if self._board is None:
-            self._board = self.find_board()
-            missing = [status for status in STATUSES if status not in self._board.options]
+        if self._project is None:
+            self._project = self.find_project()
+            missing = [status for status in STATUSES if status not in self._project.options]
             if missing:
                 raise PreflightFailed(
-                    f"the Project {self._board.url} has no Status option {', '.join(map(repr, missing))}: "
+                    f"the Project {self._project.url} has no Status option {', '.join(map(repr, missing))}: "
                     "run `ytfsm init-board`, or add them to the Status field by hand"
                 )
-        return self._board
+        return self._project
 
     @understood()
-    def find_board(self) -> Board:
+    def find_project(self) -> Project:
         """The Project by number, else by title, whatever its options are. Raises PreflightFailed if it is not there."""
         node: dict[str, Any] | None
         if self.number is not None:
@@ -215,10 +215,10 @@ class GitHub:
         if node is None:
             raise PreflightFailed(
                 f"{self.owner} has no Project with {asked}, or this login may not see it: check YT_PROJECT_NUMBER, "
-                "run `gh auth refresh -s project`, or make the board with `ytfsm init-board`"
+                "run `gh auth refresh -s project`, or make the project with `ytfsm init-board`"
             )
         options = maybe(list, node, "field", "options") or []
-        return Board(
+        return Project(
             id=at(str, node, "id"),
             number=at(int, node, "number"),
             title=at(str, node, "title"),
@@ -375,7 +375,7 @@ class GitHub:
 
     def _standing(self, node: Any) -> tuple[str | None, str | None]:
         for item in at(list, node, "projectItems", "nodes"):
-            if maybe(str, item, "project", "id") == self.board.id:  # a card that we may not see is null
+            if maybe(str, item, "project", "id") == self.project.id:  # a card that we may not see is null
                 status = maybe(str, item, "fieldValueByName", "name")
                 return at(str, item, "id"), status.lower() if status else None
         return None, None
@@ -431,20 +431,22 @@ class GitHub:
     def set_status(self, item: str, status: str, fence: Fence = lambda: None) -> None:
         """Move a card. The ids of the options are read again, once, when they went stale."""
         for last in (False, True):
-            board = self.board
-            assert board.status_field
+            project = self.project
+            assert project.status_field
             try:
-                option = board.options[status]
-                self.mutate("set_status", fence, project=board.id, item=item, field=board.status_field, option=option)
+                option = project.options[status]
+                self.mutate(
+                    "set_status", fence, project=project.id, item=item, field=project.status_field, option=option
+                )
                 return
             except GitHubError as problem:
                 if last or _GONE not in str(problem):
                     raise
-                self._board = None
+                self._project = None
 
     def create_pull_request(self, head: str, base: str, title: str, body: str) -> str:
         """Open a pull request and return its URL. Raises GitHubError; landed=None when it may be there now."""
-        self.shell.redact.check(f"{title}\n{body}")
+        self.shell.redact.refuse(f"{title}\n{body}")
         self._pace()
         argv = ["gh", "pr", "create", "-R", self.repo, "--base", base, "--head", head, "--title", title]
         result = self.shell.run(
@@ -491,7 +493,7 @@ class GitHub:
 
         Raises GitHubError; Leaked when a secret would be written; what `fence` raises.
         """
-        self.shell.redact.check("\n".join(str(value) for value in variables.values()))
+        self.shell.redact.refuse("\n".join(str(value) for value in variables.values()))
         self._pace()
 
         def write() -> Answer:

@@ -170,7 +170,7 @@ def eligible(
     return mark is not None and status == mark and bool(found)
 
 
-def judge(
+def verdict_of(
     snapshot: Snapshot,
     run_id: str,
     base: str,
@@ -278,21 +278,21 @@ class Lease:
         mine = self._mine(snapshot)
         if mine:
             self.comment = mine.comment
-        verdict, why = judge(snapshot, self.run_id, base, mark, seen, self.ttl, self.comment)
+        word, why = verdict_of(snapshot, self.run_id, base, mark, seen, self.ttl, self.comment)
         waited = self.clock.now() - self.bid_at
         if waited > self.ttl / 2:
             raise Lost(f"too long ago ({waited:.0f} s) to act on a bid")
-        if verdict == "won":
+        if word == "won":
             assert mine
             self.sent, self.shown = self.bid_at, mine.beat
             self._just_won = True
             self._accepted |= {base, mark}
             return 0.0
-        if verdict == "withdraw":
+        if word == "withdraw":
             raise Lost(why)
-        if waited > (self.settle if verdict == "again" else PATIENCE_SECS):
+        if waited > (self.settle if word == "again" else PATIENCE_SECS):
             raise Lost(f"{why}, for {waited:.0f} s")
-        return random.uniform(1, 3) if verdict == "wait" else random.uniform(0.3, 1)  # noqa: S311 - jitter
+        return random.uniform(1, 3) if word == "wait" else random.uniform(0.3, 1)  # noqa: S311 - jitter
 
     def withdraw(self) -> None:
         """Delete the own bid by its id; looks for it first when its answer was lost."""

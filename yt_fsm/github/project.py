@@ -1,4 +1,4 @@
-"""The board: the labels, the Project and the Status options that workers assume (§3.1, §3.2)."""
+"""The project: the labels, the Project and the Status options that workers assume (§3.1, §3.2)."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the board: `state` is `ok`, `made` or (with --check) `missing`."""
+    """One part of it: `state` is `ok`, `made` or (with --check) `missing`."""
 
     part: str
     state: str
@@ -68,8 +68,8 @@ def _project(github: GitHub, check: bool) -> list[Part]:
         github.title = TITLE
     parts = []
     try:
-        board = github.find_board()
-        parts.append(Part("project", "ok", board.url))
+        project = github.find_project()
+        parts.append(Part("project", "ok", project.url))
     except PreflightFailed as problem:
         if github.number is not None:
             raise
@@ -77,24 +77,25 @@ def _project(github: GitHub, check: bool) -> list[Part]:
             return [Part("project", "missing", str(problem))]
         url = github.create_project(github.title or TITLE)
         parts.append(Part("project", "made", url))
-        board = github.find_board()
-    missing = [status for status in STATUSES if status not in board.options]
+        project = github.find_project()
+    missing = [status for status in STATUSES if status not in project.options]
     if not missing:
         return [*parts, Part("status options", "ok", ", ".join(STATUSES))]
     if check:
         return [*parts, Part("status options", "missing", ", ".join(missing))]
-    if board.status_field and board.items:
+    if project.status_field and project.items:
         # GitHub can only overwrite the options as a whole, and every card would lose its Status.
         raise PreflightFailed(
-            f"{board.url} has {board.items} card(s) and lacks the Status option(s) {', '.join(missing)}. Adding them "
-            "through the API would clear every card's Status: add them by hand, in the board's settings, field Status"
+            f"{project.url} has {project.items} card(s) and lacks the Status option(s) {', '.join(missing)}. "
+            "Adding them through the API would clear every card's Status: add them by hand, in the project's settings, "
+            "field Status"
         )
     options = [{"name": status, "color": COLOURS[status], "description": ""} for status in STATUSES]
-    if board.status_field:
-        github.mutate("set_options", field=board.status_field, options=options)
+    if project.status_field:
+        github.mutate("set_options", field=project.status_field, options=options)
     else:
-        github.mutate("create_field", project=board.id, options=options)
-    found = github.find_board()
+        github.mutate("create_field", project=project.id, options=options)
+    found = github.find_project()
     if any(status not in found.options for status in STATUSES):
-        raise SetupError(f"{board.url}: the Status options did not stay as they were set")
+        raise SetupError(f"{project.url}: the Status options did not stay as they were set")
     return [*parts, Part("status options", "made", ", ".join(STATUSES))]

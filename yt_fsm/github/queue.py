@@ -74,7 +74,7 @@ class Issues(queue.Queue):
         if not issue.open:
             raise NotFound(f"{where} is closed")
         if issue.item is None:
-            raise NotFound(f"{where} is not on the board {self.github.board.url}: add it there and set it to ready")
+            raise NotFound(f"{where} is not on the board {self.github.project.url}: add it there and set it to ready")
         if not self._mine(issue):
             raise Usage(f"{where} is not for {self.system}: it needs the label {self.system!r}")
         if not self._eligible(issue):

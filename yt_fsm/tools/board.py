@@ -106,8 +106,8 @@ class Board:
     def _reset(self, way: Reset) -> None:
         argv = way.argv(self.device)
         self.shell.run(argv, name=f"{Path(argv[0]).name}-reset", timeout=way.timeout_secs)
-        if way.settle_secs:
-            self.shell.stop.wait(way.settle_secs)
+        if way.rest_secs:
+            self.shell.stop.wait(way.rest_secs)
         self.verify()
 
     def acquire(self) -> None:

@@ -86,7 +86,7 @@ class Codex:
                 result = self._turn_of(prompt)
             finally:
                 if self.home:
-                    self.home.settle()
+                    self.home.after_turn()
             if result.why:  # too long or too silent: what it wrote so far is checked
                 log.warning("codex %s", result.why)
                 return f"(codex {result.why})"

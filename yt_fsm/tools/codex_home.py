@@ -73,7 +73,7 @@ class CodexHome:
             mine.symlink_to(self._login)
         return env
 
-    def settle(self) -> None:
+    def after_turn(self) -> None:
         """After a turn: a login that codex renewed stays or comes back; whatever else the file became is undone."""
         if not self._before:
             return

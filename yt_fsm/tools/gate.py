@@ -48,7 +48,7 @@ def secrets_in_push(repository: Repository, base: str, sha: str) -> list[str]:
     return told[:_MOST_TOLD]
 
 
-def check_push(repository: Repository, base: str, sha: str, branch: str) -> None:
+def guard_push(repository: Repository, base: str, sha: str, branch: str) -> None:
     """Raises Leaked, which names the places, when pushing `sha` as `branch` would send a secret."""
     told = secrets_in_push(repository, base, sha)
     told += [f"the branch's name holds {leak}" for leak in repository.shell.redact.leaks(branch.encode())[:1]]

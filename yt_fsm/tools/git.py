@@ -316,9 +316,9 @@ class Repository:
         self.git("bundle", "create", "--quiet", str(fresh), f"{base}..{ref}")
         if fresh.exists():  # not in a dry run
             fresh.chmod(0o600)  # it holds codex's work as it is, which no gate has seen
-            settle(fresh)
+            synced(fresh)
             fresh.rename(file)
-            settle(file.parent)
+            synced(file.parent)
 
     def has(self, sha: str) -> bool:
         """Whether the clone is there and holds the commit."""
@@ -340,7 +340,7 @@ class Repository:
         self.git("push", "--quiet", lease, "origin", f"{sha}:refs/heads/{branch}", timeout=PUSH_SECS)
 
 
-def settle(path: Path) -> None:
+def synced(path: Path) -> None:
     """Have a file or a folder on the disk: a power cut leaves it as it is now."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -110,7 +110,7 @@ def main(model: str, revision: str | None = None) -> None:
         wanted = {s.rfilename: s.size or 0 for s in info.siblings or [] if not _ignored(s.rfilename, ignore)}
         total = sum(wanted.values())
         assert info.sha
-        _check_space(model, info.sha, wanted)
+        _require_space(model, info.sha, wanted)
         with _Progress(total, model):
             path = snapshot_download(model, revision=info.sha, token=token, ignore_patterns=ignore)
     except errors.GatedRepoError:
@@ -133,7 +133,7 @@ def _ignored(name: str, patterns: list[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def _check_space(model: str, sha: str, wanted: dict[str, int]) -> None:
+def _require_space(model: str, sha: str, wanted: dict[str, int]) -> None:
     """Raise OSError when the disk would be left with too little."""
     from huggingface_hub import try_to_load_from_cache
 

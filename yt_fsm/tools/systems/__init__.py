@@ -11,7 +11,7 @@ a file adds a system, or stands in for the one of ours that has its name. Only w
     [listing]          `command` that prints what `tt-smi -s` does, its `timeout_secs`, and the last word of an entry
                        that is a board's `second_chip` ("" where there are none); the preflight and every reset look so
     [[resets]]         ways to reset, in order, the next when one has failed: a `command` with its `timeout_secs`, tried
-                       once and again after each of the `pauses_secs`; the boards are listed `settle_secs` after each
+                       once and again after each of the `pauses_secs`; the boards are listed `rest_secs` after each
     [label]            `colour` (six hexadecimal digits) and `description`
     [environment]      what programs on its boards get (optional)
     [[troubles]]       `texts` in a program's output that mean trouble of the machine, without case; what `kind` of
@@ -71,7 +71,7 @@ class Reset:
     command: tuple[str, ...]
     timeout_secs: float
     pauses_secs: tuple[float, ...]
-    settle_secs: float
+    rest_secs: float
 
     def argv(self, device: int | None) -> list[str]:
         """The command for one board, or for all of them."""
@@ -200,7 +200,7 @@ def read_system(path: Path) -> System:
                 one.take("command", _command),
                 one.take("timeout_secs", _seconds),
                 one.take("pauses_secs", _list_of(_maybe_seconds)),
-                one.take("settle_secs", _maybe_seconds),
+                one.take("rest_secs", _maybe_seconds),
             )
             for one in top.tables("resets")
         ),

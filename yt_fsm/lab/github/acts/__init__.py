@@ -3,20 +3,6 @@
 The GraphQL mutations, the REST routes and the person of a fault (`yt_fsm.lab.github.person`) all end up here.
 """
 
-from yt_fsm.lab.github.acts.board import (
-    add_draft,
-    add_item,
-    clear_value,
-    create_field,
-    create_project,
-    delete_field,
-    delete_item,
-    delete_project,
-    edit_field,
-    edit_project,
-    renew_options,
-    set_value,
-)
 from yt_fsm.lab.github.acts.issue import (
     check_text,
     close,
@@ -32,6 +18,20 @@ from yt_fsm.lab.github.acts.issue import (
     issue_of,
     open_issue,
     reopen,
+)
+from yt_fsm.lab.github.acts.project import (
+    add_draft,
+    add_item,
+    clear_value,
+    create_field,
+    create_project,
+    delete_field,
+    delete_item,
+    delete_project,
+    edit_field,
+    edit_project,
+    renew_options,
+    set_value,
 )
 from yt_fsm.lab.github.acts.pull import (
     closing_issues,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from yt_fsm.lab.github.acts.board import delete_item
+from yt_fsm.lab.github.acts.project import delete_item
 from yt_fsm.lab.github.errors import GitHubError, forbidden, not_found
 from yt_fsm.lab.github.nodes import Comment, Issue, Item, Label, Owner, PullRequest, Repo
 from yt_fsm.lab.github.roles import RANK, permission, require

@@ -8,7 +8,7 @@ from .errors import PreflightFailed, YtfsmError
 
 
 @dataclass(frozen=True)
-class Check:
+class Need:
     """One prerequisite: what was found, and how to mend it when it is not ok."""
 
     check: str
@@ -21,15 +21,15 @@ class Check:
         return asdict(self)
 
 
-def look(name: str, at: Callable[[], str], fix: str, remedies: dict[str, str] | None = None) -> Check:
+def look(name: str, at: Callable[[], str], fix: str, remedies: dict[str, str] | None = None) -> Need:
     """A check by a look that raises YtfsmError where something is missing; `remedies` are for kinds of errors."""
     try:
-        return Check(name, True, at())
+        return Need(name, True, at())
     except YtfsmError as problem:
-        return Check(name, False, str(problem), (remedies or {}).get(getattr(problem, "kind", ""), fix))
+        return Need(name, False, str(problem), (remedies or {}).get(getattr(problem, "kind", ""), fix))
 
 
-def require(found: Iterable[Check]) -> None:
+def require(found: Iterable[Need]) -> None:
     """Raises PreflightFailed listing everything that is missing."""
     bad = [check for check in found if not check.ok]
     if bad:
@@ -37,7 +37,7 @@ def require(found: Iterable[Check]) -> None:
         raise PreflightFailed("this machine is not ready, so nothing was claimed:\n" + "\n".join(lines))
 
 
-def versions(found: Iterable[Check]) -> dict[str, str]:
+def versions(found: Iterable[Need]) -> dict[str, str]:
     """What the journal's header says of this machine's tools."""
     from importlib.metadata import version
 
