@@ -14,6 +14,8 @@ from states.bringup import (
     setup,
     setup_error,
 )
+from yt_fsm.bringup import surroundings, work
+from yt_fsm.bringup.run import BringupRun
 from yt_fsm.engine.machine import Definition
 
 WORKING = ("claimed", "setup", "download", "reset", "bringup", "checking")
@@ -52,7 +54,12 @@ MACHINE = Definition(
         ("release", WORKING, "released", "ready"),
         ("lose", ("ready", *WORKING), "released", None),
     ),
-    base="ready",
-    mark="in progress",
+    run=BringupRun,
+    settings=surroundings.settings,
+    queue=surroundings.queue,
+    needs=surroundings.needs,
     restore=setup.restore,
+    keep=work.keep_unfinished,
+    good=frozenset({"review", "released"}),
+    run_id=r"\d{8}T\d{6}Z-[a-z0-9]+-i\d+-[0-9a-f]{4}",
 )

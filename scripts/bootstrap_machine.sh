@@ -2,10 +2,10 @@
 # Makes a machine ready for the worker (§11): installs what is missing, looks at everything, and lists what is left to
 # do. Safe to run again: what is there is left as it is.
 #
-#   scripts/bootstrap_machine.sh [--check] [--system n150|n300|lb] [--venv DIR]
+#   scripts/bootstrap_machine.sh [--check] [--system NAME] [--venv DIR]
 #
 #   --check    install nothing, only look
-#   --system   this machine's type [YT_SYSTEM]
+#   --system   this machine's type: n150, n300, lb or one of your own [YT_SYSTEM]
 #   --venv     where ytfsm goes (default: .venv in the checkout)
 #
 # Logins are a person's: the list says which command makes each. Exit codes: 0 ready, 2 usage, 5 not ready.

@@ -23,15 +23,16 @@ _TOLD = re.compile(r" \(default: (.*)\)$")
 def diagram() -> str:
     """The bringup machine, as `ytfsm graph` prints it."""
     from machines import MACHINES
-    from yt_fsm.engine.machine import mermaid
+    from yt_fsm.engine.diagram import mermaid
 
     return f"```mermaid\n{mermaid(MACHINES['bringup'].table())}```"
 
 
 def environment() -> str:
     """Every setting with its environment variable, its default and what it means, from yt_fsm.engine.settings."""
-    from yt_fsm.engine.settings import ENVIRONMENT, Settings
+    from yt_fsm.bringup.settings import Settings
 
+    variables = Settings.variables()
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         meaning = field.description or ""
@@ -46,7 +47,7 @@ def environment() -> str:
             default = "–"
         else:
             default = f"`{_plain(field.get_default(call_default_factory=True))}`"
-        lines.append(f"| `{ENVIRONMENT[name]}` | {default} | {_TOLD.sub('', meaning)} |")
+        lines.append(f"| `{variables[name]}` | {default} | {_TOLD.sub('', meaning)} |")
     return "\n".join(lines)
 
 

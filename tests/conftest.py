@@ -17,14 +17,13 @@ import pytest
 
 from machines.bringup import MACHINE
 from tests.parts.journals import RUN, begin
-from yt_fsm.engine import run as runs
+from yt_fsm.bringup.settings import Settings
 from yt_fsm.engine.journal import Journal
 from yt_fsm.engine.machine import Definition
 from yt_fsm.engine.processes import Mark
 from yt_fsm.engine.redaction import Redactor
-from yt_fsm.engine.run import Run
-from yt_fsm.engine.settings import Settings
-from yt_fsm.engine.shell import Result, Shell, StopFlag
+from yt_fsm.engine.run import Run, create
+from yt_fsm.engine.shell import Result, Shell
 from yt_fsm.github.client import GitHub, Issue
 
 # Two cores that others use too: a slow example is no error, and a run leaves no database behind.
@@ -143,6 +142,10 @@ class Wire(Shell):
         """So does the heartbeat's."""
         return self
 
+    def as_role(self, *_: Any) -> "Shell":
+        """So does the subject's."""
+        return self
+
     def run(self, argv: list[str], **options: Any) -> Result:
         """Answer a command without starting it."""
         if argv[:2] == ["gh", "api"] and "graphql" in argv:
@@ -231,11 +234,14 @@ def new_run(settings: Callable[..., Settings], wired: Callable[..., GitHub]) -> 
         **given: Any,
     ) -> Run:
         definition = dataclasses.replace(machine, states={**machine.states, **(work or {})})
-        run = runs.create(definition, settings(**given), issue, wired(answer), StopFlag(), {"ytfsm": "0"})
+        set_up, github = settings(**given), wired(answer)
+        queue = definition.queue(set_up, github.shell)
+        queue.github = github
+        run = create(definition, set_up, queue.subject(issue), github.shell, {"ytfsm": "0"})
         made.append(run)
         return run
 
     yield make
     for run in made:
-        run.heartbeat.stop()
+        run.subject.leave()
         run.journal.close()

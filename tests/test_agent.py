@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from yt_fsm.engine.errors import BringupError, Lost, SetupError, StopRequested
+from yt_fsm.bringup.errors import BringupError
+from yt_fsm.bringup.task import FunctionalBringupTask
+from yt_fsm.engine.errors import Lost, SetupError, StopRequested
 from yt_fsm.engine.shell import Shell
-from yt_fsm.tools.codex import TRIES, Codex, FunctionalBringupTask
+from yt_fsm.tools.codex import TRIES, Codex
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -401,7 +403,8 @@ def test_codexapi_tells_no_third_party(bench: Bench, tmp_path: Path, text: str) 
     script = textwrap.dedent("""
         import urllib.request
         from pathlib import Path
-        from yt_fsm.tools.codex import Codex, FunctionalBringupTask
+        from yt_fsm.bringup.task import FunctionalBringupTask
+        from yt_fsm.tools.codex import Codex
         from yt_fsm.engine.redaction import Redactor
         from yt_fsm.engine.shell import Shell
         urllib.request.urlopen = lambda *_, **__: print("asked")

@@ -8,7 +8,9 @@ import pytest
 from yt_fsm.engine.errors import PreflightFailed, SetupError
 from yt_fsm.github import project as board
 from yt_fsm.github.client import STATUSES, GitHub
-from yt_fsm.github.project import Part
+from yt_fsm.github.project import Label, Part
+
+LABELS = [Label("n150", "1d76db", "bring up on n150"), Label("n300", "0e8a16", "two"), Label("lb", "5319e7", "eight")]
 
 
 class Owner:
@@ -61,7 +63,7 @@ def states(parts: list[Part]) -> dict[str, str]:
 
 
 def test_everything_is_made_where_there_is_nothing(github: GitHub, owner: Owner) -> None:
-    made = states(board.ensure(github, check=False))
+    made = states(board.ensure(github, LABELS, check=False))
     assert made == {
         "label n150": "made", "label n300": "made", "label lb": "made", "project": "made", "status options": "made",
     }  # fmt: skip
@@ -71,23 +73,35 @@ def test_everything_is_made_where_there_is_nothing(github: GitHub, owner: Owner)
     assert [option["name"] for option in owner.project["field"]["options"]] == list(STATUSES)
 
 
+def test_a_label_has_the_colour_and_the_description_that_are_asked_for(github: GitHub, owner: Owner) -> None:
+    board.ensure(github, LABELS, check=False)
+    made = next(write for write in owner.writes if write.startswith("gh label create n300"))
+    assert made.endswith("--color 0e8a16 --description two")
+
+
+def test_a_label_in_another_case_is_the_same_label(github: GitHub, owner: Owner) -> None:
+    """GitHub refuses to make `n300` where there is `N300`, and lists its issues under either."""
+    owner.labels = ["n150", "N300", "lb"]
+    assert states(board.ensure(github, LABELS, check=True))["label n300"] == "ok"
+
+
 def test_a_second_time_makes_nothing(github: GitHub, owner: Owner) -> None:
-    board.ensure(github, check=False)
+    board.ensure(github, LABELS, check=False)
     owner.writes.clear()
-    assert set(states(board.ensure(github, check=False)).values()) == {"ok"}
+    assert set(states(board.ensure(github, LABELS, check=False)).values()) == {"ok"}
     assert owner.writes == []
 
 
 def test_looking_makes_nothing(github: GitHub, owner: Owner) -> None:
-    assert set(states(board.ensure(github, check=True)).values()) == {"missing"}
+    assert set(states(board.ensure(github, LABELS, check=True)).values()) == {"missing"}
     owner.has("ready")
-    assert states(board.ensure(github, check=True))["status options"] == "missing"
+    assert states(board.ensure(github, LABELS, check=True))["status options"] == "missing"
     assert owner.writes == []
 
 
 def test_a_project_without_the_field_gets_it(github: GitHub, owner: Owner) -> None:
     owner.has(field=False)
-    board.ensure(github, check=False)
+    board.ensure(github, LABELS, check=False)
     assert "create_field" in owner.writes
     assert "set_options" not in owner.writes
 
@@ -96,13 +110,13 @@ def test_options_are_never_overwritten_under_cards(github: GitHub, owner: Owner)
     """The API can only replace them as a whole, and every card would lose its Status."""
     owner.has("ready", items=3)
     with pytest.raises(PreflightFailed, match=r"has 3 card\(s\) and lacks .* add them by hand"):
-        board.ensure(github, check=False)
+        board.ensure(github, LABELS, check=False)
     assert "set_options" not in owner.writes
 
 
 def test_a_number_that_does_not_exist_is_not_made(owner: Owner, wired: Callable[..., GitHub]) -> None:
     with pytest.raises(PreflightFailed, match="has no Project with number 9"):
-        board.ensure(wired(owner, number=9), check=False)
+        board.ensure(wired(owner, number=9), LABELS, check=False)
     assert "create_project" not in owner.writes
 
 
@@ -110,7 +124,7 @@ def test_options_that_do_not_stay_are_said_not_to(github: GitHub, owner: Owner) 
     owner.has("ready")
     owner.sticks = False
     with pytest.raises(SetupError, match="did not stay as they were set"):
-        board.ensure(github, check=False)
+        board.ensure(github, LABELS, check=False)
 
 
 def test_every_status_has_a_colour_that_github_knows() -> None:

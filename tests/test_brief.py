@@ -163,6 +163,8 @@ def test_an_empty_answer_is_no_answer(empty: str) -> None:
         ([], "### System\n\nn300\n", "n300"),
         ([], "system: t3000", "lb"),
         (["t3000"], "", "lb"),
+        (["N300"], "system: lb", "n300"),
+        ([], "system: T3000", "lb"),
         (["bug"], "", None),
     ],
 )

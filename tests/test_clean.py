@@ -9,11 +9,11 @@ import pytest
 
 from states.bringup import checking
 from yt_fsm.bringup.clean import clean_clone, digest, keep_pristine
+from yt_fsm.bringup.commits import push
 from yt_fsm.bringup.evaluation import Report, judged_bundle
+from yt_fsm.bringup.run import BringupRun as Run
 from yt_fsm.engine.errors import Refused, SetupError
-from yt_fsm.engine.run import Run
 from yt_fsm.engine.shell import Shell
-from yt_fsm.github.publishing import push
 from yt_fsm.tools.git import Repository
 
 BRANCH = "bringup/issue-12-org-name"
@@ -53,8 +53,8 @@ def run(remote: Path, new_run: Callable[..., Run], shell: Shell, tmp_path: Path)
     made.new_workspace()
     made.workspace.make()
     repository = Repository(shell, made.workspace.clean)
-    made.fact("base", repository.clone(made.settings.remote))
-    made.fact("branch", BRANCH)
+    made.facts.base = repository.clone(made.settings.remote)
+    made.facts.branch = BRANCH
     keep_pristine(made, repository)
     repository.copy_for_agent(made.workspace.agent)
     file = made.workspace.agent / MODEL
@@ -65,7 +65,7 @@ def run(remote: Path, new_run: Callable[..., Run], shell: Shell, tmp_path: Path)
 
 def judged(run: Run) -> Report:
     """A report whose tree is codex's model on the base, kept as a check keeps it."""
-    repository, base = clean_clone(run), run.facts["base"]
+    repository, base = clean_clone(run), run.facts.base
     tree = repository.tree_of(repository.read(run.workspace.agent, base), base, ["models/org/name/n300"])
     run.artifacts.mkdir(parents=True, exist_ok=True)
     repository.take_aside(tree, base, judged_bundle(run.artifacts))
@@ -82,7 +82,7 @@ def spoil(run: Run) -> None:
     git("config", "remote.origin.url", "/nowhere", cwd=clean)
     git("config", "core.alternateRefsCommand", evil, cwd=clean)
     (clean / ".git" / "info" / "attributes").write_text("* filter=x\n")
-    blob = git("rev-parse", f"{run.facts['base']}:scripts/run_eval.py", cwd=clean)
+    blob = git("rev-parse", f"{run.facts.base}:scripts/run_eval.py", cwd=clean)
     (clean / "fake").write_text("print('YT_METRICS={}')\n")
     git("replace", "-f", blob, git("hash-object", "-w", "fake", cwd=clean), cwd=clean)
     (clean / ".git" / "hooks").mkdir(exist_ok=True)
@@ -102,18 +102,18 @@ def test_what_was_done_to_the_clone_is_gone_when_it_is_used_again(run: Run, tmp_
 
 
 def test_the_bundle_is_believed_only_as_the_journal_knows_it(run: Run, remote: Path) -> None:
-    before = run.facts["pristine"]
+    before = run.facts.pristine
     with run.workspace.pristine.open("ab") as file:
         file.write(b"x")
     repository = clean_clone(run)
-    assert repository.head() == run.facts["base"]
-    assert run.facts["pristine"] == digest(run.workspace.pristine) != ""
-    assert run.facts["pristine"] == before, "the same history makes the same bundle"
+    assert repository.head() == run.facts.base
+    assert run.facts.pristine == digest(run.workspace.pristine) != ""
+    assert run.facts.pristine == before, "the same history makes the same bundle"
 
 
 def test_no_network_is_needed_while_the_bundle_is_whole(run: Run, remote: Path) -> None:
     remote.rename(remote.with_name("away"))
-    assert clean_clone(run).head() == run.facts["base"]
+    assert clean_clone(run).head() == run.facts.base
 
 
 def test_the_commit_is_of_the_tree_that_was_judged(run: Run) -> None:
@@ -136,16 +136,16 @@ def test_another_tree_in_the_place_of_the_judged_one_is_not_committed(run: Run) 
 
 def test_what_is_pushed_is_what_was_committed(run: Run, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "fence", lambda self, *statuses: None)
-    run.fact("commit", checking.commit_of(run, judged(run)))
+    run.facts.commit = checking.commit_of(run, judged(run))
     spoil(run)
     push(run, "in progress")
-    assert git("rev-parse", BRANCH, cwd=remote) == run.facts["commit"]
+    assert git("rev-parse", BRANCH, cwd=remote) == run.facts.commit
     assert not (run.folder / "ran").exists()
 
 
 def test_a_bundle_of_other_work_is_not_pushed(run: Run, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "fence", lambda self, *statuses: None)
-    run.fact("commit", checking.commit_of(run, judged(run)))
+    run.facts.commit = checking.commit_of(run, judged(run))
     mine = run.bundle.read_bytes()
     (run.workspace.agent / MODEL).write_text("WRONG = 1\n")
     checking.commit_of(run, judged(run))

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from machines.bringup import MACHINE
+from yt_fsm.engine.diagram import mermaid
 from yt_fsm.engine.journal import Journal
-from yt_fsm.engine.machine import mermaid
 from yt_fsm.engine.replay import replay as fold
+from yt_fsm.tools.systems import HERE
 
 YTFSM = Path(sys.executable).with_name("ytfsm")
 RUN = "20261122T034107Z-n300-i12-7f3c"
@@ -343,6 +344,27 @@ def test_doctor_lists_what_is_missing_as_json_too(ytfsm: Callable[..., Said], tm
     assert said.code == 5
     assert all(set(check) == {"check", "ok", "found", "fix"} for check in said.json)
     assert not next(check for check in said.json if check["check"] == "gh")["ok"]
+
+
+def test_doctor_finds_the_boards_of_a_system_of_a_teams_own(
+    ytfsm: Callable[..., Said], tmp_path: Path, program: Callable[[str, str], Path]
+) -> None:
+    folder = tmp_path / "systems"
+    folder.mkdir()
+    ours = (HERE / "n150.toml").read_text()
+    (folder / "p150.toml").write_text(ours.replace('name = "n150"', 'name = "p150"').replace('"n150"', '"p150b"'))
+    listed = json.dumps({"device_info": [{"board_info": {"board_type": "p150b"}}]})
+    path = str(program("tt-smi", f"print({listed!r})").parent)
+    given = {"PATH": path, "YT_PROJECT_NUMBER": "7", "YT_SYSTEMS_DIR": str(folder)}
+    said = ytfsm("doctor", "--system", "p150", "--json", **given)
+    board = next(check for check in said.json if check["check"] == "tt-smi and board")
+    assert (board["ok"], board["found"]) == (True, "p150b")
+    (folder / "p150.toml").write_text(
+        ours.replace('name = "n150"', 'name = "p150"').replace("chips = 1", "chips = 'one'")
+    )
+    said = ytfsm("doctor", "--system", "p150", **given)
+    assert said.code == 2
+    assert said.err == f"ytfsm: {folder}/p150.toml: `boards[0].chips` = 'one': must be a whole number, 1 or more\n"
 
 
 def test_a_template_is_not_written_over_something(ytfsm: Callable[..., Said], tmp_path: Path) -> None:

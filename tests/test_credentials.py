@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from yt_fsm.bringup.settings import Settings
 from yt_fsm.engine.credentials import of_environment, read, stamp, tells
-from yt_fsm.engine.settings import Settings
 
 LETTERS = string.ascii_letters + string.digits
 

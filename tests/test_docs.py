@@ -16,9 +16,10 @@ from typer.main import get_command
 
 from machines import MACHINES
 from tests.parts.command import YTFSM
+from yt_fsm.bringup.settings import Settings
 from yt_fsm.cli.main import app
 from yt_fsm.engine import errors
-from yt_fsm.engine.settings import ENVIRONMENT
+from yt_fsm.tools.systems import read_system
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -161,13 +162,13 @@ def test_every_variable_that_the_code_reads_is_in_the_readme() -> None:
     sources = [*(ROOT / "yt_fsm").glob("*.py"), *(ROOT / "states").glob("*.py"), ROOT / "yt_fsm/lab/environment.py"]
     read = {name for source in sources for name in pattern.findall(source.read_text())}
     assert read
-    settings = (read - INTERNAL) | set(ENVIRONMENT.values())
+    settings = (read - INTERNAL) | set(Settings.variables().values())
     unknown = {name for name in settings if f"`{name}`" not in README}
     assert not unknown
 
 
 def test_a_setting_in_the_file_is_its_variable_in_lower_case_without_our_prefix() -> None:
-    for field, variable in ENVIRONMENT.items():
+    for field, variable in Settings.variables().items():
         assert field == variable.removeprefix("YTFSM_").removeprefix("YT_").lower()
 
 
@@ -181,6 +182,13 @@ def test_the_run_shown_in_the_readme_is_one_that_the_machine_can_take() -> None:
     assert steps[-1][2] in machine.final
     assert set(steps) <= {tuple(edge) for edge in machine.edges}
     assert all(before[2] == after[1] for before, after in itertools.pairwise(steps))
+
+
+def test_the_system_shown_in_the_readme_is_one_that_is_read(tmp_path: Path) -> None:
+    (shown,) = blocks("toml")
+    file = tmp_path / "n300x2.toml"
+    file.write_text(shown)
+    assert read_system(file).types == ["n300", "n300"]
 
 
 def test_the_exit_codes_are_those_of_our_errors() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from tests.parts.journals import begin
 from yt_fsm.engine.effects import Effects
-from yt_fsm.engine.errors import GitHubError, StopRequested
+from yt_fsm.engine.errors import StopRequested
 from yt_fsm.engine.journal import Journal
+from yt_fsm.github.errors import GitHubError
 
 
 class Clock:

@@ -12,24 +12,14 @@ from typing import Any
 import pytest
 
 from machines.bringup import WORKING
-from yt_fsm.engine import recovery, store
+from yt_fsm.bringup.errors import BadReference, BranchExists, BringupError
+from yt_fsm.engine import janitor, store
 from yt_fsm.engine import walk as engine
-from yt_fsm.engine.errors import (
-    BadReference,
-    BranchExists,
-    BringupError,
-    CommandFailed,
-    GitHubError,
-    JournalBroken,
-    Lost,
-    Refused,
-    SetupError,
-    StopRequested,
-    YtfsmError,
-)
+from yt_fsm.engine.errors import CommandFailed, JournalBroken, Lost, Refused, SetupError, StopRequested, YtfsmError
 from yt_fsm.engine.journal import Journal, read
 from yt_fsm.engine.run import Run
 from yt_fsm.engine.walk import Crashed
+from yt_fsm.github.errors import GitHubError
 
 NewRun = Callable[..., Run]
 NEXT = {
@@ -441,10 +431,10 @@ def test_what_cannot_be_let_go_of_is_journalled_and_keeps_nothing_else(
 
     def work(run: Run) -> str:
         run.empty_workspace()
-        monkeypatch.setattr("yt_fsm.bringup.workspace.remove", stuck)
+        monkeypatch.setattr("yt_fsm.engine.workspace.remove", stuck)
         monkeypatch.setattr("yt_fsm.engine.walk.end_survivors", stuck)
         monkeypatch.setattr(run.board, "release", lambda: let_go.append("board"))
-        monkeypatch.setattr(run.heartbeat, "stop", lambda: let_go.append("heartbeat"))
+        monkeypatch.setattr(run.subject, "leave", lambda: let_go.append("heartbeat"))
         if error:
             raise error
         return "fetch"
@@ -466,7 +456,7 @@ def test_a_workspace_that_cannot_be_deleted_is_left_and_another_taken(
 ) -> None:
     run = new_run(work=straight())
     first = run.empty_workspace().folder
-    monkeypatch.setattr("yt_fsm.bringup.workspace.remove", stuck)
+    monkeypatch.setattr("yt_fsm.engine.workspace.remove", stuck)
     second = run.empty_workspace().folder
     assert first != second
     assert first.is_dir()
@@ -479,14 +469,14 @@ def test_the_janitor_says_what_it_cannot_delete_and_tries_again(
     run = new_run(work=straight())
     left = run.empty_workspace().folder
     with monkeypatch.context() as patch:
-        patch.setattr("yt_fsm.bringup.workspace.remove", stuck)
+        patch.setattr("yt_fsm.engine.workspace.remove", stuck)
         engine.walk(run)
         for _ in range(2):
-            assert recovery.clean(run.settings, [run.definition]) == []
+            assert janitor.clean(run.settings, [run.definition]) == []
     assert [r.message for r in caplog.records if "tried again" in r.message] == [
         "a file is immutable; it is tried again at each start"
     ]
-    assert recovery.clean(run.settings, [run.definition]) == [f"workspace {left}"]
+    assert janitor.clean(run.settings, [run.definition]) == [f"workspace {left}"]
     assert not left.exists()
 
 
@@ -507,18 +497,18 @@ def test_the_board_is_let_go(new_run: NewRun) -> None:
 
 def test_a_fact_is_remembered_once_and_over_a_restart(new_run: NewRun) -> None:
     run = new_run(work=straight())
-    run.fact("model", "org/name")
-    run.fact("model", "org/name")
-    run.fact("nothing", None)
-    run.fact("nothing", None)
-    run.fact("model", "org/other")
+    run.facts.model = "org/name"
+    run.facts.model = "org/name"
+    run.facts.tip = None
+    run.facts.tip = None
+    run.facts.model = "org/other"
     told = [(r["name"], r["value"]) for r in on_disk(run) if r["kind"] == "fact"]
-    assert told == [("model", "org/name"), ("nothing", None), ("model", "org/other")]
+    assert told == [("model", "org/name"), ("tip", None), ("model", "org/other")]
 
 
 def test_a_run_is_never_started_over_another(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = new_run(work=straight())
-    monkeypatch.setattr("yt_fsm.engine.run.new_id", lambda system, issue: run.run_id)
+    monkeypatch.setattr("yt_fsm.engine.run.new_id", lambda tag: run.run_id)
     before = run.journal.path.read_bytes()
     with pytest.raises(FileExistsError):
         new_run(work=straight())

@@ -7,22 +7,18 @@ from pathlib import Path
 import pytest
 
 from machines.bringup import MACHINE, WORKING
+from yt_fsm import bringup, github
+from yt_fsm.bringup.errors import BadReference, BranchExists, BringupError
 from yt_fsm.engine import errors
-from yt_fsm.engine.errors import (
-    BadReference,
-    BranchExists,
-    BringupError,
-    CommandFailed,
-    GitHubError,
-    JournalBroken,
-    Lost,
-    SetupError,
-    StopRequested,
-    Verdict,
-    YtfsmError,
-)
+from yt_fsm.engine.errors import CommandFailed, JournalBroken, Lost, SetupError, StopRequested, Verdict, YtfsmError
+from yt_fsm.github.errors import GitHubError
 
-EVERY = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, YtfsmError)]
+MODULES = (errors, github.errors, bringup.errors)
+EVERY = [
+    error for module in MODULES for _, error in inspect.getmembers(module, inspect.isclass)
+    if issubclass(error, YtfsmError) and error.__module__ == module.__name__
+]  # fmt: skip
+BY_NAME = {error.__name__: error for error in EVERY}
 
 
 @pytest.mark.parametrize(
@@ -57,8 +53,10 @@ def test_faults_do_not_overlap() -> None:
 
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:
-    drawn = set(re.findall(r"^[│├└─ ]*(\w+) ", errors.__doc__ or "", re.MULTILINE)) - {"Everything"}
-    assert drawn == {error.__name__ for error in EVERY}
+    for module in MODULES:
+        drawn = set(re.findall(r"^[│├└─ ]*([A-Z]\w+)(?:  |$)", module.__doc__ or "", re.MULTILINE))
+        assert drawn >= {error.__name__ for error in EVERY if error.__module__ == module.__name__}
+        assert drawn <= BY_NAME.keys()
 
 
 @pytest.mark.parametrize("error", EVERY, ids=lambda e: e.__name__)
@@ -73,7 +71,7 @@ def test_exit_codes_are_those_of_the_contract() -> None:
         "Usage": 2, "JournalDamaged": 3, "JournalBroken": 3, "NotFound": 4, "Exists": 4, "Owned": 4,
         "PreflightFailed": 5, "SetupError": 1, "BringupError": 1, "Refused": 1, "Lost": 1,
     }  # fmt: skip
-    assert {name: getattr(errors, name).exit_code for name in codes} == codes
+    assert {name: BY_NAME[name].exit_code for name in codes} == codes
     assert StopRequested("stopped by SIGINT").exit_code == 130
     assert StopRequested("stopped by SIGTERM", 0).exit_code == 0
 

@@ -11,10 +11,11 @@ import pytest
 
 from yt_fsm.bringup import evaluation as module
 from yt_fsm.bringup.brief import Brief
+from yt_fsm.bringup.errors import BadReference
 from yt_fsm.bringup.evaluation import HF, TT0, TT1, Evaluation, Report, eval_argv
+from yt_fsm.bringup.settings import Settings
 from yt_fsm.bringup.workspace import Workspace
-from yt_fsm.engine.errors import AnswerTooLarge, BadReference, CommandFailed, SetupError, StopRequested
-from yt_fsm.engine.settings import Settings
+from yt_fsm.engine.errors import AnswerTooLarge, CommandFailed, SetupError, StopRequested
 from yt_fsm.engine.shell import Shell
 from yt_fsm.tools.git import Repository
 

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from states.bringup import failed, released
+from yt_fsm.bringup.commits import push
 from yt_fsm.bringup.evaluation import Evaluation
-from yt_fsm.engine.errors import GitHubError, Leaked
+from yt_fsm.engine.errors import Leaked
 from yt_fsm.engine.redaction import BLACK, Redactor
 from yt_fsm.engine.run import Run, boot_id
 from yt_fsm.engine.shell import Shell
 from yt_fsm.github import publishing
 from yt_fsm.github.client import STATUSES, GitHub
+from yt_fsm.github.errors import GitHubError
 from yt_fsm.tools import gate
-from yt_fsm.tools.gate import publishable, secrets_in_push, secrets_in_tree
+from yt_fsm.tools.gate import secrets_in_push, secrets_in_tree
 from yt_fsm.tools.git import Repository
 
 TOKEN = "ghp_q7RkZ2vT9xLmB4nYc8WsJ1hUd6FgE3aPo5Xi"
@@ -242,14 +244,14 @@ def leaking(
         "base": repository.clone(run.settings.remote), "into": "main", "tip": None, "model": "org/name",
         "branch": "bringup/issue-12-org-name", "revision": "r1",
     }.items():  # fmt: skip
-        run.fact(name, value)
-    repository.git("checkout", "--quiet", "-b", run.facts["branch"])
+        setattr(run.facts, name, value)
+    repository.git("checkout", "--quiet", "-b", run.facts.branch)
     repository.copy_for_agent(run.workspace.agent)
     run.workspace.seal(boot_id())
     model = run.workspace.agent / FOLDER / "model.py"
     model.parent.mkdir(parents=True)
     model.write_bytes(b"import ttnn\n# " + WRITTEN["base64"] + b"\n")
-    run.lease.comment = run.github.comment(run.issue.id, run.claim_text()).id
+    run.subject.lease.comment = run.github.comment(run.issue.id, run.subject.claim()).id
     run.journal.append(
         "attempt", n=1, passed=False, failing="x", metrics={}, error=f"it said {TOKEN}", tokens=0, seconds=1.0
     )
@@ -281,7 +283,7 @@ def test_a_run_that_is_given_back_keeps_such_work_too(leaking: tuple[Run, dict[s
     released.enter(run)
     assert branches(remote).split() == ["*", "main"]
     assert issue["status"] == "ready"
-    assert "model.py:2: the value of GH_TOKEN (base64)" in run.facts["withheld"]
+    assert "model.py:2: the value of GH_TOKEN (base64)" in run.facts.withheld
     assert run.bundle.exists()
 
 
@@ -300,7 +302,7 @@ def test_nothing_that_passed_is_pushed_once_it_holds_what_has_become_a_secret(
     run, _ = leaking
     assert preserve(run, "Bringup")
     with pytest.raises(Leaked, match=f"{FOLDER}/model.py:2"):
-        publishing.push(run, "in progress")
+        push(run, "in progress")
     assert run.effects.pending() == []
     assert branches(remote).split() == ["*", "main"]
 
@@ -311,7 +313,7 @@ def test_nothing_that_passed_is_pushed_once_it_holds_what_has_become_a_secret(
 def test_a_text_is_posted_without_its_secrets() -> None:
     redact = Redactor({TOKEN: "GH_TOKEN"})
     for data in WRITTEN.values():
-        text = publishable(redact, f"it printed\n{data.decode('latin-1')}\nand more")
+        text = redact.publishable(f"it printed\n{data.decode('latin-1')}\nand more")
         assert redact.leaks(text.encode()) == []
         assert text.endswith("and more")
 
@@ -338,7 +340,9 @@ def test_a_pull_request_is_opened_without_secrets(
     sent: list[str] = []
     monkeypatch.setattr(run.github, "pull_request", lambda head: None)
     monkeypatch.setattr(run.github, "create_pull_request", lambda *texts: sent.extend(texts) or "https://h/pull/3")
-    publishing.pull_request(run, f"Bringup {TOKEN}", f"It said {TOKEN}", "in progress")
+    publishing.pull_request(
+        run, run.facts.branch, run.facts.into, f"Bringup {TOKEN}", f"It said {TOKEN}", "in progress"
+    )
     assert sent[2:] == [f"Bringup {BLACK}", f"It said {BLACK}"]
 
 
@@ -367,8 +371,8 @@ def test_what_gh_itself_says_is_quoted(wired: Callable[..., GitHub], answered: C
 
 
 def test_every_file_of_a_run_is_without_secrets(leaking: tuple[Run, dict[str, Any]]) -> None:
+    from yt_fsm.bringup.errors import BringupError
     from yt_fsm.engine import record
-    from yt_fsm.engine.errors import BringupError
 
     run, _ = leaking
     run.journal._redact = run.shell.redact  # as `runs.create` makes it

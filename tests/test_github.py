@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from yt_fsm.engine.errors import GitHubError, Lost, NotFound, PreflightFailed
+from yt_fsm.engine.errors import Lost, NotFound, PreflightFailed
 from yt_fsm.engine.redaction import Redactor
 from yt_fsm.engine.shell import Result, Shell
 from yt_fsm.github import client as module
 from yt_fsm.github.client import QUERIES, STATUSES, GitHub, document, split_response, when
+from yt_fsm.github.errors import GitHubError
 
 NAMES = sorted(path.stem for path in QUERIES.glob("*.graphql"))
 CLOCK = "Sun, 22 Nov 2026 03:41:07 GMT"

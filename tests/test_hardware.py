@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from yt_fsm.engine.errors import CommandFailed, SetupError
 from yt_fsm.engine.redaction import Redactor
 from yt_fsm.engine.shell import Shell
 from yt_fsm.tools import board as hardware
+from yt_fsm.tools import systems
 from yt_fsm.tools.board import Board
+from yt_fsm.tools.systems import Reset, System
 
 SMI = """
 import json, os, sys
@@ -55,8 +58,9 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def board(shell: Shell, plan: object, tmp_path: Path) -> Callable[..., Board]:
-    def make(system: str = "n300", device: int | None = None) -> Board:
-        return Board(shell, system, device, tmp_path / "locks")
+    def make(system: str | System = "n300", device: int | None = None) -> Board:
+        of = systems.known().find(system) if isinstance(system, str) else system
+        return Board(shell, of, device, tmp_path / "locks")
 
     return make
 
@@ -135,7 +139,7 @@ def test_a_snapshot_of_another_shape_is_none(
 def test_a_machine_without_tt_smi_says_so(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match="`tt-smi` cannot be started"):
-        Board(shell, "n300", None, tmp_path / "locks").verify()
+        Board(shell, systems.known().find("n300"), None, tmp_path / "locks").verify()
 
 
 # --- reset (§9.1 D)
@@ -176,7 +180,7 @@ def test_a_reset_that_keeps_failing_is_the_worlds_fault(
     plan("n300 L", resets=(1, 1, 1, 1))
     with pytest.raises(CommandFailed, match="`tt-smi -r` exited 1"):
         board().reset()
-    assert calls(tmp_path).count("-r") == hardware.RESETS
+    assert calls(tmp_path).count("-r") == 3
 
 
 def test_a_board_that_stays_away_is_the_worlds_fault(board: Callable[..., Board], plan: Callable[..., None]) -> None:
@@ -185,14 +189,37 @@ def test_a_board_that_stays_away_is_the_worlds_fault(board: Callable[..., Board]
         board().reset()
 
 
-def test_a_reset_that_hangs_is_ended(
-    board: Callable[..., Board], program: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reset_that_hangs_is_ended(board: Callable[..., Board], program: Callable[[str, str], Path]) -> None:
     program("tt-smi", "import time; time.sleep(60)")
-    monkeypatch.setattr(hardware, "RESET_SECS", 0.3)
-    monkeypatch.setattr(hardware, "RESETS", 1)
     with pytest.raises(CommandFailed, match="was killed after its"):
-        board().reset()
+        board(reset_by(reset("tt-smi", "-r", timeout_secs=0.3))).reset()
+
+
+def reset(*command: str, timeout_secs: float = 300, pauses_secs: tuple[float, ...] = (), settle: float = 0) -> Reset:
+    return Reset(command, timeout_secs, pauses_secs, settle)
+
+
+def reset_by(*resets: Reset) -> System:
+    """An n300 that is reset in these ways."""
+    return replace(systems.known().find("n300"), resets=resets)
+
+
+def test_the_next_way_to_reset_is_tried_when_one_has_failed(
+    board: Callable[..., Board], plan: Callable[..., None], tmp_path: Path
+) -> None:
+    plan("n300 L", resets=(1, 1, 0))
+    board(reset_by(reset("tt-smi", "-r", pauses_secs=(1,)), reset("tt-smi", "-r", "--use_luwen"))).reset()
+    assert calls(tmp_path) == ["-r", "-r", "-r --use_luwen", "-s"]
+
+
+def test_the_board_is_given_time_before_each_look_and_each_further_try(
+    board: Callable[..., Board], plan: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: waited.append(seconds))
+    plan("n300 L", resets=(1,), away=1)
+    board(reset_by(reset("tt-smi", "-r", pauses_secs=(3, 5), settle=20))).reset()
+    assert [seconds for seconds in waited if seconds in (3, 5, 20)] == [3, 20, 5, 20]
 
 
 # --- one owner
@@ -202,10 +229,12 @@ def holder(tmp_path: Path, device: int | None) -> "subprocess.Popen[str]":
     """Another worker that holds a board until its input ends."""
     script = textwrap.dedent(f"""
         from pathlib import Path
+        from yt_fsm.tools import systems
         from yt_fsm.tools.board import Board
         from yt_fsm.engine.redaction import Redactor
         from yt_fsm.engine.shell import Shell
-        Board(Shell("other", Redactor()), "n300", {device!r}, Path({str(tmp_path / "locks")!r})).acquire()
+        n300 = systems.known().find("n300")
+        Board(Shell("other", Redactor()), n300, {device!r}, Path({str(tmp_path / "locks")!r})).acquire()
         print("held", flush=True)
         input()
     """)
@@ -245,5 +274,5 @@ def test_a_board_has_one_owner_and_neighbours_do_not_mind(
 def test_a_dry_run_takes_no_lock(tmp_path: Path) -> None:
     from yt_fsm.bringup.dry import DryShell
 
-    Board(DryShell("dry", Redactor()), "n300", None, tmp_path / "locks").acquire()
+    Board(DryShell("dry", Redactor()), systems.known().find("n300"), None, tmp_path / "locks").acquire()
     assert not (tmp_path / "locks").exists()

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from yt_fsm.engine.errors import GitHubError, Lost, YtfsmError
+from yt_fsm.engine.errors import Lost, YtfsmError
 from yt_fsm.engine.run import Run
 from yt_fsm.github.client import Written
+from yt_fsm.github.errors import GitHubError
 from yt_fsm.github.heartbeat import Deadline
 
 
@@ -24,6 +25,7 @@ class Lease:
         self.word: Exception | None = None
         self.shows = Written(0.0, status="ready", labels=("n300",))
         self.last = time.monotonic()
+        self.ttl = 1
 
     def silence(self) -> float:
         return time.monotonic() - self.last
@@ -50,8 +52,8 @@ def beating(new_run: Callable[..., Run], lease: Lease, monkeypatch: pytest.Monke
     """A run whose claim lives one second, as it may in a lab only."""
     monkeypatch.setenv("YTFSM_LAB", "lab.sock")
     run = new_run(claim_ttl_secs=1)
-    run.lease = lease  # type: ignore[assignment]
-    run.heartbeat.start()
+    run.subject.lease = lease  # type: ignore[assignment]
+    run.subject.begin()
     return run
 
 
@@ -64,7 +66,7 @@ def stopped(run: Run, seconds: float = 3) -> bool:
 
 def test_the_claim_is_edited_every_third_of_its_life(beating: Run, lease: Lease) -> None:
     time.sleep(1.2)
-    beating.heartbeat.stop()
+    beating.subject.heartbeat.stop()
     assert 2 <= len(lease.beats) <= 4
     body = lease.beats[0][1]
     assert body.startswith("[yt-claim]\n")
@@ -112,20 +114,20 @@ def test_a_disk_that_takes_no_file_does_not_silence_it(
 
     monkeypatch.setattr(Path, "touch", full)
     time.sleep(0.9)
-    beating.heartbeat.stop()
+    beating.subject.heartbeat.stop()
     assert len(lease.beats) >= 2
     assert not beating.stop
 
 
 def test_nothing_beats_after_the_end(beating: Run, lease: Lease) -> None:
-    beating.heartbeat.stop()
+    beating.subject.heartbeat.stop()
     count = len(lease.beats)
     time.sleep(0.5)
     assert len(lease.beats) == count
 
 
 def test_a_heartbeat_that_never_began_can_be_stopped(new_run: Callable[..., Run]) -> None:
-    new_run().heartbeat.stop()
+    new_run().subject.leave()
 
 
 def test_a_persons_release_stops_the_run_and_is_not_written_over(beating: Run, lease: Lease) -> None:
@@ -185,7 +187,7 @@ def test_a_death_of_the_heartbeat_is_heard(beating: Run, lease: Lease) -> None:
 def test_a_rate_limit_is_not_slept_through_past_the_claims_life(beating: Run, lease: Lease) -> None:
     """Faults T2: GitHub asks for an hour, the claim lives for a second."""
     with pytest.raises(GitHubError, match="3600 s of patience"):
-        Deadline(beating, threading.Event()).wait(3600)
+        Deadline(lease, threading.Event()).wait(3600)
 
 
 def test_the_last_edit_has_landed_when_a_heartbeat_has_stopped(beating: Run, lease: Lease) -> None:
@@ -200,5 +202,5 @@ def test_the_last_edit_has_landed_when_a_heartbeat_has_stopped(beating: Run, lea
 
     lease.beat = slow  # type: ignore[method-assign]
     assert sent.wait(3)
-    beating.heartbeat.stop()
+    beating.subject.heartbeat.stop()
     assert landed.is_set()

@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import pytest
@@ -96,6 +96,43 @@ def test_the_contract_of_the_project_says_the_same() -> None:
     done = subprocess.run([str(lint), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    """Imports in functions and for type checkers count, and so do the stand-in and the harness of the template."""
+    files = [file for name in ("yt_fsm", "states", "machines") for file in (ROOT / name).rglob("*.py")]
+    roots = {"standin": "yt_fsm/lab/standin", "harness": "yt_fsm/ttnn_models/scripts"}
+    found = {dotted(file, roots): file for file in files}
+    graph = {name: imports_of(file, name, found) - {name} for name, file in found.items()}
+    assert len(graph) > 150
+    while leaves := [name for name, imported in graph.items() if not imported & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    assert sorted(graph) == []  # what is left stands in a circle, or imports one
+
+
+def dotted(file: Path, roots: dict[str, str]) -> str:
+    """A module's name as others import it."""
+    rel = file.relative_to(ROOT).with_suffix("")
+    for root in roots.values():
+        if rel.is_relative_to(root):
+            rel = rel.relative_to(root)
+    return ".".join(rel.parts).removesuffix(".__init__")
+
+
+def imports_of(file: Path, name: str, known: Container[str]) -> set[str]:
+    """Those of the `known` modules that a module imports anywhere in it."""
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            named = [f"{base}.{alias.name}" for alias in node.names]
+            found |= {one if one in known else base for one in named}
+    return {one for one in found if one in known}
 
 
 def test_only_the_shell_starts_processes() -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yt_fsm.engine.errors import GitHubError, Lost
+from yt_fsm.engine.errors import Lost
 from yt_fsm.github import lease
 from yt_fsm.github.client import Comment, Snapshot, Written
+from yt_fsm.github.errors import GitHubError
 from yt_fsm.github.lease import Lease, claims, eligible, judge, text
 
 TTL = 3600.0

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from machines import MACHINES
 from machines.bringup import MACHINE, WORKING
+from yt_fsm.bringup.surroundings import BASE, MARK
 from yt_fsm.engine import machine
-from yt_fsm.engine.machine import Path, dot, duration, mermaid, reachable, table_hash
+from yt_fsm.engine.diagram import Path, dot, duration, mermaid
+from yt_fsm.engine.machine import reachable, table_hash
+from yt_fsm.engine.run import build
 from yt_fsm.github.client import STATUSES
 
 EVENTS = sorted({edge.event for edge in MACHINE.edges})
@@ -36,7 +39,7 @@ class Walker:
 
 def walker(state: str) -> Any:
     made = Walker(state)
-    MACHINE.build(made)  # type: ignore[arg-type]
+    build(MACHINE, made)
     return made
 
 
@@ -65,7 +68,7 @@ def test_the_bringup_machine_is_the_one_that_was_designed() -> None:
     assert {tuple(edge) for edge in MACHINE.edges} == expected
     assert len(MACHINE.edges) == len(expected)
     assert MACHINE.final == {"review", "failed", "setup_error", "reference_error", "released"}
-    assert (MACHINE.initial, MACHINE.base, MACHINE.mark) == ("ready", "ready", "in progress")
+    assert (MACHINE.initial, BASE, MARK) == ("ready", "ready", "in progress")
 
 
 @pytest.mark.parametrize("source", ["ready", "claimed", "setup", "download", "reset"])
@@ -144,7 +147,7 @@ def test_a_transition_that_cannot_be_written_down_does_not_happen() -> None:
 
     moved: Any = Walker("ready")
     moved.persist = broken
-    MACHINE.build(moved)
+    build(MACHINE, moved)
     with pytest.raises(OSError, match="no disk"):
         moved.trigger("claim")
     assert moved.state == "ready"

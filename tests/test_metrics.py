@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yt_fsm.bringup import metrics as m
+from yt_fsm.bringup.errors import BringupError
 from yt_fsm.bringup.metrics import BadMetrics, agree, check, matches, parse, summary
-from yt_fsm.engine.errors import BringupError
 
 GOOD: dict[str, Any] = {
     "top1": 0.9688,

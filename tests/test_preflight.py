@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from yt_fsm.bringup import preflight
-from yt_fsm.bringup.preflight import Check
-from yt_fsm.engine.errors import GitHubError, PreflightFailed, SetupError
-from yt_fsm.engine.settings import Settings
+from yt_fsm.bringup.settings import Settings
+from yt_fsm.engine import checks
+from yt_fsm.engine.checks import Check
+from yt_fsm.engine.errors import PreflightFailed, SetupError
 from yt_fsm.engine.shell import Shell
 from yt_fsm.github.client import STATUSES, GitHub
+from yt_fsm.github.errors import GitHubError
+from yt_fsm.tools.systems import HERE
 
 GH = """
 import json, os, sys
@@ -104,7 +107,9 @@ def checked(
         monkeypatch.setenv("FAKE_GH", machine.write())
         made = settings(**{"python": machine.python, "project_number": 7, **given})
         github = GitHub(shell, made.owner, made.repo_models, made.project_number, made.project_title, 0.0)
-        found = (preflight.run if run else preflight.checks)(shell, github, made)
+        found = preflight.checks(shell, github, made)
+        if run:
+            checks.require(found)
         return {check.check: check for check in found}
 
     return look
@@ -119,7 +124,7 @@ def test_a_machine_that_has_everything_passes(checked: Callable[..., dict[str, C
     assert found["evaluation python"].found == f"{machine.python}: ttnn 0.81.1"
     assert found["GitHub login"].found == "bot (gist, project, repo)"
     assert found["Project board"].found == "https://x/7"
-    versions = preflight.versions(list(found.values()))
+    versions = checks.versions(found.values())
     assert versions["codex"] == "codex-cli 0.169.0"
     assert versions["ytfsm"]
     assert versions["python"] == sys.version.split()[0]
@@ -231,6 +236,43 @@ def test_another_system_is_named(checked: Callable[..., dict[str, Check]]) -> No
     assert "this is no n150" in found.found
 
 
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        ("No Tenstorrent driver detected! Please install driver using tt-kmd", "kernel driver, tt-kmd"),
+        ("No Tenstorrent devices detected! Please check your hardware", "cold start of the host"),
+        ("Something else", "install tt-smi, check the card, or mend YT_SYSTEM"),
+    ],
+)
+def test_words_of_a_known_trouble_say_what_to_do(
+    checked: Callable[..., dict[str, Check]], machine: Machine, said: str, fix: str
+) -> None:
+    machine.program("tt-smi", f"import sys; print({said!r}); sys.exit(1)")
+    found = checked()["tt-smi and board"]
+    assert not found.ok
+    assert said in found.found
+    assert fix in found.fix
+
+
+def test_a_system_of_a_teams_own_is_looked_for_as_its_file_says(
+    checked: Callable[..., dict[str, Check]], machine: Machine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "systems"
+    folder.mkdir()
+    text = (HERE / "n300.toml").read_text().replace('name = "n300"', 'name = "p300"').replace('"n300"', '"p300c"')
+    (folder / "p300.toml").write_text(text.replace("count = 1", "count = 2").replace('["tt-smi",', '["our-smi",'))
+    machine.boards("n300 L", "n300 R")
+    machine.program("our-smi", (tmp_path / "bin" / "tt-smi").read_text().replace("n300", "p300c"))
+    one = checked(system="p300", systems_dir=folder)["tt-smi and board"]
+    assert (one.ok, one.found.partition(".")[0]) == (
+        False, "this is no p300: our-smi lists p300c, and p300c, p300c was expected"
+    )  # fmt: skip
+    machine.boards("n300 L", "n300 R", "n300 L", "n300 R")
+    machine.program("our-smi", (tmp_path / "bin" / "tt-smi").read_text().replace("n300", "p300c"))
+    two = checked(system="p300", systems_dir=folder)["tt-smi and board"]
+    assert (two.ok, two.found) == (True, "p300c, p300c")
+
+
 def test_inside_a_run_the_first_that_broke_is_raised(
     machine: Machine, shell: Shell, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,7 +303,7 @@ def test_codex_and_the_evaluations_python_are_started_behind_the_walls(
     assert found["isolation"].ok, found["isolation"].found
     assert found["isolation"].found.startswith("bubblewrap ")
     assert found["evaluation python"].ok, found["evaluation python"].found
-    assert preflight.versions(list(found.values()))["isolation"] == found["isolation"].found
+    assert checks.versions(found.values())["isolation"] == found["isolation"].found
 
 
 @pytest.mark.usefixtures("walls")

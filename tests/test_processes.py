@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from yt_fsm.bringup.workspace import Workspace, prefix, run_of
+from yt_fsm.bringup.workspace import Workspace
 from yt_fsm.engine import processes
 from yt_fsm.engine.errors import SetupError
 from yt_fsm.engine.processes import MARK, MARKER, Mark, end_survivors, survivors
 from yt_fsm.engine.removal import DEEP, remove, remove_file
+from yt_fsm.engine.workspace import prefix, run_of
 
 ROOT = Path(__file__).parents[1]
 RUN = "20261122T034107Z-n300-i12-7f3c"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from yt_fsm.bringup import prompt
 from yt_fsm.bringup.brief import Brief
-from yt_fsm.engine.settings import Settings
+from yt_fsm.bringup.settings import Settings
 
 BRIEF = Brief.model_validate(
     {

@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yt_fsm.engine.errors import CommandFailed, GitHubError, Lost, Refused
+from yt_fsm.bringup.commits import push
+from yt_fsm.bringup.report import fenced, metrics_block, reproduction, table
+from yt_fsm.engine.errors import CommandFailed, Lost, Refused
 from yt_fsm.engine.run import Run
 from yt_fsm.github import publishing
 from yt_fsm.github.client import STATUSES, Comment
+from yt_fsm.github.errors import GitHubError
+from yt_fsm.github.issue import marker
 from yt_fsm.github.lease import claims
-from yt_fsm.github.publishing import fenced, marker, metrics_block, named_record, reproduction, table
+from yt_fsm.github.publishing import named_record
 
 METRICS = {
     "hf": {"top1": 1.0, "top5": 1.0, "tokens": 32, "mode": "hf", "trace": False, "timing": {"s": 1}},
@@ -88,13 +92,18 @@ def test_the_reproduction_is_the_checks_in_their_order(run: Run) -> None:
 
 
 def test_the_reproduction_pins_the_revision_once_it_is_known(run: Run) -> None:
-    run.fact("revision", "abc123")
+    run.facts.revision = "abc123"
     text = reproduction(run)
     assert text.count("--revision abc123") == 3
     assert "git checkout" not in text
 
 
 # --- a far end that remembers
+
+
+def opened(run: Run) -> str:
+    """Its pull request's URL, opened if it was not."""
+    return publishing.pull_request(run, run.facts.branch, run.facts.into, "T", "B", "in progress")
 
 
 class Forge:
@@ -171,7 +180,7 @@ def owning(new_run: Callable[..., Run], forge: Forge, monkeypatch: pytest.Monkey
     """A run that has claimed its issue."""
     made = new_run(forge, settle_secs=0)
     monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: self.check())
-    forge.add(made.claim_text())
+    forge.add(made.subject.claim())
     return made
 
 
@@ -228,7 +237,7 @@ def test_a_long_text_is_cut_to_what_github_takes(owning: Run, forge: Forge) -> N
 def test_no_secret_is_published(new_run: Callable[..., Run], forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
     token = "hf_" + "abcdEFGH" * 4
     run = new_run(forge, settle_secs=0)
-    forge.add(run.claim_text())
+    forge.add(run.subject.claim())
     forge.status = "failed"
     publishing.comment(run, "failed", f"curl -H 'bearer {token}'")
     assert token not in bodies(forge)[0]
@@ -286,13 +295,15 @@ def test_a_card_that_does_not_stay_is_said_not_to(owning: Run, forge: Forge) -> 
 def committed(owning: Run) -> Run:
     known = {"branch": "bringup/issue-12-org-name", "commit": "c" * 40, "into": "main", "base": "b" * 40}
     for name, value in known.items():
-        owning.fact(name, value)
+        setattr(owning.facts, name, value)
     return owning
 
 
 def test_a_pull_request_is_opened_once(committed: Run, forge: Forge) -> None:
     for _ in range(2):
-        assert publishing.pull_request(committed, "T", "B", "in progress").endswith("/pull/31")
+        assert publishing.pull_request(
+            committed, committed.facts.branch, committed.facts.into, "T", "B", "in progress"
+        ).endswith("/pull/31")
     assert len(forge.pulls) == 1
     done = committed.effects.done("pull request", "bringup/issue-12-org-name")
     assert done
@@ -303,7 +314,9 @@ def test_a_pull_request_that_is_there_after_a_lost_answer_is_taken(committed: Ru
     branch = "bringup/issue-12-org-name"
     command = f"gh pr create -R yieldthought/ttnn_models --base main --head {branch} --title T --body-file -"
     forge.faults[command] = [(1, "HTTP 502: Bad Gateway")]
-    assert publishing.pull_request(committed, "T", "B", "in progress").endswith("/pull/31")
+    assert publishing.pull_request(
+        committed, committed.facts.branch, committed.facts.into, "T", "B", "in progress"
+    ).endswith("/pull/31")
     assert len(forge.pulls) == 1
 
 
@@ -311,14 +324,14 @@ def test_a_refused_pull_request_is_refused_for_good(committed: Run, forge: Forge
     refusal = (1, "pull request create failed: GraphQL: No commits between main and b (createPullRequest)")
     forge.refusal = refusal
     with pytest.raises(Refused, match="No commits between main and b"):
-        publishing.pull_request(committed, "T", "B", "in progress")
+        opened(committed)
 
 
 def test_a_rate_limit_refuses_nothing_for_good(committed: Run, forge: Forge) -> None:
     refusal = (1, "pull request create failed: GraphQL: API rate limit exceeded")
     forge.refusal = refusal
     with pytest.raises(GitHubError, match="rate limit"):
-        publishing.pull_request(committed, "T", "B", "in progress")
+        opened(committed)
 
 
 # --- the push
@@ -356,15 +369,15 @@ class Remote:
 def remote(committed: Run, forge: Forge) -> Remote:
     made = Remote(forge)
     committed.github.shell.answer = made  # type: ignore[attr-defined]
-    committed.fact("base", "b" * 40)
+    committed.facts.base = "b" * 40
     committed.new_workspace()
     (committed.workspace.clean / ".git").mkdir(parents=True)
     return made
 
 
 def test_a_push_is_fenced_and_done_once(committed: Run, remote: Remote) -> None:
-    publishing.push(committed, "in progress")
-    publishing.push(committed, "in progress")
+    push(committed, "in progress")
+    push(committed, "in progress")
     assert remote.sha == "c" * 40
     pushed = [call for call in committed.shell.calls if call[:2] == ["git", "push"]]  # type: ignore[attr-defined]
     assert len(pushed) == 1
@@ -373,27 +386,27 @@ def test_a_push_is_fenced_and_done_once(committed: Run, remote: Remote) -> None:
 
 def test_a_push_that_landed_and_lost_its_answer_is_seen(committed: Run, remote: Remote) -> None:
     remote.pushes = ["after"]
-    publishing.push(committed, "in progress")
+    push(committed, "in progress")
     assert committed.effects.done("push", "bringup/issue-12-org-name") == {"sha": "c" * 40}
 
 
 def test_a_push_that_did_not_get_through_is_the_worlds_fault(committed: Run, remote: Remote) -> None:
     remote.pushes = ["before"]
     with pytest.raises(CommandFailed, match="hung up"):
-        publishing.push(committed, "in progress")
+        push(committed, "in progress")
 
 
 def test_a_push_that_is_rejected_is_refused(committed: Run, remote: Remote, forge: Forge) -> None:
     rejected = (1, " ! [remote rejected] b -> b (protected branch hook declined)")
     remote.rejection = rejected
     with pytest.raises(Refused, match="the remote refuses the branch"):
-        publishing.push(committed, "in progress")
+        push(committed, "in progress")
 
 
 def test_nothing_is_pushed_without_the_claim(committed: Run, remote: Remote, forge: Forge) -> None:
     forge.comments.clear()
     with pytest.raises(Lost, match="our claim comment is gone"):
-        publishing.push(committed, "in progress")
+        push(committed, "in progress")
     assert remote.sha is None
 
 
@@ -412,26 +425,26 @@ def test_a_strangers_comment_proves_nothing(owning: Run, forge: Forge) -> None:
     assert named_record(owning.github, "ISSUE12", owning.run_id) is None
 
 
-def test_lost_records_are_found_by_comparison(owning: Run, forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_records_are_found_by_comparison(owning: Run, forge: Forge) -> None:
     """The loss of whole records from the end: the chain cannot show it, so replay alone stays ok, and --verify does."""
-    from yt_fsm.cli import show
-    from yt_fsm.engine import worker
     from yt_fsm.engine.journal import Reading, parse
 
-    monkeypatch.setattr(worker, "github_of", lambda settings, shell: owning.github)
+    def lost_records(read: Reading) -> str | None:
+        return publishing.lost_records(owning.github, read, owning.header["issue"])
+
     forge.status = "failed"
     publishing.comment(owning, "failed", "x")
     whole = owning.journal.path.read_bytes()
     reading = parse(whole)
-    assert show.lost_records(owning.folder, reading) is None
+    assert lost_records(reading) is None
     cut = parse(b"".join(whole.splitlines(keepends=True)[:-2]))  # its intent and its done are gone
     assert cut.verdict == "ok"
-    assert re.match("records are missing from the end", show.lost_records(owning.folder, cut) or "")
+    assert re.match("records are missing from the end", lost_records(cut) or "")
     forged = Reading(records=[*reading.records[:-2], {**reading.records[-2], "hash": "f" * 16}, reading.records[-1]])
-    assert "it is another here" in (show.lost_records(owning.folder, forged) or "")
+    assert "it is another here" in (lost_records(forged) or "")
 
 
 def test_a_fence_is_longer_than_the_longest_run_of_ticks() -> None:
-    told = publishing.fenced("a ````` b ``` c")
+    told = fenced("a ````` b ``` c")
     assert told.startswith("``````\n")
     assert told.endswith("\n``````")

@@ -16,7 +16,7 @@ from machines.bringup import MACHINE
 from yt_fsm.engine import store
 from yt_fsm.engine.errors import NotFound, Usage
 from yt_fsm.engine.journal import GENESIS, Journal, Reading
-from yt_fsm.engine.replay import between, facts_of, path_of, replay, state_of, transitions_of
+from yt_fsm.engine.replay import between, path_of, replay, state_of, transitions_of
 
 EVENTS = sorted({edge.event for edge in MACHINE.edges})
 
@@ -106,8 +106,8 @@ def test_the_answer_has_the_keys_of_the_contract() -> None:
     )  # fmt: skip
     told = replay(reading(records), MACHINE)
     assert list(told) == [
-        "run_id", "machine", "issue", "model", "system", "state", "complete", "integrity", "definition",
-        "transitions", "effects", "attempts",
+        "run_id", "machine", "issue", "model", "system", "state", "complete", "integrity", "definition", "subject",
+        "transitions", "effects", "units", "attempts",
     ]  # fmt: skip
     assert told["run_id"] == "20261122T034107Z-n300-i12-7f3c"
     assert (told["machine"], told["issue"], told["model"], told["system"]) == ("bringup", 12, "org/name", "n300")
@@ -177,15 +177,6 @@ def test_without_todays_machine_there_is_no_drift_to_see() -> None:
 
 
 # --- parts
-
-
-def test_facts_are_the_last_said() -> None:
-    records = told_by(
-        {"kind": "fact", "name": "thread", "value": "a"},
-        {"kind": "fact", "name": "model", "value": "m"},
-        {"kind": "fact", "name": "thread", "value": "b"},
-    )
-    assert facts_of(records) == {"thread": "b", "model": "m"}
 
 
 def test_a_run_that_is_still_there_has_no_seconds_for_its_state() -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from yt_fsm.bringup import isolation
+from yt_fsm.bringup.settings import Settings
 from yt_fsm.engine import sandbox
 from yt_fsm.engine.errors import CommandFailed, SetupError, StopRequested
 from yt_fsm.engine.sandbox import Sandbox, roots_of
-from yt_fsm.engine.settings import Settings
 from yt_fsm.engine.shell import Result, Shell
 
 walled = pytest.mark.usefixtures("walls")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from yt_fsm.bringup.settings import Settings, load
 from yt_fsm.engine import configuration
 from yt_fsm.engine.errors import Usage
-from yt_fsm.engine.settings import ENVIRONMENT, Settings, load
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -24,8 +24,8 @@ SPEC = {  # §4.2, and design's own
 
 
 def test_every_variable_of_the_contract_can_be_set() -> None:
-    assert set(ENVIRONMENT.values()) >= SPEC
-    assert set(ENVIRONMENT) == set(Settings.model_fields)
+    assert set(Settings.variables().values()) >= SPEC
+    assert set(Settings.variables()) == set(Settings.model_fields)
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -175,7 +175,7 @@ def test_public_settings_are_json(settings: Callable[..., Settings]) -> None:
 # --- absurd values and files
 
 
-@pytest.mark.parametrize("variable", sorted(set(ENVIRONMENT.values()) - {"HF_TOKEN"}))
+@pytest.mark.parametrize("variable", sorted(set(Settings.variables().values()) - {"HF_TOKEN"}))
 @pytest.mark.parametrize(
     "value", ["x" * 5000, "a\x1b[31mb", "a\udcffb", "   "], ids=["long", "escape", "bytes", "blank"]
 )

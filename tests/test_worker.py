@@ -9,12 +9,14 @@ import pytest
 
 from machines.bringup import MACHINE
 from yt_fsm.bringup import preflight
+from yt_fsm.bringup.errors import BranchExists
+from yt_fsm.bringup.settings import Settings
 from yt_fsm.engine import worker as module
-from yt_fsm.engine.errors import BranchExists, GitHubError, NotFound, SetupError, StopRequested, Usage
+from yt_fsm.engine.errors import NotFound, SetupError, StopRequested, Usage
 from yt_fsm.engine.run import Run
-from yt_fsm.engine.settings import Settings
 from yt_fsm.engine.worker import Outcome, Worker, outcome_of
 from yt_fsm.github.client import STATUSES
+from yt_fsm.github.errors import GitHubError
 from yt_fsm.github.lease import text
 
 
@@ -101,13 +103,13 @@ def repo() -> Repo:
 def worker(
     repo: Repo, wired: Callable[..., Any], settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> Worker:
-    monkeypatch.setattr(preflight, "run", lambda shell, github, settings: [])
+    monkeypatch.setattr(preflight, "checks", lambda shell, github, settings: [])
     return Worker(MACHINE, settings(project_number=7), wired(repo).shell)
 
 
 def chosen(worker: Worker) -> int | None:
-    found = worker._choose()
-    return found.number if found else None
+    found = worker.queue.next()
+    return int(found.name) if found else None
 
 
 # --- choosing (§9.1 A)
@@ -170,6 +172,15 @@ def test_an_issue_without_a_label_is_found_by_its_field(worker: Worker, repo: Re
     assert repo.polls == [["n300"], None]
 
 
+@pytest.mark.parametrize(("labels", "body"), [(("N300",), "hf_model_id: a/b"), ((), "hf_model_id: a/b\nsystem: N300")])
+def test_labels_and_fields_are_compared_without_case(
+    worker: Worker, repo: Repo, labels: tuple[str, ...], body: str
+) -> None:
+    """Faults Q2: GitHub has one label `N300`, and lists its issues under `n300`."""
+    repo.add(3, labels=labels, body=body)
+    assert chosen(worker) == 3
+
+
 def test_no_text_is_read_before_the_card_and_the_claims_allow_it(worker: Worker, repo: Repo) -> None:
     """Faults Q8: the body of an issue that is on no board, done or claimed is nobody's to spend time on."""
     repo.add(1, labels=(), on_board=False, body="system: n300")
@@ -187,9 +198,9 @@ def test_the_chosen_issue_is_read_by_its_number_and_must_still_be_free(worker: W
     repo.add(6)
     taken, closed, gone = {"comments": {"totalCount": 1, "nodes": [claim("a", 60)]}}, {"state": "CLOSED"}, None
     repo.meanwhile = {3: taken, 4: closed, 5: gone}
-    found = worker._choose()
+    found = worker.queue.next()
     assert found
-    assert (found.number, found.body) == (6, "hf_model_id: a/b")
+    assert (found.name, found.header()["issue"]["body"]) == ("6", "hf_model_id: a/b")
     assert repo.reads == [3, 4, 5, 6]
 
 
@@ -209,7 +220,7 @@ def test_a_look_through_unlabelled_issues_reads_a_few_and_the_next_look_goes_on(
     repo.add(51, labels=(), body="system: n300")
     sizes = []
     for look in range(1, 4):
-        worker._swept = float("-inf")
+        worker.queue._swept = float("-inf")  # type: ignore[attr-defined]
         assert chosen(worker) == (51 if look == 3 else None)
         sizes.append(len(repo.reads))
     assert sizes == [20, 40, 51]
@@ -219,7 +230,7 @@ def test_a_text_that_was_changed_is_read_again_when_all_were(worker: Worker, rep
     repo.add(1, labels=(), body="system: n150")
     assert chosen(worker) is None
     repo.issues[0]["body"] = "system: n300"
-    worker._swept = float("-inf")
+    worker.queue._swept = float("-inf")  # type: ignore[attr-defined]
     assert chosen(worker) == 1
 
 
@@ -256,12 +267,12 @@ def test_an_issue_that_cannot_be_taken_says_why(
 ) -> None:
     repo.add(3, **given)
     with pytest.raises(error, match=told):
-        worker.work(issue=3)
+        worker.work(name="3")
 
 
 def test_an_issue_that_can_be_taken_is(worker: Worker, repo: Repo) -> None:
     repo.add(3)
-    assert worker._asked_for(3).number == 3
+    assert worker.queue.asked_for("3").name == "3"
 
 
 # --- no work, and no answer
@@ -287,7 +298,7 @@ def test_a_run_whose_claim_github_does_not_confirm_is_gone_on_with_later(
             raise StopRequested(f"{given.run_id} waits, as GitHub did not confirm its claim", 1)
         worker.stop.set(StopRequested("enough", 0))
 
-    monkeypatch.setattr(recovery, "unfinished", lambda settings, machine: [run.folder] if len(tries) < 2 else [])
+    monkeypatch.setattr(recovery, "unfinished", lambda settings, machine, queue: [run.folder] if len(tries) < 2 else [])
     monkeypatch.setattr(recovery, "open_run", lambda *given: run)
     monkeypatch.setattr(recovery, "resume", resume)
     monkeypatch.setattr(module, "RECOVER_SECS", 0.1)
@@ -301,7 +312,7 @@ def test_a_poll_that_failed_is_not_no_work(worker: Worker, monkeypatch: pytest.M
     def failing(*_: Any) -> Any:
         raise GitHubError("the network is down", "NETWORK")
 
-    monkeypatch.setattr(worker.github, "candidates", failing)
+    monkeypatch.setattr(worker.queue.github, "candidates", failing)
     with pytest.raises(GitHubError, match="the network is down"):
         worker.work(once=True)
 
@@ -355,7 +366,9 @@ class Ended:
     """As much of a run as the breaker looks at."""
 
     def __init__(self, state: str, problem: Exception | None) -> None:
-        self.state, self.problem, self.definition = state, problem, MACHINE
+        self.state, self.problem = state, problem
+        self.final = self.taken = True
+        self.arrived_by = "release" if state == "released" else "whatever"
 
 
 def breaks(worker: Worker, *ends: Ended) -> bool:

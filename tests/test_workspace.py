@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from yt_fsm.bringup.isolation import environment, hub_environment
+from yt_fsm.bringup.settings import Settings
 from yt_fsm.bringup.workspace import Workspace
 from yt_fsm.engine import errors, removal
-from yt_fsm.engine.settings import Settings
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """bringup: codex writes the model's TTNN code (§9.1 E), in `codexapi.Task`'s retry loop."""
 
 from yt_fsm.bringup import prompt
+from yt_fsm.bringup.errors import BringupError
+from yt_fsm.bringup.run import BringupRun
 from yt_fsm.bringup.work import codex_of
-from yt_fsm.engine import walk as engine
-from yt_fsm.engine.errors import BringupError
-from yt_fsm.engine.run import Run
+from yt_fsm.engine.walk import fire
 
 
-def enter(run: Run) -> str | None:
+def enter(run: BringupRun) -> str | None:
     """On entry the board is fresh, or a check has failed and attempts are left.
 
     The first entry of a process builds the task, which fires `submit` and `retry` itself and stays here until it is
@@ -16,7 +16,7 @@ def enter(run: Run) -> str | None:
     """
     if run.task is not None:
         return None
-    from yt_fsm.tools.codex import FunctionalBringupTask
+    from yt_fsm.bringup.task import FunctionalBringupTask
 
     left = run.settings.max_attempts - len(run.attempts())
     if left < 1:
@@ -31,29 +31,29 @@ def enter(run: Run) -> str | None:
     return run.next_event
 
 
-def first_prompt(run: Run) -> str:
+def first_prompt(run: BringupRun) -> str:
     """The bringup prompt; in a run that goes on, what the last check said."""
-    whole = prompt.bringup(run.brief, run.settings, run.facts["revision"])
+    whole = prompt.bringup(run.brief, run.settings, run.facts.revision)
     attempts = run.attempts()
     last = attempts[-1]["error"] if attempts else None
-    if run.facts.get("thread") and last:
+    if run.facts.thread and last:
         return prompt.fix(last)
-    if attempts or run.facts.get("thread"):
+    if attempts or run.facts.thread:
         return prompt.resumed(whole, last)
     return whole
 
 
-def submit(run: Run) -> str | None:
+def submit(run: BringupRun) -> str | None:
     """Hand the work in; returns what the check found wrong, None when it passed."""
-    engine.fire(run, "submit")
+    fire(run, "submit")
     assert run.report
     return run.report.error
 
 
-def again(run: Run, error: str) -> str:
+def again(run: BringupRun, error: str) -> str:
     """Go back to work; returns codex's next prompt. Raises BringupError when the token budget is spent."""
     limit = run.settings.max_tokens
     if limit is not None and run.tokens() >= limit:
         raise BringupError(f"codex used {run.tokens()} tokens and may use {limit} (YT_MAX_TOKENS)")
-    engine.fire(run, "retry")
+    fire(run, "retry")
     return prompt.fix(error)

@@ -1,17 +1,17 @@
 """checking: the work is judged (§9.1 F), and if it passes, once more for the final metrics (§9.1 G)."""
 
-from yt_fsm.bringup import metrics
+from yt_fsm.bringup import commits, metrics
 from yt_fsm.bringup.clean import clean_clone
+from yt_fsm.bringup.errors import BringupError
 from yt_fsm.bringup.evaluation import Report, judged_bundle
 from yt_fsm.bringup.prompt import clip
+from yt_fsm.bringup.run import BringupRun
 from yt_fsm.bringup.work import evaluation_of, keep_unfinished
-from yt_fsm.engine.errors import BringupError, SetupError
+from yt_fsm.engine.errors import SetupError
 from yt_fsm.engine.journal import Record
-from yt_fsm.engine.run import Run
-from yt_fsm.github import publishing
 
 
-def enter(run: Run) -> str:
+def enter(run: BringupRun) -> str:
     """On entry codex has finished a turn. The attempt is journalled with its metrics and, if it passed, its commit.
 
     Leaves `accept` after a pass that is committed, `retry` after a failure with attempts left, else `give_up`.
@@ -20,7 +20,7 @@ def enter(run: Run) -> str:
     attempt = judged(run) or judge(run)
     if attempt["passed"]:
         run.fence()
-        run.fact("commit", attempt["commit"])
+        run.facts.commit = attempt["commit"]
         return "accept"
     keep_unfinished(run)
     if attempt["n"] >= run.settings.max_attempts:
@@ -29,7 +29,7 @@ def enter(run: Run) -> str:
     return "retry"
 
 
-def judged(run: Run) -> Record | None:
+def judged(run: BringupRun) -> Record | None:
     """This turn's attempt, when it was judged and journalled before a crash; it is never judged twice."""
     for record in reversed(run.journal.records):
         if record["kind"] == "attempt":
@@ -40,7 +40,7 @@ def judged(run: Run) -> Record | None:
     return None
 
 
-def judge(run: Run) -> Record:
+def judge(run: BringupRun) -> Record:
     """Check the work, and if it passes evaluate it once more and commit it; returns the attempt's record.
 
     codex's files are read once, and the tree that this gave is judged, committed and pushed. The commit is made in a
@@ -52,7 +52,7 @@ def judge(run: Run) -> Record:
     if before and before[-1].get("killed"):
         run.board.reset()  # what hung may have left the board hanging
     evaluation = evaluation_of(run)
-    report = evaluation.check(clean_clone(run), run.facts["base"], f"{number:02d}")
+    report = evaluation.check(clean_clone(run), run.facts.base, f"{number:02d}")
     if report.error is None:
         try:
             report.metrics = {}
@@ -77,7 +77,7 @@ def judge(run: Run) -> Record:
     )
 
 
-def commit_of(run: Run, report: Report) -> str:
+def commit_of(run: BringupRun, report: Report) -> str:
     """Commit what was judged; returns the commit. Raises SetupError when the tree that was kept is another one."""
     repository = clean_clone(run)
     kept = report.tree if run.shell.dry else repository.fetch_aside(judged_bundle(run.artifacts))
@@ -86,10 +86,10 @@ def commit_of(run: Run, report: Report) -> str:
             f"the tree that was judged is {report.tree}, and {judged_bundle(run.artifacts)} holds {kept}: somebody "
             "wrote to it. Nothing is committed; set the issue to ready again"
         )
-    return publishing.commit(run, repository, kept, message(run, report.metrics))
+    return commits.commit(run, repository, kept, message(run, report.metrics))
 
 
-def message(run: Run, found: dict[str, metrics.Metrics]) -> str:
+def message(run: BringupRun, found: dict[str, metrics.Metrics]) -> str:
     """The commit's first line (§9.1 G), from the last evaluation that ran."""
     last = found.get("tt1") or found.get("tt0") or found["hf"]
     return (

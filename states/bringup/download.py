@@ -1,11 +1,11 @@
 """download: the weights on this disk (§9.1 C), and the HF reference known to be good."""
 
 from yt_fsm.bringup import work
-from yt_fsm.engine.run import Run
+from yt_fsm.bringup.run import BringupRun
 from yt_fsm.tools.git import Repository
 
 
-def enter(run: Run) -> str:
+def enter(run: BringupRun) -> str:
     """On entry the clones are there. The exact commit of the model is pinned for the rest of the run.
 
     Leaves `clear`. Raises SetupError (`abort`) when the download fails, BadReference (`reject`) when the model does
@@ -13,6 +13,6 @@ def enter(run: Run) -> str:
     """
     work.download(run)
     repository = Repository(run.shell, run.workspace.clean)
-    repository.export(run.facts["base"], run.workspace.check)
-    run.fact("reference", work.evaluation_of(run).reference(run.workspace.check))
+    repository.export(run.facts.base, run.workspace.check)
+    run.facts.reference = work.evaluation_of(run).reference(run.workspace.check)
     return "clear"

@@ -1,48 +1,49 @@
 """failed: the model could not be brought up within the budget; the work is preserved (§9.1 H 2, §12.3)."""
 
+from yt_fsm.bringup import commits, report
 from yt_fsm.bringup.prompt import clip
+from yt_fsm.bringup.run import BringupRun
 from yt_fsm.bringup.work import preserve
 from yt_fsm.engine.errors import Leaked
-from yt_fsm.engine.run import Run
 from yt_fsm.github import publishing
 
 
-def enter(run: Run) -> None:
+def enter(run: BringupRun) -> None:
     """On entry the attempts are spent, a budget is, or codex asked to stop.
 
     Final. What codex wrote is committed and pushed, the card moved, and the issue told why.
     """
-    mark = run.definition.mark
+    mark = run.subject.mark
     branch = leaked = None
     attempts = run.attempts()
     name = f"{run.brief.hf_model_id} ({run.settings.system})"
     if preserve(run, f"Bringup {name} failed after {len(attempts)} attempts"):
         try:
-            publishing.push(run, mark)
-            branch = run.facts["branch"]
+            commits.push(run, mark)
+            branch = run.facts.branch
         except Leaked as problem:
             leaked = str(problem)
     publishing.set_status(run, "failed", mark)
     work = f"The work so far is on the branch `{branch}`." if branch else "There was no work to preserve."
     if leaked:
-        work = f"The work so far is on the worker, in {publishing.kept(run.bundle)}:\n\n{publishing.fenced(leaked)}\n"
+        work = f"The work so far is on the worker, in {report.kept(run.bundle)}:\n\n{report.fenced(leaked)}\n"
     text = [
         f"Could not bring up {run.brief.hf_model_id} on {run.settings.system} "
         f"in {len(attempts)} of {run.settings.max_attempts} attempts. {work}",
         "",
         "What was wrong at last:",
-        publishing.fenced(clip(why(run), 6000)),
+        report.fenced(clip(why(run), 6000)),
     ]
     if attempts and attempts[-1]["metrics"]:
-        text += ["", publishing.table(attempts[-1]["metrics"])]
-    text += ["", "To reproduce:", publishing.reproduction(run, branch)]
+        text += ["", report.table(attempts[-1]["metrics"])]
+    text += ["", "To reproduce:", report.reproduction(run, branch)]
     publishing.comment(run, "failed", "\n".join(text))
 
 
-def why(run: Run) -> str:
+def why(run: BringupRun) -> str:
     """Why it ended: the verdict, else what the last check said."""
-    verdicts = [r for r in run.journal.records if r["kind"] == "verdict"]
-    if verdicts:
-        return str(verdicts[-1]["text"])
+    verdict = run.journal.last("verdict")
+    if verdict:
+        return str(verdict["text"])
     attempts = run.attempts()
     return str(attempts[-1]["error"]) if attempts else "unknown"

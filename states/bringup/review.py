@@ -1,50 +1,50 @@
 """review: the work is published (§9.1 G): branch, pull request, status, comment."""
 
-from yt_fsm.bringup import metrics
-from yt_fsm.engine.run import Run
+from yt_fsm.bringup import commits, metrics, report
+from yt_fsm.bringup.run import BringupRun
 from yt_fsm.github import publishing
 
 
-def enter(run: Run) -> None:
+def enter(run: BringupRun) -> None:
     """On entry the work has passed, is committed and bundled; that verdict is never revised.
 
     Final. Every step is an effect, so entering again goes on where the last time ended.
     """
     attempt = run.attempts()[-1]
-    mark = run.definition.mark
-    publishing.push(run, mark)
-    url = publishing.pull_request(run, title(run), body(run, attempt), mark)
+    mark = run.subject.mark
+    commits.push(run, mark)
+    url = publishing.pull_request(run, run.facts.branch, run.facts.into, title(run), body(run, attempt), mark)
     publishing.set_status(run, "in review", mark)
     publishing.comment(
         run,
         "in review",
         f"Brought up {run.brief.hf_model_id} on {run.settings.system}: {url}\n\n"
-        f"{publishing.table(attempt['metrics'])}\n\n"
-        f"To reproduce:\n{publishing.reproduction(run, run.facts['branch'])}",
+        f"{report.table(attempt['metrics'])}\n\n"
+        f"To reproduce:\n{report.reproduction(run, run.facts.branch)}",
     )
 
 
-def title(run: Run) -> str:
+def title(run: BringupRun) -> str:
     """The pull request's title (§9.1 G)."""
     return f"Bringup: {run.brief.hf_model_id} ({run.settings.system})"
 
 
-def body(run: Run, attempt: dict[str, object]) -> str:
+def body(run: BringupRun, attempt: dict[str, object]) -> str:
     """The pull request's text (§9.1 G): what it closes, how to run it, the metrics, what is known to be weak."""
     found = run.attempts()[-1]["metrics"]
     return "\n".join(
         [
             f"Closes #{run.issue.number}",
             "",
-            f"`{run.brief.hf_model_id}` at `{run.facts['revision']}` on {run.settings.system}.",
+            f"`{run.brief.hf_model_id}` at `{run.facts.revision}` on {run.settings.system}.",
             "",
-            publishing.table(found),
+            report.table(found),
             "",
             "## How to run the evaluation",
-            publishing.reproduction(run, run.facts["branch"]),
+            report.reproduction(run, run.facts.branch),
             "",
             "## Metrics",
-            publishing.metrics_block(found),
+            report.metrics_block(found),
             "",
             "## Known limitations",
             *limitations(run),
@@ -55,7 +55,7 @@ def body(run: Run, attempt: dict[str, object]) -> str:
     )
 
 
-def limitations(run: Run) -> list[str]:
+def limitations(run: BringupRun) -> list[str]:
     """What a reviewer should know: where the numbers are thin, and what codex changed that was put back."""
     last = run.attempts()[-1]
     found = last["metrics"]
@@ -64,7 +64,7 @@ def limitations(run: Run) -> list[str]:
         f"({run.brief.decode_len * run.brief.batch} tokens).",
         "- Functional bringup: performance was not tuned.",
     ]
-    if run.facts.get("isolation") == "none":
+    if run.facts.isolation == "none":
         lines.append("- **Without walls** (YT_ISOLATION=none): codex and the checks ran as the worker's own user.")
     else:
         lines.append("- codex and the checks ran isolated (bubblewrap), the checks without a network.")

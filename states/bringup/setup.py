@@ -2,31 +2,32 @@
 
 from yt_fsm.bringup import isolation, preflight, work
 from yt_fsm.bringup.clean import keep_pristine
+from yt_fsm.bringup.errors import BranchExists
 from yt_fsm.bringup.evaluation import model_folder
-from yt_fsm.engine.errors import BranchExists
-from yt_fsm.engine.run import Run, boot_id
+from yt_fsm.bringup.run import BringupRun
+from yt_fsm.engine.run import boot_id
 from yt_fsm.tools.git import Repository, branch_name
 
 
-def enter(run: Run) -> str:
+def enter(run: BringupRun) -> str:
     """On entry the issue is claimed and its text is sound; of an earlier try nothing is used.
 
     Leaves `fetch`. Raises SetupError (`abort`) when a prerequisite broke since the preflight, when the clone fails,
     or when the branch exists on the remote (§8.4).
     """
     run.empty_workspace()
-    run.fact("isolation", isolation.in_force(run.settings))
+    run.facts.isolation = isolation.in_force(run.settings)
     preflight.require(run.shell, run.settings)
     run.board.verify()
     repository = Repository(run.shell, run.workspace.clean)
-    run.fact("base", repository.clone(run.settings.remote))
-    run.fact("into", repository.default_branch())
+    run.facts.base = repository.clone(run.settings.remote)
+    run.facts.into = repository.default_branch()
     keep_pristine(run, repository)
     branch = branch_name(run.issue.number, run.brief.hf_model_id)
     earlier = earlier_work(run, repository, branch)
-    run.fact("tip", earlier)
+    run.facts.tip = earlier
     repository.git("checkout", "--quiet", "-b", branch)
-    run.fact("branch", branch)
+    run.facts.branch = branch
     repository.copy_for_agent(run.workspace.agent)
     if earlier:
         folder = model_folder(run.brief, run.settings.system)
@@ -36,7 +37,7 @@ def enter(run: Run) -> str:
     return "fetch"
 
 
-def earlier_work(run: Run, repository: Repository, branch: str) -> str | None:
+def earlier_work(run: BringupRun, repository: Repository, branch: str) -> str | None:
     """The tip of a dead run's branch of this issue, to go on from; None when there is no such branch.
 
     Raises BranchExists for any other branch of that name (§8.4).
@@ -45,7 +46,7 @@ def earlier_work(run: Run, repository: Repository, branch: str) -> str | None:
     if tip is None:
         return None
     author = repository.run_of(branch)
-    if author and run.is_dead(author):
+    if author and run.subject.is_dead(author):
         return tip
     raise BranchExists(
         f"the branch `{branch}` exists on the remote already, and no dead run of this issue made it. When nobody needs "
@@ -53,19 +54,19 @@ def earlier_work(run: Run, repository: Repository, branch: str) -> str | None:
     )
 
 
-def restore(run: Run, going_on: bool) -> None:
+def restore(run: BringupRun, going_on: bool) -> None:
     """After a crash or a stop: the clones, codex's work in them, and, to go on, the weights and the board.
 
     A workspace that a kill left is used as it is; otherwise the work comes from the bundle that was made last.
     """
-    if "branch" not in run.facts:  # still in claimed or setup, which make everything themselves
+    if not run.facts.branch:  # still in claimed or setup, which make everything themselves
         return
     space = run.workspace
-    run.fact("isolation", isolation.in_force(run.settings))
+    run.facts.isolation = isolation.in_force(run.settings)
     if not space.whole(boot_id()):
         work.rebuild(run)
     space.make()
-    if going_on and run.state != "download" and "revision" in run.facts:
+    if going_on and run.state != "download" and run.facts.revision:
         work.download(run)
     if going_on and run.state in ("bringup", "checking"):
         run.board.acquire()

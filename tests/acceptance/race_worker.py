@@ -8,15 +8,17 @@ import sys
 
 import machines
 from machines.__main__ import main
+from machines.bringup import MACHINE as BRINGUP
 from states.bringup import ready, released
+from yt_fsm.bringup import surroundings
+from yt_fsm.bringup.run import BringupRun
 from yt_fsm.engine.machine import Definition
-from yt_fsm.engine.run import Run
 from yt_fsm.github import publishing
 
 
-def claimed(run: Run) -> None:
+def claimed(run: BringupRun) -> None:
     """On entry the bid has won; the card is moved, and the start noted. Final."""
-    publishing.set_status(run, run.definition.mark, run.definition.base, read_back=False)
+    publishing.set_status(run, run.subject.mark, run.subject.base, read_back=False)
     line = f"{run.issue.number} {run.run_id} {run.settings.worker_name}\n"
     descriptor = os.open(os.environ["RACE_STARTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, line.encode())  # one write: lines of several processes never mix
@@ -29,9 +31,11 @@ RACE = Definition(
     states={"ready": ready.enter, "claimed": claimed, "released": released.enter},
     final=frozenset({"claimed", "released"}),
     rows=(("claim", "ready", "claimed", "in progress"), ("lose", "ready", "released", None)),
-    base="ready",
-    mark="in progress",
-    restore=lambda run, going_on: None,  # there is no state between the first and the last
+    run=BringupRun,
+    settings=surroundings.settings,
+    queue=surroundings.queue,
+    needs=surroundings.needs,
+    run_id=BRINGUP.run_id,
 )
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.parts.command import Finished, Started
 from tests.parts.journals import begin
 from tests.parts.workplace import Workplace
-from yt_fsm.bringup.workspace import prefix
 from yt_fsm.engine.processes import Mark
+from yt_fsm.engine.workspace import prefix
 
 
 class Live(Started):

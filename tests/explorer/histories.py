@@ -22,16 +22,15 @@ from typing import Any
 from machines.bringup import MACHINE, WORKING
 from states.bringup import claimed
 from yt_fsm.bringup import preflight
-from yt_fsm.engine import journal, processes, record, recovery, worker
+from yt_fsm.bringup.run import BringupFacts, BringupRun
+from yt_fsm.bringup.settings import Settings
+from yt_fsm.engine import clock, janitor, journal, processes, record, recovery, walk, worker
 from yt_fsm.engine import run as runs
-from yt_fsm.engine import walk as engine
 from yt_fsm.engine.errors import SetupError, StopRequested
 from yt_fsm.engine.journal import Journal
 from yt_fsm.engine.redaction import Redactor
-from yt_fsm.engine.run import Run
-from yt_fsm.engine.settings import Settings
 from yt_fsm.engine.shell import Shell, StopFlag
-from yt_fsm.github import heartbeat, lease, publishing
+from yt_fsm.github import heartbeat, lease, publishing, queue
 from yt_fsm.github.lease import CLAIM, STATUS, fields_of
 
 from . import clockwork as clocks
@@ -52,6 +51,19 @@ class Told:
     broken: str
     counts: dict[str, int]
     story: list[str]
+
+
+class HistoryFacts(BringupFacts):
+    """Those of a bringup, and whether the win was told of."""
+
+    won: str = ""
+
+
+class HistoryRun(BringupRun):
+    """A bringup in a history."""
+
+    facts: HistoryFacts
+    facts_kind = HistoryFacts
 
 
 class NoPrograms(Shell):
@@ -113,7 +125,7 @@ class History:
             claim_ttl_secs=ttl, settle_secs=self.settle, sleep_secs=120, write_gap_secs=0,
         )  # fmt: skip
         made = worker.Worker(self.machine(), settings, NoPrograms("history", Redactor()))
-        made.github = GitHub(self.hub, made.shell)  # type: ignore[assignment]
+        made.queue.github = GitHub(self.hub, made.shell)  # type: ignore[attr-defined]
         self.workers[host.name] = made
         try:
             made.work()
@@ -265,28 +277,28 @@ class History:
         """The bringup machine; what it does to models takes some time here, and nothing else."""
         dice, hub = self.dice, self.hub
 
-        def begin(run: Run) -> str:
-            if run.facts.get("won") is None:
-                run.fact("won", True)
+        def begin(run: HistoryRun) -> str:
+            if not run.facts.won:
+                run.facts.won = "yes"
                 hub.won(run.run_id)
             return claimed.enter(run)
 
-        def takes(event: str, *seconds: float) -> Callable[[Run], str]:
-            def work(run: Run) -> str:
+        def takes(event: str, *seconds: float) -> Callable[[HistoryRun], str]:
+            def work(run: HistoryRun) -> str:
                 run.stop.wait(dice.choice(seconds) * dice.random())
                 return event
 
             return work
 
-        def check(run: Run) -> str:
+        def check(run: HistoryRun) -> str:
             run.stop.wait(dice.random() * 60)
             if dice.random() < 0.2:
                 return "retry"
             return dice.choice(("accept", "give_up"))
 
-        def end(status: str) -> Callable[[Run], None]:
-            def work(run: Run) -> None:
-                publishing.set_status(run, status, run.definition.mark)
+        def end(status: str) -> Callable[[HistoryRun], None]:
+            def work(run: HistoryRun) -> None:
+                publishing.set_status(run, status, run.subject.mark)
                 publishing.comment(run, status, "It is over.")
 
             return work
@@ -304,7 +316,9 @@ class History:
             "reference_error": end("reference error"),
         }
         assert set(WORKING) <= set(work)
-        return dataclasses.replace(MACHINE, states={**MACHINE.states, **work}, restore=lambda run, going_on: None)
+        return dataclasses.replace(
+            MACHINE, states={**MACHINE.states, **work}, restore=lambda run, going_on: None, run=HistoryRun
+        )
 
 
 # --- the real code in a drawn world
@@ -338,7 +352,7 @@ def wait(flag: StopFlag, seconds: float) -> None:
 
 def drawn(history: History) -> list[tuple[Any, str, Any]]:
     """What stands for the world outside while a history is told."""
-    append, create, fence = Journal.append, Journal.__init__, Run.fence
+    append, create, fence = Journal.append, Journal.__init__, BringupRun.fence
 
     def appended(self: Journal, kind: str, **fields: Any) -> Any:
         if current().dead:
@@ -351,12 +365,12 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
         create(self, *given, **more)
         history.journals[current().host.name].append(self)
 
-    def passed(self: Run, *statuses: str | None) -> None:
+    def passed(self: BringupRun, *statuses: str | None) -> None:
         fence(self, *statuses)
         history.hub.passed(self.run_id)
         current().host.owed = 1
 
-    def named(system: str, issue: int) -> str:
+    def named(tag: str) -> str:
         history.ids += 1
         return f"20261122T034107Z-n300-i1-{history.ids:04x}"
 
@@ -364,31 +378,33 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
         host = current().host
         return {"host": host.name, "pid": host.life, "started": 0.0, "boot": f"{host.booted:.3f}"}
 
-    clock = SimpleNamespace(
+    timing = SimpleNamespace(
         clock_gettime=lambda _: boot_secs(), CLOCK_BOOTTIME=0, monotonic=boot_secs, time=lambda: 0.0, sleep=None
     )
     return [
         (Journal, "append", appended),
         (Journal, "__init__", made),
-        (Run, "fence", passed),
+        (BringupRun, "fence", passed),
         (StopFlag, "wait", wait),
-        (journal, "time", clock),
+        (journal, "time", timing),
         (journal, "BALLAST_BYTES", 0),
-        (runs, "boot_secs", boot_secs),
+        (clock, "boot_secs", boot_secs),
+        (queue, "boot_secs", boot_secs),
+        (queue, "time", timing),
         (runs, "new_id", named),
         (runs, "owner", owner),
+        (recovery, "owner", owner),
         (runs, "_write_config", lambda settings, folder: None),
-        (worker, "boot_secs", boot_secs),
-        (worker, "time", clock),
+        (worker, "time", timing),
         (worker, "random", history.dice),
         (lease, "random", history.dice),
         (heartbeat, "threading", clocks),
-        (preflight, "run", lambda shell, github, settings: []),
-        (preflight, "versions", lambda found: {}),
+        (preflight, "checks", lambda shell, github, settings: []),
         (record, "write", lambda run: None),
         # No process of this machine is looked for, and none is ended.
-        (engine, "end_survivors", lambda marker: []),
+        (walk, "end_survivors", lambda marker: []),
         (recovery, "end_survivors", lambda marker: []),
+        (janitor, "end_survivors", lambda marker: []),
         (processes, "marked", lambda: iter(())),
     ]
 

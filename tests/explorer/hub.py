@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from yt_fsm.engine.errors import GitHubError
 from yt_fsm.engine.shell import Shell
 from yt_fsm.github.client import Board, Comment, Issue, Snapshot, Written
+from yt_fsm.github.errors import GitHubError
 from yt_fsm.github.lease import CLAIM, STATUS, fields_of
 
 from .clockwork import Clockwork, current

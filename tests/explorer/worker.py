@@ -7,9 +7,10 @@ each step is one call of `yt_fsm.github.lease`, and one request at most.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from yt_fsm.engine.errors import GitHubError, Lost
+from yt_fsm.engine.errors import Lost
 from yt_fsm.github import lease as leases
 from yt_fsm.github.client import Comment, Snapshot, Written
+from yt_fsm.github.errors import GitHubError
 
 from .issue import CAP, FINAL, MARKED, NOW, READY, SETTLE, TICK, TTL, Read, older
 

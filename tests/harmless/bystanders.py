@@ -22,10 +22,10 @@ import typer
 from machines import MACHINES
 from machines.bringup import MACHINE
 from yt_fsm.bringup import preflight
-from yt_fsm.bringup.workspace import prefix
 from yt_fsm.cli.main import app, run_app
 from yt_fsm.engine.journal import GENESIS, digest
 from yt_fsm.engine.processes import MARK, MARKER, Mark
+from yt_fsm.engine.workspace import prefix
 
 RUN = "20261122T034107Z-n300-i12-7f3c"
 CODES = {0, 1, 2, 3, 4, 5, 130}

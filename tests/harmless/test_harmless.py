@@ -28,12 +28,13 @@ def test_no_command_harms_a_bystander(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_what_is_damage_is_damage_with_its_line(name: str, tmp_path: Path) -> None:
+    from machines import MACHINES
     from yt_fsm.engine.store import reading_of
 
     folder = tmp_path / RUN
     folder.mkdir()
     (folder / "journal.jsonl").write_bytes(DAMAGED[name])
-    reading = reading_of(folder)
+    reading = reading_of(folder, MACHINES)
     assert (reading.verdict, reading.at_line in (1, 2)) == ("corrupt", True)
     assert "line " in (reading.detail or "")
 

@@ -76,6 +76,20 @@ def test_the_example_runs_on_every_system(evaluate, bringup, system, trace):
     assert found["top5"] == 1.0
 
 
+@pytest.mark.parametrize(("system", "mesh"), [("pair", "1x2"), ("n300", "2x4")])
+def test_a_system_of_a_teams_own_has_the_mesh_that_is_told(evaluate, bringup, system, mesh):
+    bringup(system=system)
+    found = evaluate("--mode", "tt", *SHORT, YT_SYSTEM=system, YT_MESH=mesh).metrics
+    assert found["system"] == system
+    assert found["top5"] == 1.0
+
+
+def test_a_mesh_is_that_of_the_machine_and_of_no_other_system(evaluate):
+    done = evaluate("--mode", "tt", "--system", "pair", YT_SYSTEM="n300", YT_MESH="1x2")
+    assert done.code == 2
+    assert "--system 'pair': choose n150, n300 or lb" in done.err
+
+
 def test_every_row_of_a_batch_is_counted(evaluate, bringup):
     bringup()
     found = evaluate("--mode", "tt", "--trace", 1, "--batch", 5, *SHORT).metrics

@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from yt_fsm.lab.machine import Machine
+from yt_fsm.tools import systems
 
 PROGRAM = Path(__file__).parents[2] / "yt_fsm" / "lab" / "bin" / "tt-smi"
 
@@ -17,8 +21,9 @@ class Smi:
         self.file = folder / "tt-smi.json"
         self.board(system="n300")
 
-    def board(self, **state: Any) -> None:
-        self.file.write_text(json.dumps({"present": True, "faults": [], **state}))
+    def board(self, system: str, **state: Any) -> None:
+        boards = [[one.type, one.count, one.chips] for one in systems.known().find(system).boards]
+        self.file.write_text(json.dumps({"boards": boards, "present": True, "faults": [], **state}))
 
     def fault(self, kind: str, count: int | None = 1, command: str = "any", system: str = "n300") -> None:
         self.board(system=system, faults=[{"kind": kind, "count": count, "command": command}])
@@ -50,6 +55,14 @@ def test_the_snapshot_lists_every_chip_of_the_system(smi: Smi, system: str, type
     assert smi.types() == types
     remote = [d for d in json.loads(smi("-s").stdout)["device_info"] if d["board_info"]["board_type"].endswith(" R")]
     assert all(device["board_info"]["bus_id"] == "N/A" for device in remote)
+
+
+def test_a_machine_of_a_lab_has_the_boards_of_its_systems_file(smi: Smi, tmp_path: Path) -> None:
+    mixed = (systems.BoardType("n150", 1, 1), systems.BoardType("p300", 2, 2))
+    lab = Machine(tmp_path / "lab")
+    lab.make(replace(systems.known().find("n150"), boards=mixed), Path(sys.executable), "")
+    smi.file = lab.board
+    assert smi.types() == ["n150 L", "p300 L", "p300 L", "p300 R", "p300 R"]
 
 
 def test_the_snapshot_has_the_parts_of_the_real_one(smi: Smi) -> None:

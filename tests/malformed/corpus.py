@@ -26,17 +26,19 @@ import click
 from machines import MACHINES
 from machines.bringup import MACHINE
 from yt_fsm.bringup import brief, metrics, preflight
+from yt_fsm.bringup import settings as settings_module
+from yt_fsm.bringup.settings import Settings
 from yt_fsm.cli.main import app
 from yt_fsm.engine import configuration
-from yt_fsm.engine import settings as settings_module
 from yt_fsm.engine.errors import YtfsmError
 from yt_fsm.engine.journal import Journal
 from yt_fsm.engine.redaction import Redactor
-from yt_fsm.engine.settings import ENVIRONMENT
 from yt_fsm.engine.shell import Result, Shell, StopFlag
 from yt_fsm.github import lease, publishing
 from yt_fsm.github.client import QUERIES, STATUSES, Comment, GitHub, Issue, Snapshot
+from yt_fsm.github.issue import marker
 from yt_fsm.lab import cli as lab
+from yt_fsm.tools import systems
 from yt_fsm.tools.board import Board
 from yt_fsm.tools.codex import Codex
 from yt_fsm.tools.hub import download
@@ -267,7 +269,7 @@ BODIES = (
 CLAIMS = (
     "[yt-claim]", "[yt-status]", "\n", "run_id: r-1", "run_id:", "ttl: 3600", "ttl: ²", "ttl: " + "9" * 400, "ttl: 0",
     "ttl: -5", "ttl: ٣", "released: by hand", "status: failed", "worker: \x1b[31m", " ", "\t", "\r\n", ":",
-    "heartbeat: x", "ttl:" + " " * 30_000 + "x", f"journal: `{'9' * 50}:0123456789abcdef`", publishing.marker(RUN, ""),
+    "heartbeat: x", "ttl:" + " " * 30_000 + "x", f"journal: `{'9' * 50}:0123456789abcdef`", marker(RUN, ""),
 )  # fmt: skip
 
 
@@ -356,7 +358,8 @@ SNAPSHOT = {"device_info": [{"board_info": {"board_type": "n300 L"}}, {"board_in
 def boards(chance: Random, place: Place) -> None:
     """tt-smi's snapshot: the boards, or a SetupError."""
     out = chance.choice(("", "warning: x\n", word(chance))) + document(chance, SNAPSHOT)
-    board = Board(Far(out, chance.choice((0, 0, 0, 1))), "n300", chance.choice((None, 0)), place.here)
+    n300 = systems.known().find("n300")
+    board = Board(Far(out, chance.choice((0, 0, 0, 1))), n300, chance.choice((None, 0)), place.here)
     assert all(isinstance(kind, str) and len(kind) < 300 for kind in board.boards())
     board.verify()
 
@@ -411,7 +414,7 @@ def environments(chance: Random, place: Place) -> None:
     with surrounded(place):
         os.environ["YT_SYSTEM"] = "n300"
         for _ in range(chance.randrange(1, 3)):
-            variable = chance.choice(list(ENVIRONMENT.values()))
+            variable = chance.choice(list(Settings.variables().values()))
             given = chance.choice((word(chance), str(chance.choice((0, -1, 2**31, 10**40, 1e300, 1e-300)))))
             os.environ[variable] = given.replace("\0", "").replace("\ud800", "\udcff").replace("\udfff", "\udc80")
         if "YTFSM_HOME" in os.environ:

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 import yt_fsm
-from yt_fsm.bringup import brief, metrics
+from yt_fsm.bringup import brief, metrics, report
 from yt_fsm.bringup.prompt import clip
 from yt_fsm.engine.outside import Malformed, parse, plain, shown
-from yt_fsm.github import lease, publishing
+from yt_fsm.github import lease
 from yt_fsm.github.client import Comment, split_response
 from yt_fsm.tools.git import sanitize
 
@@ -140,7 +140,7 @@ READERS: list[Callable[[str], object]] = [
     plain,
     shown,
     clip,
-    publishing.fenced,
+    report.fenced,
     lambda text: sanitize(text[:200]),  # no model id is longer
 ]
 

@@ -84,7 +84,7 @@ class Workplace:
 
     def left_running(self, run_id: str) -> list[int]:
         mark = Mark(Path(self.env["YTFSM_HOME"]), run_id, 0.0)
-        return [pid for role in ("", "github", "heartbeat") for pid in survivors(mark.as_role(role))]
+        return [pid for role in ("", "subject", "heartbeat") for pid in survivors(mark.as_role(role))]
 
     def nothing_is_left(self, run_id: str) -> None:
         assert self.workspaces() == []

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from yt_fsm.engine.errors import SetupError
-from yt_fsm.engine.settings import ALIASES, SYSTEMS
+from yt_fsm.tools import systems
 
 FIELDS = (
     "hf_model_id",
@@ -26,7 +27,10 @@ _NOTHING = {"", "_no response_", "none", "n/a"}
 
 
 class Brief(BaseModel):
-    """A bringup's inputs; model and revision are safe in paths and on command lines."""
+    """A bringup's inputs; model and revision are safe in paths and on command lines.
+
+    The context of its validation is the folder of a team's own systems.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,11 +52,8 @@ class Brief(BaseModel):
 
     @field_validator("system")
     @classmethod
-    def _known_system(cls, value: str | None) -> str | None:
-        value = ALIASES.get(value or "", value)
-        if value is not None and value not in SYSTEMS:
-            raise ValueError(f"must be one of {', '.join(SYSTEMS)}")
-        return value
+    def _known_system(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return None if value is None else systems.known(info.context).find(value).name
 
 
 def fields(body: str) -> dict[str, str]:
@@ -131,17 +132,18 @@ def _field_named(title: str) -> str | None:
     return key if key in FIELDS else None
 
 
-def parse(body: str, labels: Iterable[str] = ()) -> Brief:
+def parse(body: str, labels: Iterable[str] = (), systems_dir: Path | None = None) -> Brief:
     """The brief of an issue; its system is that of its label, else of its field.
 
     Raises SetupError naming every field that is missing or malformed and the value it has.
     """
     values: dict[str, Any] = fields(body)
-    labelled = [ALIASES.get(label, label) for label in labels if ALIASES.get(label, label) in SYSTEMS]
+    known = systems.known(systems_dir).named
+    labelled = [known[label.lower()] for label in labels if label.lower() in known]
     if labelled:
         values["system"] = labelled[0]
     try:
-        return Brief(**values)
+        return Brief.model_validate(values, context=systems_dir)
     except ValidationError as problem:
         raise SetupError("; ".join(_words(error) for error in problem.errors())) from None
 

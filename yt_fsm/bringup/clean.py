@@ -10,10 +10,10 @@ from yt_fsm.engine.removal import remove
 from yt_fsm.tools.git import Repository
 
 if TYPE_CHECKING:
-    from yt_fsm.engine.run import Run
+    from .run import BringupRun
 
 
-def clean_clone(run: "Run") -> Repository:
+def clean_clone(run: "BringupRun") -> Repository:
     """The worker's clone, made anew, with the run's branch at its base.
 
     It comes from the bundle that was made before codex began, if that is still what the journal says, else from the
@@ -23,21 +23,21 @@ def clean_clone(run: "Run") -> Repository:
     repository = Repository(run.shell, space.clean)
     if not run.shell.dry:
         space.make()
-        if digest(space.pristine) == run.facts.get("pristine"):
+        if run.facts.pristine and digest(space.pristine) == run.facts.pristine:
             repository.renew(space.pristine, run.settings.remote)
         else:
             remove(space.clean)
             repository.clone(run.settings.remote)
             keep_pristine(run, repository)
-        repository.git("checkout", "--quiet", "-B", run.facts["branch"], run.facts["base"])
+        repository.git("checkout", "--quiet", "-B", run.facts.branch, run.facts.base)
     return repository
 
 
-def keep_pristine(run: "Run", repository: Repository) -> None:
+def keep_pristine(run: "BringupRun", repository: Repository) -> None:
     """Keep the remote's history as it is now for `clean_clone`, with its sha256 in the journal."""
     repository.keep(run.workspace.pristine)
     if not run.shell.dry:
-        run.fact("pristine", digest(run.workspace.pristine))
+        run.facts.pristine = digest(run.workspace.pristine)
 
 
 def digest(file: Path) -> str:

@@ -9,6 +9,8 @@ from yt_fsm.engine.errors import NotFound, Usage
 from yt_fsm.engine.outside import Malformed, plain, read, shown
 from yt_fsm.engine.shell import Result, Shell
 from yt_fsm.github.client import STATUSES, Answer, GitHub, Issue
+from yt_fsm.github.issue import IssueSubject
+from yt_fsm.github.queue import Issues
 
 from .brief import BODY_CHARS
 
@@ -92,6 +94,12 @@ class DryGitHub(GitHub):
         if name == "pull_requests":
             return {"repository": {"pullRequests": {"nodes": []}}}
         return {}
+
+
+def subject(queue: Issues, shell: Shell, issue: Issue) -> IssueSubject:
+    """The issue as a run is about it, with a GitHub that answers from it alone."""
+    queue.github = DryGitHub(shell, queue.settings.owner, queue.settings.repo_models, issue)
+    return queue.subject(issue)
 
 
 def issue_from(source: str, system: str, owner: str, repo: str) -> Issue:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yt_fsm.engine.errors import AnswerTooLarge, BadReference, BringupError, CommandFailed, SetupError
-from yt_fsm.engine.journal import clean
+from yt_fsm.bringup.errors import BadReference, BringupError
+from yt_fsm.engine.errors import AnswerTooLarge, CommandFailed, SetupError
+from yt_fsm.engine.jsonable import clean
 from yt_fsm.engine.outside import shown
 from yt_fsm.engine.removal import remove
 from yt_fsm.engine.sandbox import Sandbox
@@ -33,7 +34,7 @@ from . import metrics as m
 from .workspace import Workspace
 
 if TYPE_CHECKING:
-    from yt_fsm.engine.settings import Settings
+    from yt_fsm.bringup.settings import Settings
 
     from .brief import Brief
 

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from yt_fsm.engine import sandbox
 from yt_fsm.engine.errors import SetupError
 from yt_fsm.engine.sandbox import Sandbox
+from yt_fsm.tools import systems
 
 from .workspace import Room, Workspace
 
 if TYPE_CHECKING:
-    from yt_fsm.engine.settings import Settings
+    from yt_fsm.bringup.settings import Settings
 
 log = logging.getLogger("ytfsm")
 
@@ -61,6 +62,7 @@ def environment(settings: Settings, workspace: Workspace, room: Room, **more: st
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_TERMINAL_PROMPT": "0",
         "YT_SYSTEM": settings.system,
+        "YT_MESH": "x".join(map(str, systems.known(settings.systems_dir).find(settings.system).mesh)),
         **more,
     }
 

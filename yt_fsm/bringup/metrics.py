@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from yt_fsm.engine.errors import BringupError
+from yt_fsm.bringup.errors import BringupError
 from yt_fsm.engine.outside import Malformed, read, shown
 from yt_fsm.engine.outside import parse as parse_json
 

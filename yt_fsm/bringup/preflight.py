@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yt_fsm.engine import sandbox
-from yt_fsm.engine.errors import GitHubError, PreflightFailed, SetupError, YtfsmError
+from yt_fsm.engine.checks import Check, look
+from yt_fsm.engine.errors import SetupError
 from yt_fsm.engine.shell import Shell
+from yt_fsm.github.errors import GitHubError
 from yt_fsm.tools.board import Board, NoBoard, board_of
 from yt_fsm.tools.git import SSH
 
 from . import isolation
 
 if TYPE_CHECKING:
-    from yt_fsm.engine.settings import Settings
+    from yt_fsm.bringup.settings import Settings
     from yt_fsm.github.client import GitHub
 
 TOOL_SECS = 60.0
@@ -31,20 +32,6 @@ WAIT = "look at this machine's network and at GitHub's status, then try again"
 REMEDIES = {"NETWORK": WAIT, "5xx": WAIT, "UNAUTHORIZED": LOG_IN}  # whatever was asked of GitHub
 
 
-@dataclass(frozen=True)
-class Check:
-    """One prerequisite: what was found, and how to mend it when it is not ok."""
-
-    check: str
-    ok: bool
-    found: str
-    fix: str = ""
-
-    def as_json(self) -> dict[str, object]:
-        """As `ytfsm doctor --json` prints it."""
-        return asdict(self)
-
-
 def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
     """Every prerequisite, looked at now."""
     board = board_of(settings, shell)
@@ -52,7 +39,7 @@ def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
         _tool(shell, "git", "install git"),
         _tool(shell, "gh", "install the GitHub CLI, then `gh auth login -s project`"),
         _tool(shell, settings.codex_bin, "install codex, then `codex login`; CODEX_BIN may name it"),
-        _try("tt-smi and board", lambda: _board(board), "install tt-smi, check the card, or mend YT_SYSTEM"),
+        _board(board),
         _try(
             "isolation",
             lambda: _isolation(shell, settings),
@@ -82,16 +69,6 @@ def checks(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
     ]
 
 
-def run(shell: Shell, github: GitHub, settings: Settings) -> list[Check]:
-    """The preflight of a worker: raises PreflightFailed listing everything that is missing; nothing was claimed."""
-    found = checks(shell, github, settings)
-    bad = [check for check in found if not check.ok]
-    if bad:
-        lines = [f"  {check.check}: {check.found}\n    {check.fix}" for check in bad]
-        raise PreflightFailed("this machine is not ready, so nothing was claimed:\n" + "\n".join(lines))
-    return found
-
-
 def require(shell: Shell, settings: Settings) -> None:
     """§9.1 B inside a run: `import ttnn`, tt-smi, the login. Raises SetupError for the first that fails."""
     _python(shell, settings)
@@ -107,26 +84,8 @@ def require_harness(shell: Shell, script: Path, repo: str) -> None:
         )
 
 
-def versions(found: list[Check]) -> dict[str, str]:
-    """What the journal's header says of this machine's tools."""
-    return {
-        "ytfsm": _own_version(),
-        "python": sys.version.split()[0],
-        **{c.check: c.found for c in found if c.ok},
-    }
-
-
-def _own_version() -> str:
-    from importlib.metadata import version
-
-    return version("ytfsm")
-
-
-def _try(name: str, look: Callable[[], str], fix: str) -> Check:
-    try:
-        return Check(name, True, look())
-    except YtfsmError as problem:
-        return Check(name, False, str(problem), REMEDIES.get(getattr(problem, "kind", ""), fix))
+def _try(name: str, at: Callable[[], str], fix: str) -> Check:
+    return look(name, at, fix, REMEDIES)
 
 
 def _tool(shell: Shell, program: str, fix: str) -> Check:
@@ -141,9 +100,14 @@ def _first_line(shell: Shell, argv: list[str]) -> str:
     return out.splitlines()[0] if out else "no version"
 
 
-def _board(board: Board) -> str:
-    board.verify()
-    return "none, and none is wanted (--skip-tt)" if isinstance(board, NoBoard) else ", ".join(board.boards())
+def _board(board: Board) -> Check:
+    def look() -> str:
+        board.verify()
+        return "none, and none is wanted (--skip-tt)" if isinstance(board, NoBoard) else ", ".join(board.boards())
+
+    found = _try("tt-smi and board", look, "install tt-smi, check the card, or mend YT_SYSTEM")
+    trouble = None if found.ok else board.system.trouble_in(found.found)
+    return replace(found, fix=trouble.fix) if trouble else found
 
 
 def _isolation(shell: Shell, settings: Settings) -> str:

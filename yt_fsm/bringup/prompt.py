@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .evaluation import HF, TT0, TT1, eval_argv, model_folder, tests_folder
 
 if TYPE_CHECKING:
-    from yt_fsm.engine.settings import Settings
+    from yt_fsm.bringup.settings import Settings
 
     from .brief import Brief
 

@@ -5,12 +5,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yt_fsm.engine.errors import BringupError
-from yt_fsm.engine.run import Run, boot_id
-from yt_fsm.github import publishing
+from yt_fsm.engine.run import boot_id
 
+from . import commits
 from .clean import clean_clone
+from .errors import BringupError
 from .isolation import environment, hub_environment, sandbox_of, weights
+from .run import CODEX, BringupRun
 
 if TYPE_CHECKING:
     from yt_fsm.tools.codex import Codex
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ytfsm")
 
 
-def evaluation_of(run: Run) -> "Evaluation":
+def evaluation_of(run: BringupRun) -> "Evaluation":
     """The run's evaluation, isolated, with the references of this machine."""
     from .evaluation import Evaluation
 
@@ -30,18 +31,18 @@ def evaluation_of(run: Run) -> "Evaluation":
         run.shell,
         settings,
         run.brief,
-        run.facts["revision"],
+        run.facts.revision,
         space,
         environment(settings, space, space.evaluation, **more),
         settings.reference_cache or str(settings.home / "references"),
         run.artifacts,
         settings.skip_tt,
-        run.facts.get("reference", {}).get("reference"),
+        run.facts.reference.get("reference"),
         None if run.shell.dry else sandbox_of(settings, (weights(space),), devices=tuple(run.board.devices())),
     )
 
 
-def download(run: Run) -> None:
+def download(run: BringupRun) -> None:
     """Have the model's weights on this disk; the first time its exact commit is pinned. Raises SetupError."""
     from yt_fsm.tools import hub, progress
 
@@ -50,70 +51,71 @@ def download(run: Run) -> None:
         found = hub.download(
             run.shell,
             brief.hf_model_id,
-            run.facts.get("revision") or brief.hf_revision,
+            run.facts.revision or brief.hf_revision,
             hub_environment(run.workspace),
             settings.download_secs,
             settings.min_free_gb * 1e9,
             show,
         )
-    run.fact("revision", found.sha)
-    run.fact("bytes", found.bytes)
+    run.facts.revision = found.sha
+    run.facts.bytes = found.bytes
 
 
-def preserve(run: Run, message: str) -> bool:
+def preserve(run: BringupRun, message: str) -> bool:
     """Commit what codex wrote, once; False when it wrote nothing (§12.3)."""
     from .evaluation import model_folder, tests_folder
 
-    if "commit" in run.facts:
+    if run.facts.commit:
         return True
-    if "branch" not in run.facts:
+    if not run.facts.branch:
         return False
     if not run.shell.dry and not run.workspace.whole(boot_id()):
         if not wip(run).exists():
             return False
         rebuild(run)
     repository = clean_clone(run)
-    base = run.facts["base"]
+    base = run.facts.base
     folders = [folder(run.brief, run.settings.system) for folder in (model_folder, tests_folder)]
     tree = repository.tree_of(repository.read(run.workspace.agent, base), base, folders)
     if not repository.diff(base, tree).strip():
         return False
-    run.fact("commit", publishing.commit(run, repository, tree, message))
+    run.facts.commit = commits.commit(run, repository, tree, message)
     return True
 
 
-def rebuild(run: Run) -> None:
+def rebuild(run: BringupRun) -> None:
     """A whole workspace again, from what outlives one: the remote, the bundles, and an earlier run's branch."""
     from .evaluation import model_folder
 
-    space = run.empty_workspace()
+    run.empty_workspace()
+    space = run.workspace
     repository = clean_clone(run)
     repository.copy_for_agent(space.agent)
     if wip(run).exists():
         repository.put_back(wip(run), space.agent)
-    elif run.facts.get("tip") and repository.has(run.facts["tip"]):
-        repository.export(run.facts["tip"], space.agent, model_folder(run.brief, run.settings.system))
+    elif run.facts.tip and repository.has(run.facts.tip):
+        repository.export(run.facts.tip, space.agent, model_folder(run.brief, run.settings.system))
     space.seal(boot_id())
 
 
-def wip(run: Run) -> Path:
+def wip(run: BringupRun) -> Path:
     """The bundle of codex's unfinished work."""
     return run.artifacts / "wip.bundle"
 
 
-def keep_unfinished(run: Run) -> None:
+def keep_unfinished(run: BringupRun) -> None:
     """Before the workspace of an unfinished run goes: bundle all that codex wrote, wherever it wrote it.
 
     What no bringup can need (a tree without end) is left behind, and said. Raises SetupError.
     """
     from .evaluation import FILES, survey
 
-    if "commit" in run.facts or run.state not in ("bringup", "checking", "failed", "released"):
+    if not run.facts.branch or run.facts.commit or run.state not in ("bringup", "checking", "failed", "released"):
         return
     if not run.workspace.whole(boot_id()):
         return
     run.artifacts.mkdir(parents=True, exist_ok=True)
-    repository, base = clean_clone(run), run.facts["base"]
+    repository, base = clean_clone(run), run.facts.base
     try:
         survey(run.workspace.agent, repository.size(base) + FILES)
     except BringupError as problem:
@@ -122,25 +124,24 @@ def keep_unfinished(run: Run) -> None:
     repository.take_aside(repository.read(run.workspace.agent, base), base, wip(run))
 
 
-def codex_of(run: Run) -> "Codex":
+def codex_of(run: BringupRun) -> "Codex":
     """The run's codex, which goes on with the run's thread when there is one."""
-    from yt_fsm.engine import record
     from yt_fsm.tools.codex import Codex
     from yt_fsm.tools.codex_home import CodexHome
 
     from . import prompt
 
     settings, space = run.settings, run.workspace
-    home = CodexHome(settings.codex_home or Path.home() / ".codex", run.folder / record.CODEX)
+    home = CodexHome(settings.codex_home or Path.home() / ".codex", run.folder / CODEX)
     passed = {name: value for name, value in os.environ.items() if name.startswith("CODEX_")}
     env = {**passed, "CODEX_HOME": str(home.folder), **run.board.environment}
-    thread = run.facts.get("thread")
+    thread = run.facts.thread
 
     def learned(thread_id: str) -> None:
-        run.fact("thread", thread_id)
+        run.facts.thread = thread_id
 
     def used(tokens: int) -> None:
-        run.journal.append("tokens", tokens=tokens, thread=run.facts.get("thread"))
+        run.journal.append("tokens", tokens=tokens, thread=run.facts.thread)
 
     write = (space.agent, space.codex.home, space.codex.tmp, home.folder, *home.login)
     read, devices = (weights(space),), tuple(run.board.devices())
@@ -157,8 +158,8 @@ def codex_of(run: Run) -> "Codex":
         learned,
         used,
         thread,
-        sum(r["tokens"] for r in run.journal.records if r["kind"] == "tokens" and r["thread"] == thread),
-        prompt.bringup(run.brief, settings, run.facts["revision"]),
+        sum(record["tokens"] for record in run.journal.all("tokens") if record["thread"] == thread),
+        prompt.bringup(run.brief, settings, run.facts.revision),
         None if run.shell.dry else sandbox_of(settings, read, write, devices, network=True),
         None if run.shell.dry else home,
     )

@@ -19,12 +19,12 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from yt_fsm.engine import machine as drawing
-from yt_fsm.engine import replay as replays
-from yt_fsm.engine import store
+from yt_fsm.engine import diagram, store
 from yt_fsm.engine.errors import Exists, JournalDamaged, NotFound, PreflightFailed, SetupError, Usage, YtfsmError
 from yt_fsm.engine.machine import Definition
 from yt_fsm.engine.outside import plain, shown
+from yt_fsm.engine.replay import path_of
+from yt_fsm.engine.replay import replay as replayed
 
 from . import show
 
@@ -132,7 +132,9 @@ Machine = Annotated[str, typer.Option("--machine", help="bringup, pr or add_mode
 @app.command(epilog="Example: ytfsm run --system n300")
 def run(
     ctx: typer.Context,
-    system: Annotated[str | None, typer.Option(help="This machine's type: n150, n300 or lb [YT_SYSTEM].")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="This machine's type: n150, n300, lb or one of your own [YT_SYSTEM].")
+    ] = None,
     machine: Machine = "bringup",
     once: Annotated[bool, typer.Option("--once", help="One run, or none, and exit.")] = False,
     issue: Annotated[
@@ -148,17 +150,16 @@ def run(
     as_json: Json = False,
 ) -> None:
     """The worker: poll, claim, walk, repeat."""
-    from yt_fsm.engine import settings as s
     from yt_fsm.engine.worker import Worker
 
     definition = _machine(ctx.obj, machine)
-    settings = s.load(system=system, skip_tt=skip_tt or None)
+    settings = _settings(ctx.obj, definition, system=system, skip_tt=skip_tt or None)
     if dry_run:
         _dry_run(definition, settings, issue)
         return
     worker = Worker(definition, settings, _shell("worker", settings))
     worker.listen()
-    _say(worker.work(once=once, issue=_number(issue)), as_json)
+    _say(worker.work(once=once, name=_number(issue)), as_json)
 
 
 def _shell(who: str, settings: Any) -> Any:
@@ -193,10 +194,9 @@ def _dry_run(definition: Definition, settings: Any, issue: str | None) -> None:
     import tempfile
 
     from yt_fsm.bringup import dry
-    from yt_fsm.engine import run as runs
-    from yt_fsm.engine import walk as engine
     from yt_fsm.engine.redaction import guard_terminal
-    from yt_fsm.engine.shell import StopFlag
+    from yt_fsm.engine.run import create
+    from yt_fsm.engine.walk import walk
 
     if issue is None:
         raise Usage("--dry-run reads nothing from GitHub, so name the issue: --issue N, or --issue FILE with its text")
@@ -206,23 +206,23 @@ def _dry_run(definition: Definition, settings: Any, issue: str | None) -> None:
         redact = pretend.redactor()
         guard_terminal(redact)
         shell = dry.DryShell("dry-run", redact)
-        github = dry.DryGitHub(shell, settings.owner, settings.repo_models, chosen)
+        subject = dry.subject(definition.queue(pretend, shell), shell, chosen)
         typer.echo(f"selected issue: {chosen.url} {chosen.title}")
         logging.getLogger("ytfsm").setLevel(logging.WARNING)
-        walk = runs.create(definition, pretend, chosen, github, StopFlag(), {})
-        engine.walk(walk)
-    typer.echo(f"would end in: {walk.state}")
-    if walk.problem:
-        raise walk.problem
+        run = create(definition, pretend, subject, shell, {})
+        walk(run)
+    typer.echo(f"would end in: {run.state}")
+    if run.problem:
+        raise run.problem
 
 
-def _number(issue: str | None) -> int | None:
+def _number(issue: str | None) -> str | None:
     if issue is None:
         return None
     number = issue.removeprefix("#")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise Usage(f"--issue {shown(issue, 80)}: must be an issue's number (a file only with --dry-run)")
-    return int(number)
+    return str(int(number))
 
 
 @app.command(epilog="Example: ytfsm resume 7f3c")
@@ -249,14 +249,14 @@ def abandon(
 
 
 def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool, ending: bool = False) -> None:
-    from yt_fsm.engine import settings as s
     from yt_fsm.engine.worker import Worker
 
     folder = store.find(_runs(), fragment)
     reading = _sound(folder, machines)
     header = reading.records[0]
-    settings = s.load(system=header["system"])
-    worker = Worker(_machine(machines, header["machine"]), settings, _shell("worker", settings))
+    definition = _machine(machines, header["machine"])
+    settings = _settings(machines, definition, system=header.get("system"))
+    worker = Worker(definition, settings, _shell("worker", settings))
     worker.listen()
     _say(worker.take_over(folder, walk, ending), as_json)
 
@@ -279,8 +279,8 @@ def replay(
     if until is not None:
         reading.records = [record for record in reading.records if record["seq"] <= until]
     today = ctx.obj.get(reading.records[0].get("machine")) if reading.records else None
-    told = replays.replay(reading, today)
-    lost = show.lost_records(folder, reading) if verify and reading.records else None
+    told = replayed(reading, today)
+    lost = _lost_records(ctx.obj, folder, reading) if verify and reading.records else None
     if lost:
         told["integrity"].update(verdict="corrupt", detail=lost)
     if as_json:
@@ -313,11 +313,11 @@ def graph(
         reading = store.reading_of(store.find(_runs(), run), ctx.obj)
         if not reading.records:
             raise JournalDamaged(f"the journal of {shown(run)} has no header: {reading.detail}")
-        table, path = reading.records[0]["machine_table"], replays.path_of(reading.records)
+        table, path = reading.records[0]["machine_table"], path_of(reading.records)
     if format == "mermaid":
-        drawn = drawing.mermaid(table, path).encode()
+        drawn = diagram.mermaid(table, path).encode()
     else:
-        drawn = drawing.dot(table, path).encode()
+        drawn = diagram.dot(table, path).encode()
         if format != "dot":
             drawn = _graphviz(drawn, format)
     if output:
@@ -370,17 +370,15 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Every prerequisite: found, version, ok or what to do."""
-    from yt_fsm.bringup import preflight
-    from yt_fsm.engine import recovery
-    from yt_fsm.engine import settings as s
-    from yt_fsm.engine.worker import github_of
+    from yt_fsm.engine import janitor
 
     logging.getLogger("ytfsm").setLevel(logging.WARNING)
-    settings = s.load(system=system)
+    definition = _machine(ctx.obj, "bringup")
+    settings = _settings(ctx.obj, definition, system=system)
     shell = _shell("doctor", settings)
-    for done in recovery.clean(settings, ctx.obj.values()) if clean else []:
+    for done in janitor.clean(settings, ctx.obj.values()) if clean else []:
         typer.echo(f"cleared away: {done}", err=True)
-    found = preflight.checks(shell, github_of(settings, shell), settings)
+    found = definition.needs(definition.queue(settings, shell))
     if as_json:
         typer.echo(json.dumps([check.as_json() for check in found]))
     else:
@@ -405,18 +403,25 @@ def init_models(
 
 @app.command("init-board", epilog="Example: ytfsm init-board --check")
 def init_board(
+    ctx: typer.Context,
     check: Annotated[bool, typer.Option("--check", help="Only look; exit code 1 when something is missing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Labels, Project and Status options (§3.1, §3.2), found by number or title; safe to repeat."""
-    from yt_fsm.engine import settings as s
-    from yt_fsm.engine.worker import github_of
+    from yt_fsm.bringup.settings import ProjectSettings
+    from yt_fsm.engine.settings import load
     from yt_fsm.github import project as board
+    from yt_fsm.github.queue import github_of
+    from yt_fsm.tools import systems
 
     logging.getLogger("ytfsm").setLevel(logging.WARNING)
-    settings = s.load(system=os.environ.get("YT_SYSTEM") or "n150")  # a board belongs to no system
+    settings = load(ProjectSettings, _kinds(ctx.obj))
     shell = _shell("init-board", settings)
-    made = board.ensure(github_of(settings, shell), check=check)
+    labels = [
+        board.Label(system.name, system.label.colour, system.label.description)
+        for system in systems.known(settings.systems_dir)
+    ]
+    made = board.ensure(github_of(settings, shell), labels, check=check)
     if as_json:
         typer.echo(json.dumps([part.as_json() for part in made]))
     else:
@@ -439,6 +444,38 @@ def demo(
 
     code = show_all(folder or Path(tempfile.mkdtemp(prefix="ytfsm-demo-")), model, as_json)
     raise typer.Exit(code)
+
+
+def _kinds(machines: Machines) -> list[Any]:
+    return [definition.settings() for definition in machines.values()]
+
+
+def _settings(machines: Machines, definition: Definition, **flags: Any) -> Any:
+    """A machine's settings; what only others know of ytfsm.toml is passed over."""
+    from yt_fsm.engine.settings import load
+
+    kind = definition.settings()
+    return load(kind, _kinds(machines), **{name: flag for name, flag in flags.items() if name in kind.model_fields})
+
+
+def _lost_records(machines: Machines, folder: Path, reading: Any) -> str | None:
+    """What the issue's comment says is missing from the journal's end, asked where config.json says the issue is."""
+    from yt_fsm.engine.outside import Malformed, at, parse, read
+    from yt_fsm.engine.settings import load
+    from yt_fsm.github.publishing import lost_records
+    from yt_fsm.github.queue import github_of
+    from yt_fsm.github.settings import GitHubSettings
+
+    try:
+        config = at(dict, parse(read(folder / "config.json", 1 << 20)), "settings")
+    except (OSError, Malformed) as problem:
+        raise NotFound(f"{folder / 'config.json'} does not say where the issue is: {problem}") from None
+    named_in = ("owner", "repo_models", "project_number", "project_title")
+    settings = load(GitHubSettings, _kinds(machines), **{name: config.get(name) for name in named_in})
+    issue = reading.records[0].get("issue")
+    if not issue:
+        raise NotFound(f"{reading.records[0]['run_id']} is about no issue, so no comment ends it")
+    return lost_records(github_of(settings, _shell("verify", settings)), reading, issue)
 
 
 def _machine(machines: Machines, name: str) -> Definition:

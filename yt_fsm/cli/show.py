@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from yt_fsm.bringup.metrics import summary
-from yt_fsm.engine.journal import Reading, Record
-from yt_fsm.engine.machine import duration
-from yt_fsm.engine.outside import Malformed, at, harmless, parse, plain, read
+from yt_fsm.engine.diagram import duration
+from yt_fsm.engine.journal import Record
+from yt_fsm.engine.outside import harmless, plain
 from yt_fsm.engine.replay import transitions_of
 
 if TYPE_CHECKING:
-    from yt_fsm.bringup.preflight import Check
+    from yt_fsm.engine.checks import Check
 
 BAD = {"failed", "setup_error", "reference_error"}
 
@@ -133,37 +133,3 @@ def checks(found: "list[Check]") -> None:
         typer.echo(f"{mark} {check.check}: {plain(check.found)}")
         if not check.ok:
             typer.echo(f"        {plain(check.fix)}")
-
-
-def lost_records(folder: Path, reading: Reading) -> str | None:
-    """Compare a journal with the `seq:hash` in the issue's terminal comment (the one use of the network).
-
-    None when the named record stands in it; else what is missing. Raises NotFound when there is no such comment.
-    """
-    import os
-
-    from yt_fsm.engine import settings as s
-    from yt_fsm.engine.errors import NotFound
-    from yt_fsm.engine.shell import Shell
-    from yt_fsm.engine.worker import github_of
-    from yt_fsm.github.publishing import named_record
-
-    header = reading.records[0]
-    named_in = ("system", "owner", "repo_models", "project_number", "project_title")
-    try:
-        config = at(dict, parse(read(folder / "config.json", 1 << 20)), "settings")
-    except (OSError, Malformed) as problem:
-        raise NotFound(f"{folder / 'config.json'} does not say where the issue is: {problem}") from None
-    settings = s.load(**{name: config.get(name) for name in named_in})
-    github = github_of(settings, Shell(f"verify-{os.getpid()}", settings.redactor()))
-    named = named_record(github, header["issue"]["id"], header["run_id"])
-    if named is None:
-        raise NotFound(f"issue {header['issue']['number']} has no comment that ends run {header['run_id']}")
-    seq, digest = named
-    if seq >= len(reading.records):
-        return f"records are missing from the end: the issue's comment names record {seq}, the last here is " + str(
-            len(reading.records) - 1
-        )
-    if reading.records[seq]["hash"] != digest:
-        return f"line {seq + 1}: the issue's comment names record {seq} with hash {digest}; it is another here"
-    return None

@@ -23,7 +23,7 @@ def read() -> dict[str, Any]:
     """
     for path in (Path("ytfsm.toml"), Path(platformdirs.user_config_dir(APP)) / "ytfsm.toml"):
         try:
-            return _parsed(path, read_file(path, LARGEST, follow=True))
+            return parse(path, read_file(path, LARGEST, follow=True))
         except (FileNotFoundError, NotADirectoryError):
             if path.is_symlink():
                 raise Usage(f"{path} is a link to nothing: mend or remove it") from None
@@ -33,7 +33,8 @@ def read() -> dict[str, Any]:
     return {}
 
 
-def _parsed(path: Path, text: str) -> dict[str, Any]:
+def parse(path: Path, text: str) -> dict[str, Any]:
+    """The TOML in `text`, which `path` holds. Raises Usage naming the file."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

@@ -1,17 +1,15 @@
 """Effects: changes to the outside world, each with an intent before it and a done after it in the journal.
 
-GitHub has no idempotency key, so every effect brings an `observe` beside its `apply`: a request whose outcome nobody
-knows is looked for, and sent again only when it is surely not there. Nothing is ever repeated blindly.
+Most services have no idempotency key, so every effect brings an `observe` beside its `apply`: a request whose outcome
+nobody knows is looked for, and sent again only when it is surely not there. Nothing is ever repeated blindly.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .errors import GitHubError
+from .clock import Clock
+from .errors import ServiceError
 from .journal import Journal, Record
-
-if TYPE_CHECKING:
-    from yt_fsm.github.lease import Clock
 
 LOOK_SECS = 3.0
 
@@ -27,7 +25,7 @@ class Effects:
     process that died after the record by which the next one took over: clocks of another boot are never compared.
     """
 
-    def __init__(self, journal: Journal, clock: "Clock", settle: float) -> None:
+    def __init__(self, journal: Journal, clock: Clock, settle: float) -> None:
         self._journal = journal
         self._clock = clock
         self._settle = settle
@@ -39,8 +37,7 @@ class Effects:
 
     def pending(self) -> list[Record]:
         """Intents without a done, oldest first."""
-        intents = [r for r in self._journal.records if r["kind"] == "effect.intent"]
-        return [r for r in intents if self.done(r["effect"], r["key"]) is None]
+        return [r for r in self._journal.all("effect.intent") if self.done(r["effect"], r["key"]) is None]
 
     def once(self, effect: str, key: str, apply: Apply, observe: Observe, proof: bool = True) -> dict[str, Any]:
         """Do `effect` unless it is done; returns its result, {} when it has none.
@@ -63,7 +60,7 @@ class Effects:
             intent = self._journal.append("effect.intent", effect=effect, key=key)
             try:
                 result = apply(intent)
-            except GitHubError as problem:
+            except ServiceError as problem:
                 if problem.landed is not None:
                     raise
                 doubt = self._journal.append("effect.unknown", effect=effect, key=key, error=str(problem))
@@ -96,7 +93,7 @@ class Effects:
 
     def _since(self, doubt: Record) -> float:
         """When the last request of an effect was sent, at the latest, by this boot's clock."""
-        taken = next(r for r in reversed(self._journal.records) if r["kind"] in ("header", "resumed"))
+        taken = self._journal.last("header", "resumed") or doubt
         last = max(doubt, taken, key=lambda record: int(record["seq"]))
         return min(float(last["mono"]), self._clock.now())
 

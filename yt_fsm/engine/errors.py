@@ -2,10 +2,10 @@
 
 YtfsmError                  what the command line prints without a traceback; `exit_code` is its exit code
 ├── Usage                   bad flag, setting or file; names the field and the value
-├── NotFound                no such run, issue or machine
+├── NotFound                no such run, subject or machine
 ├── Exists                  a thing that must not be overwritten is there already
 ├── Owned                   a live process holds the run or the board
-├── PreflightFailed         this machine lacks something; nothing was claimed
+├── PreflightFailed         this machine lacks something; nothing was taken
 ├── JournalDamaged          the journal does not verify
 ├── JournalBroken           the disk failed under the journal: this process must write no more
 ├── StopRequested           a signal asked for a stop; the run stays resumable
@@ -15,11 +15,11 @@ YtfsmError                  what the command line prints without a traceback; `e
     ├── SetupError          abort: the world's fault (§9.1 H 1)
     │   ├── CommandFailed   a program exited badly
     │   ├── AnswerTooLarge  a program printed more than is read
-    │   ├── GitHubError     GitHub said no, or kept failing
-    │   └── BranchExists    §8.4, somebody else's branch
-    ├── BringupError        give_up: the model's fault (§9.1 H 2)
-    ├── BadReference        reject: the HF reference itself fails
-    └── Lost                lose: the claim is gone, or a person acted
+    │   └── ServiceError    a service said no, or kept failing
+    └── Lost                lose: the subject is no longer this run's, or a person acted
+
+`fault` says whose it is: `issue` (what was asked for), `reference`, `model`, `machine`, `service` or `ours`. `final`
+says that trying again changes nothing. The rooms above add their own: `github.errors`, `bringup.errors`.
 """
 
 import shlex
@@ -31,6 +31,8 @@ class YtfsmError(Exception):
     """Something an operator can understand and act on."""
 
     exit_code: int = 1
+    fault: str = "ours"
+    final: bool = False
 
 
 class Usage(YtfsmError):
@@ -52,7 +54,7 @@ class JournalBroken(YtfsmError):
 
 
 class NotFound(YtfsmError):
-    """No such run, issue or machine."""
+    """No such run, subject or machine."""
 
     exit_code = 4
 
@@ -84,7 +86,10 @@ class StopRequested(YtfsmError):
 
 
 class Refused(YtfsmError):
-    """GitHub refuses to publish and will go on refusing; a person has to act."""
+    """A service refuses to publish and will go on refusing; a person has to act."""
+
+    fault = "service"
+    final = True
 
 
 class Leaked(Refused):
@@ -101,38 +106,27 @@ class SetupError(Verdict):
     """The world's fault: a tool, a login, a disk, a network, a board (§9.1 H 1)."""
 
     event = "abort"
-
-
-class BringupError(Verdict):
-    """The model's fault: checks failed, or a budget is spent (§9.1 H 2)."""
-
-    event = "give_up"
-
-
-class BadReference(Verdict):
-    """The HF reference itself fails, so no bringup could pass (§5, `reference error`)."""
-
-    event = "reject"
+    fault = "machine"
 
 
 class Lost(Verdict):
-    """The claim is gone or a person acted on the issue; it is left as it is."""
+    """The subject is no longer this run's, or a person acted on it; it is left as it is."""
 
     event = "lose"
+    fault = "service"
+    final = True
 
 
-class GitHubError(SetupError):
-    """GitHub answered with an error; `kind` is GitHub's own word for it (NOT_FOUND, RATE_LIMITED, 502 …)."""
+class ServiceError(SetupError):
+    """A service answered with an error; `kind` is its own word for it (NOT_FOUND, RATE_LIMITED, 502 …)."""
+
+    fault = "service"
 
     def __init__(self, text: str, kind: str = "", *, landed: bool | None = False, retry_after: float = 0.0) -> None:
         super().__init__(text)
         self.kind = kind
         self.landed = landed  # None: the write may have landed, look before you write again
-        self.retry_after = retry_after
-
-
-class BranchExists(SetupError):
-    """§8.4: the branch is on the remote already and is not ours."""
+        self.retry_after = retry_after  # seconds
 
 
 class AnswerTooLarge(SetupError):

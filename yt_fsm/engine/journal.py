@@ -23,6 +23,7 @@ from typing import IO, Any, NoReturn
 
 from . import records
 from .errors import Exists, JournalBroken, JournalDamaged, NotFound, Owned, SetupError
+from .jsonable import clean, shortened
 
 VERSION = 1
 GENESIS = "0" * 16
@@ -31,18 +32,6 @@ RECORD_BYTES = 16 << 20  # of one record: ten times what any run has written, an
 JOURNAL_BYTES = 1 << 30
 
 Record = dict[str, Any]
-
-# Fields that hold the machine's own words. They steer a run that goes on, so a secret that is one of them changes none.
-_OURS = frozenset(
-    {"kind", "event", "source", "dest", "status", "effect", "key", "state", "by", "name", "run_id", "seq", "at", "hash"}
-    | {"id", "item", "comment", "sha", "machine", "machine_hash", "system", "commit", "base", "log"}
-    | {"sha256", "boot", "last"}
-)
-_TABLE = "machine_table"  # all of it is
-_STEERING = frozenset(
-    {"base", "into", "tip", "branch", "commit", "workspace", "revision", "thread"}
-)  # facts that do so
-_FOREIGN = frozenset({"metrics", "settings", "versions", "why"})  # whatever is in there, others named it
 
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{16})"\}')
 _TAIL_BYTES = len(b',"hash":"0123456789abcdef"}')
@@ -271,7 +260,7 @@ class Journal:
         if len(body) > RECORD_BYTES - 2 * _TAIL_BYTES:  # it would be damage to the next reader
             if "shortened" in fields:
                 raise SetupError(f"a record `{kind}` of {len(body)} bytes does not fit into {self.path}")
-            return self.append(kind, **_shortened(fields), shortened=True)
+            return self.append(kind, **shortened(fields), shortened=True)
         line = body[:-1] + b',"hash":"' + digest(body).encode() + b'"}\n'
         if not self._write(line):
             self._free_ballast()
@@ -281,6 +270,14 @@ class Journal:
         self.records.append(record)
         self._good += len(line)
         return record
+
+    def all(self, *kinds: str) -> list[Record]:
+        """The records of these kinds so far, oldest first."""
+        return [record for record in self.records if record["kind"] in kinds]
+
+    def last(self, *kinds: str) -> Record | None:
+        """The newest record of these kinds, or None."""
+        return next((record for record in reversed(self.records) if record["kind"] in kinds), None)
 
     def close(self) -> None:
         """Let go of the lock; harmless when done twice."""
@@ -325,30 +322,6 @@ class Journal:
         self.full = True
 
 
-def clean(value: Any, redact: Callable[[str], str], ours: bool = True, level: int = 2) -> Any:
-    """`value` as JSON has it, every string redacted but the machine's own words; what no record may hold is a string.
-
-    `ours` says whether it was we who named its fields, `level` how deep it stands.
-    """
-    if isinstance(value, dict | list | tuple) and level >= records.DEEPEST:
-        return "(too deep)"
-    if isinstance(value, dict):
-        steers = ours and value.get("name") in _STEERING and isinstance(value.get("value"), str)
-        return {
-            redact(str(key)): item
-            if ours and (key == _TABLE or (isinstance(item, str) and (key in _OURS or (steers and key == "value"))))
-            else clean(item, redact, ours and key not in _FOREIGN and key != "value", level + 1)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [clean(item, redact, ours, level + 1) for item in value]
-    if type(value) is int and records.too_much(value):
-        return "(a number of more than 40 digits)"
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return redact(str(value))
-
-
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
     """While this lasts nobody begins to write the journal. Raises Owned when a live process does already."""
@@ -361,18 +334,6 @@ def held(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _shortened(value: Any) -> Any:
-    """A record's fields without what made it longer than any: long texts and lists, of which the beginning stays."""
-    if isinstance(value, dict):
-        return {key: _shortened(item) for key, item in list(value.items())[:1000]}
-    if isinstance(value, list | tuple):
-        return [_shortened(item) for item in value[:1000]]
-    text = str(value)
-    if value is None or isinstance(value, bool | int | float) or len(text) <= 4000:
-        return value
-    return f"{text[:4000]} … ({len(text) - 4000} characters left out)"
 
 
 def _lock(descriptor: int) -> None:

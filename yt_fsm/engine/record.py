@@ -6,13 +6,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .journal import Reading, clean
+from .journal import Reading
+from .jsonable import clean
 from .replay import replay
 
 if TYPE_CHECKING:
     from .run import Run
 
-CODEX = "codex"  # the folder of codex's threads
 _DERIVED = {"run_record.json", "ballast", "heartbeat"}
 
 
@@ -31,33 +31,25 @@ def summarize(run: "Run") -> dict[str, Any]:
     """The record: where the run stands, what it measured, with what versions, and every file it left."""
     records = run.journal.records
     told = replay(Reading(records=records), run.definition)
-    attempts = told["attempts"]
     return {
-        "run_id": run.run_id,
-        "machine": run.definition.name,
-        "issue": {"number": run.issue.number, "title": run.issue.title, "url": run.issue.url},
-        "model": run.facts.get("model"),
-        "revision": run.facts.get("revision"),
-        "system": run.header["system"],
-        "worker": run.header["worker"],
+        **{key: told[key] for key in ("run_id", "machine", "subject", "issue", "model", "system", "units")},
+        "worker": run.header.get("worker"),
         "state": run.state,
         "complete": told["complete"],
         "stages": [
             {"state": t["dest"], "entered": t["at"], "seconds": t["seconds"], "by": t["event"]}
             for t in told["transitions"]
         ],
-        "metrics": attempts[-1]["metrics"] if attempts else {},
-        "attempts": len(attempts),
-        "pull_request": (run.effects.done("pull request", run.facts.get("branch", "")) or {}).get("url"),
         "problem": str(run.problem) if run.problem else None,
-        "versions": run.header["versions"],
+        "versions": run.header.get("versions"),
         "journal": {"records": len(records), "last": f"{records[-1]['seq']}:{records[-1]['hash']}"},
-        "artifact_index": [_entry(run.folder, file) for file in _files(run.folder)],
+        **run.summary(),
+        "artifact_index": [_entry(run.folder, file) for file in _files(run)],
     }
 
 
-def _files(folder: Path) -> list[Path]:
-    own = (f for f in folder.rglob("*") if f.relative_to(folder).parts[0] != CODEX)  # what unreviewed code wrote
+def _files(run: "Run") -> list[Path]:
+    own = (file for file in run.folder.rglob("*") if file.relative_to(run.folder).parts[0] not in run.foreign)
     return sorted(f for f in own if f.is_file() and f.name not in _DERIVED and f.suffix != ".new")
 
 

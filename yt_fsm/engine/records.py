@@ -97,27 +97,35 @@ def _table(value: Any) -> bool:
 
 _METRICS = _having({"top1": _number, "top5": _number, "tokens": _whole}, {"trace": _flag, "mode": _text})
 
-_ISSUE: Fields = {
-    "id": _text, "title": _text, "body": _text, "url": _text, "labels": _list_of(_text), "item": _or_none(_text),
-    "status": _or_none(_text),
+# What a subject may say of itself, whatever it is.
+_SUBJECT: Fields = {
+    "number": _count, "name": _text, "inputs": _object, "id": _text, "title": _text, "body": _text, "url": _text,
+    "labels": _list_of(_text), "item": _or_none(_text), "status": _or_none(_text),
 }  # fmt: skip
+
+# What the header of an earlier ytfsm, which knew issues only, must have in the place of a `subject`.
+_EARLIER: Fields = {"system": _text, "issue": _having({"number": _count}, _SUBJECT)}
 
 _EVERY: Fields = {"at": _time, "mono": _number, "kind": _text}
 
 # For each kind: the fields that it must have, and those that must be of their type where it has them.
 _KINDS: dict[str, tuple[Fields, Fields]] = {
     "header": (
+        {"run_id": _run_id, "machine": _text, "machine_table": _table},
         {
-            "run_id": _run_id,
-            "machine": _text,
-            "machine_table": _table,
-            "system": _text,
-            "issue": _having({"number": _count}, _ISSUE),
+            "system": _or_none(_text),
+            "subject": _having({"kind": _text, "words": _text}, _SUBJECT),
+            "issue": _having({"number": _count}, _SUBJECT),
+            "worker": _text,
+            "versions": _object,
+            "host": _text,
+            "boot": _text,
+            "pid": _whole,
         },
-        {"worker": _text, "versions": _object, "host": _text, "boot": _text, "pid": _whole},
     ),
     "transition": ({"event": _word, "source": _word, "dest": _word, "status": _or_none(_text)}, {}),
-    "fact": ({"name": _text}, {}),  # and its value by _FACTS
+    "fact": ({"name": _text}, {}),  # and its value by what its machine declares (facts.py)
+    "unit": ({"unit": _text}, {}),
     "attempt": (
         {
             "n": _whole,
@@ -140,23 +148,11 @@ _KINDS: dict[str, tuple[Fields, Fields]] = {
     "resumed": ({}, {"host": _text, "state": _word, "boot": _text, "pid": _whole, "abandon": _text}),
     "refused": ({"error": _text}, {}),
     "repaired": ({}, {"detail": _text}),
-    "cleanup": ({}, {"workspace": _or_none(_text), "killed": _list_of(_whole), "failed": _list_of(_text)}),
+    "cleanup": ({}, {"let_go": _list_of(_text), "killed": _list_of(_whole), "failed": _list_of(_text)}),
     "end": ({}, {"state": _word, "published": _flag}),
 }
 
-# What the states remember; other facts may be anything.
-_FACTS: Fields = {
-    "workspace": _text, "model": _text, "revision": _text, "bytes": _or_none(_count), "base": _text, "into": _text,
-    "tip": _or_none(_text), "branch": _text, "commit": _text, "thread": _or_none(_text), "pristine": _text,
-    "isolation": _text, "reference": _object,
-}  # fmt: skip
-
 _RESULTS: dict[str, Fields] = {"claim": {"comment": _text}, "pull request": {"url": _text}, "push": {"sha": _text}}
-
-# What a run needs of its header to be gone on with, beyond what reading it needs.
-_GOING_ON: Fields = {
-    "worker": _text, "versions": _object, "host": _text, "issue": _having({"number": _count, **_ISSUE}),
-}  # fmt: skip
 
 
 def wrong(record: dict[str, Any], seq: int) -> str:
@@ -168,17 +164,18 @@ def wrong(record: dict[str, Any], seq: int) -> str:
         return problem
     required, optional = _KINDS.get(record["kind"], ({}, {}))
     problem = _amiss(record, required, optional)
+    if not problem and record["kind"] == "header" and "subject" not in record:
+        problem = _amiss(record, _EARLIER, {})
     if not problem and record["kind"] == "fact":
-        problem = _amiss({record["name"]: record.get("value")}, {}, _FACTS)
-        problem = problem or ("" if "value" in record else "it has no `value`")
+        problem = "" if "value" in record else "it has no `value`"
     if not problem and record["kind"] == "effect.done":
         problem = _amiss(record["result"], _RESULTS.get(record["effect"], {}), {})
     return f"a record `{record['kind']}` of odd shape: {problem}" if problem else ""
 
 
 def lacking(header: dict[str, Any]) -> str:
-    """What a header lacks for its run to go on; "" when nothing."""
-    return _amiss(header, _GOING_ON, {})
+    """What a header lacks for its run to go on, beyond what reading it needs; "" when nothing."""
+    return _amiss(header, {"worker": _text, "versions": _object, "host": _text}, {})
 
 
 class Way:

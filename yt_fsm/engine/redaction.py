@@ -9,6 +9,7 @@ from typing import Any
 
 from .credentials import KEYS, SHAPES, SHORTEST
 from .encodings import LEAST_CHARS, Finder, Found
+from .errors import Leaked
 
 BLACK = "[redacted]"
 
@@ -73,6 +74,20 @@ class Redactor:
                 if _is_one(match[0])
             ]
         return sorted(found, key=lambda one: one.start)
+
+    def check(self, text: str) -> None:
+        """Raises Leaked when a text that is to be posted holds a secret."""
+        leaks = self.leaks(text.encode("utf-8", "replace"))
+        if leaks:
+            told = f"the text holds {leaks[0]}: see where the issue or a setting holds it"
+            raise Leaked(f"nothing is posted, because {told}")
+
+    def publishable(self, text: str) -> str:
+        """`text` without its secrets; nothing of it when one would still stand there."""
+        self.refresh()
+        clean = self(text)
+        leaks = self.leaks(clean.encode("utf-8", "replace"))
+        return f"[withheld: it holds {leaks[0]}]" if leaks else clean
 
     def file(self, path: Path, most: int = 16 << 20) -> None:
         """Black out of a file what its lines, written one by one, did not show: a secret wrapped over several."""

@@ -4,9 +4,13 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from .diagram import Path
 from .journal import Reading, Record
-from .machine import Definition, Path, table_hash
+from .machine import Definition, table_hash
 from .records import Way
+from .subject import subject_of
+
+_EVERY = {"v", "seq", "at", "mono", "kind", "prev", "hash", "unit"}  # what a unit has as a record
 
 
 def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
@@ -18,8 +22,8 @@ def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
     records = reading.records
     header = records[0] if records else {}
     table = header.get("machine_table", {})
-    issue = header.get("issue") or {}
-    facts = facts_of(records)
+    subject = subject_of(header)
+    model = next((r["value"] for r in reversed(records) if r["kind"] == "fact" and r["name"] == "model"), None)
     verdict, at_line, detail = reading.verdict, reading.at_line, reading.detail
     stray = _stray(records, table)
     if stray and verdict != "corrupt":
@@ -29,8 +33,8 @@ def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
     return {
         "run_id": header.get("run_id"),
         "machine": header.get("machine"),
-        "issue": issue.get("number"),
-        "model": facts.get("model"),
+        "issue": subject.get("number") if subject.get("kind") == "issue" else None,
+        "model": model if isinstance(model, str) else None,
         "system": header.get("system"),
         "state": state_of(records),
         "complete": bool(records) and records[-1]["kind"] == "end",
@@ -42,6 +46,7 @@ def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
             "detail": detail,
         },
         "definition": {"hash": embedded, "drift": bool(today and embedded and today.hash != embedded)},
+        "subject": subject,
         "transitions": transitions_of(records),
         "effects": [
             {
@@ -52,6 +57,11 @@ def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
             }
             for r in records
             if r["kind"].startswith("effect.")
+        ],
+        "units": [
+            {key: value for key, value in r.items() if key not in _EVERY} | {"kind": r["unit"]}
+            for r in records
+            if r["kind"] == "unit"
         ],
         "attempts": [
             {key: r.get(key) for key in ("n", "passed", "failing", "metrics", "tokens", "seconds")}
@@ -73,11 +83,6 @@ def state_of(records: list[Record]) -> str | None:
         if record["kind"] == "transition":
             return str(record["dest"])
     return records[0]["machine_table"]["initial"] if records else None
-
-
-def facts_of(records: list[Record]) -> dict[str, Any]:
-    """What the states learned (model, revision, branch …): the last value of each."""
-    return {record["name"]: record["value"] for record in records if record["kind"] == "fact"}
 
 
 def transitions_of(records: list[Record]) -> list[dict[str, Any]]:

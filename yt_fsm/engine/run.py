@@ -1,100 +1,84 @@
-"""A run: one issue's walk through a machine, and what its states share."""
+"""A run: one subject's walk through a machine, and what its states share."""
 
 import json
 import logging
 import os
 import platform
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from yt_fsm.bringup.workspace import Workspace, prefix
-from yt_fsm.github import lease as leases
-from yt_fsm.github.heartbeat import Heartbeat
-from yt_fsm.tools.board import board_of
-
+from .clock import Clock
 from .effects import Effects
-from .errors import Lost, SetupError, Verdict
-from .journal import Journal, Record, clean
-from .machine import Definition
+from .errors import SetupError, Verdict
+from .facts import Facts
+from .journal import Journal, Record
+from .jsonable import clean
+from .machine import LOSE, Definition
 from .processes import Mark
-from .replay import facts_of, instant, state_of
-from .shell import Shell, StopFlag
+from .replay import instant, state_of
+from .shell import Shell
+from .stop import StopFlag
+from .subject import Subject
+from .workspace import Workspace, prefix
 
 if TYPE_CHECKING:
-    from yt_fsm.bringup.brief import Brief
-    from yt_fsm.bringup.evaluation import Report
-    from yt_fsm.github.client import GitHub, Issue
-    from yt_fsm.tools.codex import FunctionalBringupTask
-
     from .redaction import Redactor
     from .settings import Settings
 
 log = logging.getLogger("ytfsm")
 
-
-def boot_secs() -> float:
-    """CLOCK_BOOTTIME: seconds that go on in suspend, and that nobody sets."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+ROLES = ("", "subject", "heartbeat")  # whose processes carry a run's mark
 
 
-class BootClock:
-    """Seconds that go on in suspend, and a sleep that a stop ends."""
+class Hold(NamedTuple):
+    """Something that a run holds, and how it is let go of; `waits`: not before the outbox is empty."""
 
-    def __init__(self, stop: StopFlag) -> None:
-        self._stop = stop
-
-    def now(self) -> float:
-        """CLOCK_BOOTTIME."""
-        return boot_secs()
-
-    def wait(self, seconds: float) -> None:
-        """Sleep; raises what the stop flag carries."""
-        self._stop.wait(seconds)
+    what: str
+    let_go: Callable[[], object]
+    waits: bool
 
 
 class Run:
-    """One issue run: the model that `transitions` moves.
+    """One run: the model that `transitions` moves; a machine's own kind of run is a subclass.
 
-    `state` is always the journal's last transition; `next_event` is what the state's work left behind. A state's
-    callbacks reach the outside world through the collaborators here, and remember what they learned with `fact`.
+    `state` is always the journal's last transition; `next_event` is what the state's work left behind. States reach
+    the outside world through `shell` and `effects`, and remember what they learned in `facts`.
     """
+
+    facts_kind: type[Facts] = Facts
+    workspace_kind: type[Workspace] = Workspace
+    foreign: tuple[str, ...] = ()  # of its folder, what unreviewed code wrote: no artifacts
 
     def __init__(
         self,
         definition: Definition,
         settings: "Settings",
         journal: Journal,
-        issue: "Issue",
+        subject: Subject,
         shell: Shell,
-        github: "GitHub",
-        stop: StopFlag,
     ) -> None:
-        self.definition, self.settings, self.journal, self.issue = definition, settings, journal, issue
-        self.shell, self.github, self.stop = shell, github, stop
+        self.definition, self.settings, self.journal = definition, settings, journal
+        self.subject, self.shell, self.stop = subject, shell, shell.stop
         self.folder = journal.path.parent
         self.header = journal.records[0]
         self.mark = mark_of(settings.home, self.header)
         self.run_id: str = self.header["run_id"]
-        self.facts: dict[str, Any] = facts_of(journal.records)
+        self.facts = self.facts_kind(journal)
         self.state: str = state_of(journal.records) or definition.initial
         self.next_event: str | None = None
         self.problem: Verdict | None = None  # why the run leaves its good path
         self.waiting: str | None = None  # why its outbox is not empty yet
-        refusals = [r["error"] for r in journal.records if r["kind"] == "refused"]
-        self.refused: str | None = refusals[-1] if refusals else None  # why it will never be published
-        clock, ttl, settle = BootClock(stop), settings.claim_ttl_secs, settings.settle_secs
-        self.effects = Effects(journal, clock, settle)
-        self.lease = leases.Lease(github, clock, issue.id, self.run_id, ttl, settle)
-        bid = self.effects.done("claim", leases.CLAIM)
-        self.lease.comment = bid["comment"] if bid else None
-        self.heartbeat = Heartbeat(self)
-        self.board = board_of(settings, shell)
-        self.task: FunctionalBringupTask | None = None
-        self.report: Report | None = None  # the last check's
-        definition.build(self)
+        refusal = journal.last("refused")
+        self.refused: str | None = refusal["error"] if refusal else None  # why it will never be published
+        self.over = False  # its end is being written: nothing of it goes on
+        self.holds: list[Hold] = []
+        self.effects = Effects(journal, Clock(self.stop), settings.settle_secs)
+        self.subject.join(self)
+        self.hold("workspace", self._leave_workspace)
+        build(definition, self)
 
     if TYPE_CHECKING:
 
@@ -108,7 +92,7 @@ class Run:
         source, dest = event.transition.source, event.transition.dest
         status = self.definition.status_of(event.event.name, source)
         self.journal.append("transition", event=event.event.name, source=source, dest=dest, status=status)
-        log.info("run_id=%s issue=%s %s --%s--> %s", self.run_id, self.issue.number, source, event.event.name, dest)
+        log.info("run_id=%s %s %s --%s--> %s", self.run_id, self.subject.words, source, event.event.name, dest)
 
     def on_enter(self, event: Any) -> None:
         """Do the new state's work."""
@@ -123,27 +107,34 @@ class Run:
 
     # --- what states use
 
+    def hold(self, what: str, let_go: Callable[[], object], waits: bool = False) -> None:
+        """Have the engine let go of something when the walk is over, the last held first, whatever became of the rest.
+
+        `let_go` may be called when there is nothing to let go of, and returns something true when there was. With
+        `waits` it is kept while the run's outbox is not empty.
+        """
+        self.holds.append(Hold(what, let_go, waits))
+
     @property
     def final(self) -> bool:
         """Whether no transition leads on."""
         return self.state in self.definition.final
 
     @property
+    def taken(self) -> bool:
+        """Whether its subject ever was its own: a transition other than `lose` led out of the initial state."""
+        return any(move["event"] != LOSE for move in self.journal.all("transition"))
+
+    @property
     def arrived_by(self) -> str | None:
         """The event of the last transition."""
-        return next((r["event"] for r in reversed(self.journal.records) if r["kind"] == "transition"), None)
-
-    @cached_property
-    def brief(self) -> "Brief":
-        """What the issue asks for. Raises SetupError naming a bad field."""
-        from yt_fsm.bringup import brief
-
-        return brief.parse(self.issue.body, self.issue.labels)
+        move = self.journal.last("transition")
+        return move["event"] if move else None
 
     @property
     def workspace(self) -> Workspace:
         """The run's temp folder, whether it exists or not. Raises SetupError when the journal names another place."""
-        return Workspace.of(self.facts["workspace"], self.settings.tmp_root, self.mark)
+        return self.workspace_kind.of(self.facts.workspace, self.settings.tmp_root, self.mark)
 
     def new_workspace(self) -> None:
         """Name a temp folder that nobody else has, and make it. Raises SetupError when there can be none."""
@@ -152,15 +143,15 @@ class Run:
         root = self.settings.tmp_root
         try:
             root.mkdir(parents=True, exist_ok=True)
-            self.fact("workspace", tempfile.mkdtemp(prefix=prefix(self.mark), dir=root))
+            self.facts.workspace = tempfile.mkdtemp(prefix=prefix(self.mark), dir=root)
         except OSError as problem:
             raise SetupError(f"no workspace can be made in YT_TMP_ROOT = {root}: {problem.strerror}") from None
 
     def empty_workspace(self) -> Workspace:
-        """The workspace with nothing in it: always the same folder in a run's life, so that codex finds its thread's
+        """Have a workspace with nothing in it: always the same folder in a run's life, so that programs find their
         paths again, but for one that cannot be deleted, which is left to the janitor (faults S3).
         """
-        if "workspace" not in self.facts:
+        if not self.facts.workspace:
             self.new_workspace()
         try:
             self.workspace.delete()
@@ -170,90 +161,61 @@ class Run:
         self.workspace.make()
         return self.workspace
 
+    def _leave_workspace(self) -> bool:
+        if not self.facts.workspace or not os.path.lexists(self.workspace.folder):
+            return False
+        self.workspace.delete()
+        return True
+
     @property
     def artifacts(self) -> Path:
-        """Where metrics, prompts, events and diffs are kept."""
+        """Where what a run makes is kept."""
         return self.folder / "artifacts"
 
+    def shell_as(self, role: str) -> Shell:
+        """The run's shell for programs that are not its states' own, so that ending those leaves these alone."""
+        return self.shell.as_role(self.mark.as_role(role))
+
+    def summary(self) -> dict[str, Any]:
+        """What a machine's own `run_record.json` has beside what every run's has."""
+        return {}
+
     @property
-    def bundle(self) -> Path:
-        """The commit that is, or was, to be pushed, as a file that outlives the workspace."""
-        return self.artifacts / "work.bundle"
-
-    def fact(self, name: str, value: Any) -> None:
-        """Remember something over crashes."""
-        if self.facts.get(name) != value or name not in self.facts:
-            self.journal.append("fact", name=name, value=value)
-            self.facts[name] = value
-
-    def attempts(self) -> list[Record]:
-        """The checks so far, over the run's whole life."""
-        return [r for r in self.journal.records if r["kind"] == "attempt"]
-
-    def tokens(self) -> int:
-        """What codex used so far, over the run's whole life."""
-        return sum(r["tokens"] for r in self.journal.records if r["kind"] == "tokens")
-
-    def claim_text(self, **more: str) -> str:
-        """The run's claim comment (§6.1)."""
-        return leases.text(
-            self.shell.redact(self.settings.worker_name),
-            self.settings.system,
-            self.run_id,
-            self.header["at"],
-            self.settings.claim_ttl_secs,
-            **more,
-        )
-
-    def found_bid(self, _: Record) -> dict[str, Any] | None:
-        """The run's bid as GitHub shows it: how the effect `claim` is observed."""
-        comment = self.lease.find_bid()
-        return {"comment": comment} if comment else None
-
-    def let_go(self) -> None:
-        """RELEASE: edit the own claim with `released:`, once; the heartbeat is over by then (faults T3)."""
-        self.heartbeat.stop()
-        if self.stop and isinstance(self.stop.error, Lost):
-            self.stop.clear()  # a loss that the heartbeat found meanwhile is no news
-
-        def apply(_: Record) -> dict[str, Any]:
-            self.lease.release(self.claim_text(released=leases.stamp()))
-            return {}
-
-        # Never looked for: an old read may show what a heartbeat has written over since, and twice is as good as once.
-        self.effects.once("release", leases.CLAIM, apply, lambda _: None)
-
-    def is_dead(self, run_id: str) -> bool:
-        """Whether another run of this issue has ended, or its claim has died."""
-        page = self.github.snapshot(self.issue.id)
-        comments, now = page.comments, page.now
-        while page.more:
-            page = self.github.snapshot(self.issue.id, page.more)
-            comments = page.comments + comments
-        found = [claim for claim in leases.claims(comments, self.settings.claim_ttl_secs) if claim.run_id == run_id]
-        return bool(found) and all(claim.dead(now) for claim in found)
-
-    def fence(self, *statuses: str | None) -> None:
-        """Before an outward step: raises Lost unless the claim is ours, alive, and the card is where we left it."""
-        self.lease.fence(statuses or (self.definition.base, self.definition.mark))
+    def url(self) -> str | None:
+        """Where a person sees what came of it."""
+        return None
 
 
-def new_id(system: str, issue: int) -> str:
-    """A run id that sorts by time and names the issue: `20261122T034107Z-n300-i12-7f3c`."""
+def build(definition: Definition, run: Any) -> Any:
+    """The `transitions.Machine` that moves `run`; its `run.trigger(event)` is called by the engine only.
+
+    Before the state changes the journal has the transition on disk; entering a state does that state's work.
+    """
+    import transitions
+
+    return transitions.Machine(
+        model=run,
+        states=[{"name": name, "on_enter": [run.on_enter]} for name in definition.states],
+        transitions=[{"trigger": e.event, "source": e.source, "dest": e.dest} for e in definition.edges],
+        initial=run.state,
+        before_state_change=[run.persist],
+        auto_transitions=False,  # no `to_*` jumps round the table
+        send_event=True,
+        queued=False,  # a queued trigger always says True and forgets its queue on an exception
+    )
+
+
+def new_id(tag: str) -> str:
+    """A run id that sorts by time and names the subject: `20261122T034107Z-n300-i12-7f3c`."""
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    return f"{now}-{system}-i{issue}-{os.urandom(2).hex()}"
+    return f"{now}-{tag}-{os.urandom(2).hex()}"
 
 
 def create(
-    definition: Definition,
-    settings: "Settings",
-    issue: "Issue",
-    github: "GitHub",
-    stop: StopFlag,
-    versions: dict[str, str],
-) -> Run:
-    """Start a run of `issue`: its folder, config.json and a journal with its header, all on disk."""
-    run_id = new_id(settings.system, issue.number)
+    definition: Definition, settings: "Settings", subject: Subject, shell: Shell, versions: dict[str, str]
+) -> Any:
+    """Start a run about `subject`: its folder, config.json and a journal with its header, all on disk."""
+    run_id = new_id(subject.tag)
     folder = settings.runs / run_id
     folder.mkdir(parents=True)
     redact = settings.redactor()
@@ -265,48 +227,36 @@ def create(
         machine=definition.name,
         machine_table=definition.table(),
         machine_hash=definition.hash,
-        system=settings.system,
         worker=settings.worker_name,
-        issue={
-            "number": issue.number,
-            "id": issue.id,
-            "title": issue.title,
-            "body": issue.body,
-            "url": issue.url,
-            "labels": list(issue.labels),
-            "item": issue.item,
-            "status": issue.status,
-        },
+        **subject.header(),
+        subject={"kind": subject.kind, "words": subject.words, **subject.data()},
         settings=settings.public(),
         versions=versions,
         **owner(),
     )
-    return assemble(definition, settings, journal, issue, github, stop, redact)
+    return assemble(definition, settings, journal, subject, shell, redact)
 
 
 def assemble(
     definition: Definition,
     settings: "Settings",
     journal: Journal,
-    issue: "Issue",
-    github: "GitHub",
-    stop: StopFlag,
+    subject: Subject,
+    shell: Shell,
     redact: "Redactor",
-) -> Run:
-    """A Run over an open journal, its commands logged in the run's folder."""
-    folder = journal.path.parent
+) -> Any:
+    """A run of the machine's own kind over an open journal; its commands are logged in its folder.
+
+    It has a stop flag of its own: a signal stops the worker's run, and a heartbeat only its own.
+    """
+    mark = mark_of(settings.home, journal.records[0])
 
     def record(command: dict[str, object]) -> None:
         journal.append("command", **command)
 
-    mark = mark_of(settings.home, journal.records[0])
-    shell = github.shell.logged(mark, folder / "logs", record, redact, stop)
-    # gh is ours, not codex's: another role, so that ending codex's survivors leaves a heartbeat alone.
-    ours = github.through(github.shell.logged(mark.as_role("github"), folder / "logs", record, redact, stop))
-    return Run(definition, settings, journal, issue, shell, ours, stop)
-
-
-ROLES = ("", "github", "heartbeat")  # whose processes carry a run's mark
+    ours = shell.logged(mark, journal.path.parent / "logs", record, redact, StopFlag())
+    kind = definition.run or Run
+    return kind(definition, settings, journal, subject, ours)
 
 
 def mark_of(home: Path, header: Record) -> Mark:

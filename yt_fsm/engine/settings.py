@@ -1,168 +1,73 @@
-"""Settings: read once from flags, environment and `ytfsm.toml` (in that order of precedence), then frozen."""
+"""Settings: read once from flags, environment and `ytfsm.toml` (in that order of precedence), then frozen.
+
+Here are those of every run; each room adds its own in a subclass, and a machine's settings are the classes of the rooms
+that it uses. Each field names its environment variable; its description is the README's row for it.
+"""
 
 import os
 import socket
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from yt_fsm.github.lease import ttl_range
 
 from . import configuration, credentials
 from .errors import Usage
 from .outside import shown
 from .redaction import Redactor
 
-SYSTEMS = ("n150", "n300", "lb")
-ALIASES = {"t3000": "lb"}  # what the existing models repo calls the lb machine
-
 YEAR = 365 * 86_400.0  # seconds: whoever asks for more has mistyped, and no clock of ours can wait for ever
 
-ENVIRONMENT = {
-    "system": "YT_SYSTEM",
-    "owner": "YT_OWNER",
-    "repo_models": "YT_REPO_MODELS",
-    "worker_name": "YT_WORKER_NAME",
-    "project_number": "YT_PROJECT_NUMBER",
-    "project_title": "YT_PROJECT_TITLE",
-    "hf_token": "HF_TOKEN",
-    "codex_bin": "CODEX_BIN",
-    "codex_home": "CODEX_HOME",
-    "top1_min": "YT_TOP1_MIN",
-    "top5_min": "YT_TOP5_MIN",
-    "max_attempts": "YT_MAX_ATTEMPTS",
-    "sleep_secs": "YT_SLEEP_SECS",
-    "tmp_root": "YT_TMP_ROOT",
-    "claim_ttl_secs": "YT_CLAIM_TTL_SECS",
-    "home": "YTFSM_HOME",
-    "python": "YT_PYTHON",
-    "device": "YT_DEVICE",
-    "reference_cache": "YT_REFERENCE_CACHE",
-    "kl_max": "YT_KL_MAX",
-    "max_tokens": "YT_MAX_TOKENS",
-    "codex_sandbox": "YT_CODEX_SANDBOX",
-    "attempt_secs": "YT_ATTEMPT_SECS",
-    "stall_secs": "YT_STALL_SECS",
-    "eval_secs": "YT_EVAL_SECS",
-    "download_secs": "YT_DOWNLOAD_SECS",
-    "min_free_gb": "YT_MIN_FREE_GB",
-    "skip_tt": "YT_SKIP_TT",
-    "isolation": "YT_ISOLATION",
-    "isolation_bind": "YT_ISOLATION_BIND",
-    "max_processes": "YT_MAX_PROCESSES",
-    "max_file_gb": "YT_MAX_FILE_GB",
-    "max_memory_gb": "YT_MAX_MEMORY_GB",
-    "backoff_secs": "YT_BACKOFF_SECS",
-    "write_gap_secs": "YT_WRITE_GAP_SECS",
-    "settle_secs": "YT_SETTLE_SECS",
-}
+S = TypeVar("S", bound="Settings")
+
+
+def setting(variable: str, default: Any = ..., secret: bool = False, **more: Any) -> Any:
+    """A field that the environment sets by `variable`; a `secret` one is never shown or written down."""
+    return Field(default, json_schema_extra={"variable": variable, "secret": secret}, repr=not secret, **more)
 
 
 class Settings(BaseModel):
-    """Everything that can be set; each field's description is the README's row for it."""
+    """What can be set for any machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    system: str = Field(description="this machine's type: n150, n300 or lb (`--system`)")
-    owner: str = Field(
-        "yieldthought", pattern=r"^\w[\w-]*$", max_length=100, description="who owns the models repo and the Project"
-    )
-    repo_models: str = Field("ttnn_models", pattern=r"^[\w.]*\w[\w.-]*$", max_length=100, description="the models repo")
-    worker_name: str = Field(
+    worker_name: str = setting(
+        "YT_WORKER_NAME",
         default_factory=socket.gethostname,
         pattern=r"^\S+$",
         max_length=100,
         description="who this worker is (default: host name)",
     )
-    project_number: int | None = Field(None, ge=1, le=2**31 - 1, description="the Project's number (preferred)")
-    project_title: str | None = Field(None, max_length=256, description="the Project's title, when there is no number")
-    hf_token: str | None = Field(
-        None, repr=False, pattern="^[!-~]+$", max_length=1000, description="Hugging Face token, for gated models"
-    )
-    codex_bin: str = Field("codex", description="the codex program")
-    codex_home: Path | None = Field(None, description="codex's own folder: login and configuration")
-    top1_min: float = Field(0.90, ge=0, le=1, description="the least top-1 agreement that passes")
-    top5_min: float = Field(0.97, ge=0, le=1, description="the least top-5 agreement that passes")
-    max_attempts: int = Field(10, ge=1, le=1000, description="checks a run may fail before it gives up")
-    sleep_secs: float = Field(
-        20, ge=0.01, le=86_400, description="seconds between two polls; grows to three times that when idle"
-    )
-    tmp_root: Path = Field(
-        default_factory=lambda: Path(tempfile.gettempdir()),
-        description="where workspaces are made and deleted",
-    )
-    claim_ttl_secs: int = Field(
-        3600, description="seconds without a heartbeat after which a claim is dead: 60 to 86400"
-    )
-    home: Path = Field(
+    home: Path = setting(
+        "YTFSM_HOME",
         default_factory=lambda: Path(platformdirs.user_state_dir("ytfsm")),
         description="where runs are kept (journals, logs, artifacts)",
     )
-    python: str = Field("python3", description="the Python with ttnn that pytest and the evaluation run in")
-    device: int | None = Field(None, ge=0, le=255, description="the board to use and to reset (default: all)")
-    reference_cache: str | None = Field(None, description="where HF references are kept (default: beside the runs)")
-    kl_max: float | None = Field(
-        None, gt=0, le=1000, description="the largest mean KL that passes (default: only reported)"
+    tmp_root: Path = setting(
+        "YT_TMP_ROOT",
+        default_factory=lambda: Path(tempfile.gettempdir()),
+        description="where workspaces are made and deleted",
     )
-    max_tokens: int | None = Field(
-        None, ge=1, le=10**12, description="tokens codex may use in a run's life (default: no limit)"
+    sleep_secs: float = setting(
+        "YT_SLEEP_SECS",
+        20,
+        ge=0.01,
+        le=86_400,
+        description="seconds between two polls; grows to three times that when idle",
     )
-    codex_sandbox: str = Field(
-        "danger-full-access",
-        pattern="^(danger-full-access|workspace-write)$",
-        description="codex's `--sandbox`: it drives the board itself, which workspace-write may forbid",
+    min_free_gb: float = setting(
+        "YT_MIN_FREE_GB", 1, ge=0, le=10**9, description="gigabytes that must stay free beside the weights"
     )
-    attempt_secs: float = Field(4 * 3600, gt=0, le=YEAR, description="seconds codex may take for one attempt")
-    stall_secs: float = Field(1800, gt=0, le=YEAR, description="seconds codex may say nothing before it is stopped")
-    eval_secs: float = Field(3600, gt=0, le=YEAR, description="seconds one evaluation command may take")
-    download_secs: float = Field(6 * 3600, gt=0, le=YEAR, description="seconds the download may take")
-    min_free_gb: float = Field(1, ge=0, le=10**9, description="gigabytes that must stay free beside the weights")
-    skip_tt: bool = Field(False, description="no TT evaluation: for a machine without a card (`--skip-tt`)")
-    isolation: str = Field(
-        "bwrap",
-        pattern="^(bwrap|none)$",
-        description="the walls around codex, pytest and the evaluation: `bwrap`, or `none`",
+    settle_secs: float = setting(
+        "YT_SETTLE_SECS",
+        60,
+        ge=0,
+        le=86_400,
+        description="seconds until a write that GitHub does not show has not happened",
     )
-    isolation_bind: str = Field(
-        "",
-        description="more that isolated programs may read, as absolute paths with `:` between; `+` before one: write",
-    )
-    max_processes: int = Field(
-        2048, ge=64, le=4_194_304, description="processes and threads that one isolated program may have"
-    )
-    max_file_gb: float = Field(2, gt=0, le=10**6, description="gigabytes that one file of an isolated program may have")
-    max_memory_gb: float | None = Field(
-        None,
-        gt=0,
-        le=10**6,
-        description="gigabytes that one isolated process may allocate (default: nine tenths of the memory)",
-    )
-    backoff_secs: float = Field(15, ge=0, le=86_400, description="seconds before a codex that failed is started again")
-    write_gap_secs: float = Field(
-        1, ge=0, le=86_400, description="seconds between two writes to GitHub, which asks for one"
-    )
-    settle_secs: float = Field(
-        60, ge=0, le=86_400, description="seconds until a write that GitHub does not show has not happened"
-    )
-
-    @field_validator("system")
-    @classmethod
-    def _known_system(cls, value: str) -> str:
-        value = ALIASES.get(value, value)
-        if value not in SYSTEMS:
-            raise ValueError(f"must be one of {', '.join(SYSTEMS)}")
-        return value
-
-    @field_validator("isolation_bind")
-    @classmethod
-    def _absolute(cls, value: str) -> str:
-        for path in filter(None, value.split(":")):
-            if not path.removeprefix("+").startswith("/"):
-                raise ValueError(f"{path!r} is no absolute path")
-        return value
 
     @field_validator("*", mode="before")
     @classmethod
@@ -173,79 +78,86 @@ class Settings(BaseModel):
                 raise ValueError(f"is {len(value):,} characters long")
         return value
 
-    @field_validator("home", "tmp_root", "codex_home")
+    @field_validator("*")
     @classmethod
-    def _whole_path(cls, value: Path | None) -> Path | None:
-        return configuration.whole_path(str(value)) if value else None
+    def _whole_path(cls, value: Any) -> Any:
+        return configuration.whole_path(str(value)) if isinstance(value, Path) else value
 
-    @field_validator("claim_ttl_secs")
     @classmethod
-    def _sound_ttl(cls, value: int) -> int:
-        shortest, longest = ttl_range()
-        if not shortest <= value <= longest:
-            raise ValueError(f"must be between {shortest} and {longest} seconds")
-        return value
-
-    @property
-    def repo(self) -> str:
-        """`OWNER/REPO` of the models repo."""
-        return f"{self.owner}/{self.repo_models}"
-
-    @property
-    def remote(self) -> str:
-        """The models repo as git clones it (§8.2)."""
-        return f"git@github.com:{self.repo}.git"
+    def variables(cls) -> dict[str, str]:
+        """The environment variable of each field."""
+        return {name: _extra(field)["variable"] for name, field in cls.model_fields.items()}
 
     @property
     def runs(self) -> Path:
         """The folder of all runs of this machine."""
         return self.home / "runs"
 
+    def _secrets(self) -> dict[str, str]:
+        """The values of secret fields, with their variables."""
+        fields = type(self).model_fields
+        found = {
+            getattr(self, name): _extra(field)["variable"] for name, field in fields.items() if _extra(field)["secret"]
+        }
+        return {value: variable for value, variable in found.items() if value}
+
     def public(self) -> dict[str, Any]:
         """The settings without secrets, as the journal's header and config.json carry them."""
-        data = self.model_dump(mode="json", exclude={"hf_token"})
-        return {**data, "hf_token": "set" if self.hf_token else None}
+        secret = {name for name, field in type(self).model_fields.items() if _extra(field)["secret"]}
+        shown = self.model_dump(mode="json", exclude=secret)
+        return {**shown, **{name: "set" if getattr(self, name) else None for name in secret}}
 
     def redactor(self) -> Redactor:
         """Knows every secret that this process can know; those in files are read again when the files change."""
         stamp: tuple[object, ...] | None = None
+        places = {
+            name: variable for name, variable in self.variables().items() if isinstance(getattr(self, name), Path)
+        }
 
         def reread() -> dict[str, str] | None:
             nonlocal stamp
-            environment = dict(os.environ)
-            if self.codex_home:
-                environment["CODEX_HOME"] = str(self.codex_home)
+            environment = {**os.environ, **{variable: str(getattr(self, name)) for name, variable in places.items()}}
             if stamp == credentials.stamp(environment, Path.cwd()):
                 return None
             known = credentials.read(environment, Path.cwd())
             stamp = known.stamp
-            if self.hf_token:
-                known.add(self.hf_token, "HF_TOKEN")
+            for value, variable in self._secrets().items():
+                known.add(value, variable)
             return known.values
 
         return Redactor(reread() or {}, reread)
 
 
-def load(**flags: Any) -> Settings:
-    """The settings; `flags` that are None count as not given. Raises Usage naming the field and the value."""
-    values = configuration.read()
-    for field, variable in ENVIRONMENT.items():
+def load(kind: type[S], others: Iterable[type[Settings]] = (), **flags: Any) -> S:
+    """Settings of a `kind`; `flags` that are None count as not given, and what only `others` know is passed over.
+
+    Raises Usage naming the field and the value.
+    """
+    strangers = {name for other in others for name in other.model_fields} - set(kind.model_fields)
+    values = {name: value for name, value in configuration.read().items() if name not in strangers}
+    for field, variable in kind.variables().items():
         if os.environ.get(variable, "") != "":
             values[field] = os.environ[variable]
     values.update({field: value for field, value in flags.items() if value is not None})
     try:
-        return Settings(**values)
+        return kind(**values)
     except ValidationError as problem:
-        raise Usage("\n".join(_words(error) for error in problem.errors())) from None
+        raise Usage("\n".join(_words(kind, error) for error in problem.errors())) from None
 
 
-def _words(error: Any) -> str:
+def _extra(field: Any) -> dict[str, Any]:
+    found: dict[str, Any] = field.json_schema_extra
+    return found
+
+
+def _words(kind: type[Settings], error: Any) -> str:
     field = str(error["loc"][0]) if error["loc"] else "settings"
-    variable = ENVIRONMENT.get(field, field)
+    variable = kind.variables().get(field, field)
     if error["type"] == "missing":
         return f"{variable} is not set: give --{field.replace('_', '-')}, or set {variable} or `{field}` in ytfsm.toml"
     if error["type"] == "extra_forbidden":
         return f"ytfsm.toml: `{shown(field, 60)}` is not a setting"
     redact = Redactor(credentials.of_environment(os.environ))
-    value = "[redacted]" if field == "hf_token" else shown(redact(repr(error["input"])), 100)
+    secret = field in kind.model_fields and _extra(kind.model_fields[field])["secret"]
+    value = "[redacted]" if secret else shown(redact(repr(error["input"])), 100)
     return f"{variable} = {value}: {error['msg'].removeprefix('Value error, ')}"

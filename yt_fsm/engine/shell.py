@@ -9,7 +9,6 @@ import logging
 import os
 import shlex
 import shutil
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -17,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .errors import AnswerTooLarge, CommandFailed, SetupError, StopRequested
+from .errors import AnswerTooLarge, CommandFailed, SetupError
 from .outside import shown
 from .processes import MARK, MARKER, Mark, end_survivors, stop_group
+from .stop import StopFlag
 
 if TYPE_CHECKING:
     import subprocess  # imported where a process is started: commands that only read never start one
@@ -72,37 +72,6 @@ class Result:
         return AnswerTooLarge(self.argv, KEEP_BYTES >> 20, self.log)
 
 
-class StopFlag:
-    """Asks the run's own thread to stop; set by signals and by the heartbeat, read where it is safe to stop."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self.error: Exception = StopRequested("stopped")
-
-    def set(self, error: Exception) -> None:
-        """Ask for a stop; the first asker's `error` is what the run sees."""
-        if not self._event.is_set():
-            self.error = error
-            self._event.set()
-
-    def clear(self) -> None:
-        """The request was taken; go on with what it leads to."""
-        self._event.clear()
-
-    def check(self) -> None:
-        """Raise the asker's error if a stop was asked for."""
-        if self._event.is_set():
-            raise self.error
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, but not through a request to stop."""
-        self._event.wait(seconds)
-        self.check()
-
-    def __bool__(self) -> bool:
-        return self._event.is_set()
-
-
 class Shell:
     """Runs commands for one run (or, without `logs`, for none)."""
 
@@ -126,6 +95,10 @@ class Shell:
     def logged(self, marker: Mark, logs: Path, record: Recorder, redact: "Redactor", stop: StopFlag) -> "Shell":
         """The same shell for a run: marked, logged and journalled."""
         return type(self)(marker, redact, logs, record, stop)
+
+    def as_role(self, mark: Mark) -> "Shell":
+        """The same shell, whose programs carry another mark."""
+        return type(self)(mark, self.redact, self.logs, self._record, self.stop)
 
     def quiet(self, marker: str | Mark, stop: StopFlag) -> "Shell":
         """The same shell without logs or journal, for a thread that must write neither."""

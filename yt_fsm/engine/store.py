@@ -51,9 +51,22 @@ def reading_of(run: Path, machines: Mapping[str, Definition] = MappingProxyType(
         reading = read(run / "journal.jsonl")
     except NotFound as gone:
         return Reading("corrupt", at_line=1, detail=str(gone))
-    header = reading.records[0] if reading.records else None
-    problem = stranger(header, run, machines.get(header["machine"])) if header else ""
-    return Reading("corrupt", at_line=1, detail=f"line 1: {problem}") if problem else reading
+    if not reading.records:
+        return reading
+    definition = machines.get(reading.records[0]["machine"])
+    problem = stranger(reading.records[0], run, definition)
+    if problem:
+        return Reading("corrupt", at_line=1, detail=f"line 1: {problem}")
+    amiss = definition.run.facts_kind.amiss(reading.records) if definition and definition.run else None
+    if amiss:
+        return damaged_by_fact(reading, *amiss)
+    return reading
+
+
+def damaged_by_fact(reading: Reading, seq: int, problem: str) -> Reading:
+    """A reading up to the fact that is not what its machine declares."""
+    detail = f"line {seq + 1}: a record `fact` of odd shape: {problem}"
+    return Reading("corrupt", reading.records[:seq], at_line=seq + 1, detail=detail)
 
 
 def stranger(header: Record, run: Path, definition: Definition | None) -> str:

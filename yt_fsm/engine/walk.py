@@ -1,36 +1,21 @@
-"""The engine: the one place that triggers events, turns errors into events, and cleans up."""
+"""The walk: the one place that triggers events, turns errors into events, and lets go of what a run holds."""
 
 import contextlib
 import errno
 import logging
-import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from yt_fsm.bringup import work
-from yt_fsm.github.lease import stamp
-
 from . import record
-from .errors import (
-    GitHubError,
-    JournalBroken,
-    Lost,
-    Refused,
-    SetupError,
-    StopRequested,
-    Verdict,
-    YtfsmError,
-)
+from .errors import JournalBroken, Lost, Refused, SetupError, StopRequested, Verdict, YtfsmError
+from .machine import LOSE
 from .processes import end_survivors
-from .removal import remove, remove_file
+from .removal import remove_file
 from .run import Run
 
 log = logging.getLogger("ytfsm")
 
 T = TypeVar("T")
-
-# GitHub's refusals that no patience mends.
-_FINAL_KINDS = ("FORBIDDEN", "UNPROCESSABLE", "NOT_FOUND", "INVALID", "400", "404", "410", "422")
 
 
 class Crashed(YtfsmError):
@@ -68,7 +53,7 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
         _keep_unfinished(run)
         run.journal.append("crashed", state=run.state, error=repr(error), traceback=told)
         raise Crashed(
-            f"run {run.run_id} (issue {run.issue.number}) crashed in `{run.state}`: {error!r}. Its record is in "
+            f"run {run.run_id} ({run.subject.words}) crashed in `{run.state}`: {error!r}. Its record is in "
             f"{run.folder}; `ytfsm replay {run.run_id}` shows it and `ytfsm resume {run.run_id}` goes on"
         ) from error
     finally:
@@ -117,14 +102,16 @@ def fire(run: Run, event: str) -> None:
 def judge(run: Run, verdict: Verdict | Refused) -> None:
     """Journal whose fault an error is and let it decide the next event."""
     assert isinstance(verdict, Verdict), f"{verdict!r} outside a final state"
-    event = "lose" if run.state == run.definition.initial else verdict.event
+    event = verdict.event
+    if run.state == run.definition.initial and run.definition.allows(LOSE, run.state):
+        event = LOSE  # nothing was taken yet, so there is nothing to end
     if not run.definition.allows(event, run.state):
         raise RuntimeError(f"no edge `{event}` leads out of `{run.state}`") from verdict
     if isinstance(verdict, Lost):
         run.stop.clear()
     run.problem = verdict
     run.journal.append("verdict", state=run.state, event=event, error=type(verdict).__name__, text=str(verdict))
-    log.warning("run_id=%s issue=%s %s: %s", run.run_id, run.issue.number, event, str(verdict).splitlines()[0])
+    log.warning("run_id=%s %s %s: %s", run.run_id, run.subject.words, event, str(verdict).splitlines()[0])
     run.next_event = event
 
 
@@ -132,34 +119,22 @@ def settle(run: Run, problem: YtfsmError) -> None:
     """Publishing failed: for now (the outbox tries again) or for good (`refused`). The run's verdict stays."""
     if isinstance(problem, Lost):
         run.stop.clear()
-    for_good = isinstance(problem, Refused | Lost) or (
-        isinstance(problem, GitHubError) and problem.kind in _FINAL_KINDS
-    )
-    if for_good:
+    if problem.final:
         run.refused = str(problem)
         run.journal.append("refused", error=str(problem))
     else:
         run.waiting = str(problem)
     if isinstance(problem, Lost):
-        _release(run)
-    log.warning("run_id=%s issue=%s publishing: %s", run.run_id, run.issue.number, str(problem).splitlines()[0])
-
-
-def _release(run: Run) -> None:
-    """Release the claim of a run that has lost; the loss is on record, and no error of this hides it (faults W15)."""
-    try:
-        run.heartbeat.stop()
-        run.lease.release(run.claim_text(released=stamp()))
-    except YtfsmError as problem:
-        log.warning("run_id=%s its claim could not be released and dies by itself: %s", run.run_id, problem)
+        run.subject.lost()
+    log.warning("run_id=%s %s publishing: %s", run.run_id, run.subject.words, str(problem).splitlines()[0])
 
 
 def _keep_unfinished(run: Run) -> None:
-    """Bundle the work of a run that will go on; a failure to do so must not keep the workspace alive."""
-    if run.shell.dry or "branch" not in run.facts:
+    """Save the work of a run that will go on; a failure to do so must not keep the workspace alive."""
+    if run.shell.dry:
         return
     try:
-        work.keep_unfinished(run)
+        run.definition.keep(run)
     except Exception as problem:
         log.error("run_id=%s its unfinished work could not be kept: %s", run.run_id, problem)
 
@@ -182,11 +157,12 @@ def deliver(run: Run) -> None:
 def tear_down(run: Run, walked: bool = True) -> None:
     """Let go of all that the run holds, the last taken first, each whatever became of the others (faults S3).
 
-    Its processes are ended, its board, workspace and heartbeat go; `end` is written when the outbox is empty too. What
+    Its processes are ended, then what states and subject hold goes; `end` is written when the outbox is empty too. What
     could not be let go of is said and journalled; a workspace is then the janitor's. A walk that was stopped or
     crashed (not `walked`) did not end the run, whatever its state: publishing goes on later.
     """
     waits = walked and run.final and run.waiting is not None
+    run.over = walked and run.final and not waits
     failed: list[str] = []
 
     def let_go(what: str, release: Callable[[], T]) -> T | None:
@@ -197,24 +173,14 @@ def tear_down(run: Run, walked: bool = True) -> None:
             failed.append(f"{what}: {problem}")
             return None
 
-    def delete() -> bool:
-        if "workspace" not in run.facts or not os.path.lexists(run.workspace.folder):
-            return False
-        run.workspace.delete()
-        return True
-
     try:
-        left = [] if run.shell.dry else let_go("processes", lambda: end_survivors(run.mark))
-        let_go("board", run.board.release)
-        there = let_go("workspace", delete) or False
-        if not waits:
-            let_go("heartbeat", run.heartbeat.stop)
-        if there or left or failed:
+        left = [] if run.shell.dry else let_go("processes", lambda: end_survivors(run.mark)) or []
+        held = [hold for hold in reversed(run.holds) if not (hold.waits and waits)]
+        gone = [hold.what for hold in held if let_go(hold.what, hold.let_go)]
+        if gone or left or failed:
             more = {"failed": failed} if failed else {}
-            run.journal.append("cleanup", workspace=run.facts.get("workspace"), killed=left or [], **more)
-        if walked and run.final and not waits:
-            # They say all that codex saw, as codex wrote it, and nothing goes on with them; artifacts have it redacted.
-            let_go("codex's threads", lambda: remove(run.folder / record.CODEX))
+            run.journal.append("cleanup", let_go=gone, killed=left, **more)
+        if run.over:
             run.journal.append("end", state=run.state, published=run.refused is None)
         record.write(run)
         remove_file(run.folder / "ballast")

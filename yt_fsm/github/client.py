@@ -21,10 +21,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from yt_fsm.engine.errors import GitHubError, Lost, NotFound, PreflightFailed
+from yt_fsm.engine.errors import Lost, NotFound, PreflightFailed
 from yt_fsm.engine.outside import Malformed, at, maybe, parse, shown
 from yt_fsm.engine.shell import Result, Shell
-from yt_fsm.tools.gate import check_post
+
+from .errors import GitHubError
 
 log = logging.getLogger("ytfsm")
 
@@ -443,7 +444,7 @@ class GitHub:
 
     def create_pull_request(self, head: str, base: str, title: str, body: str) -> str:
         """Open a pull request and return its URL. Raises GitHubError; landed=None when it may be there now."""
-        check_post(self.shell.redact, f"{title}\n{body}")
+        self.shell.redact.check(f"{title}\n{body}")
         self._pace()
         argv = ["gh", "pr", "create", "-R", self.repo, "--base", base, "--head", head, "--title", title]
         result = self.shell.run(
@@ -490,7 +491,7 @@ class GitHub:
 
         Raises GitHubError; Leaked when a secret would be written; what `fence` raises.
         """
-        check_post(self.shell.redact, "\n".join(str(value) for value in variables.values()))
+        self.shell.redact.check("\n".join(str(value) for value in variables.values()))
         self._pace()
 
         def write() -> Answer:

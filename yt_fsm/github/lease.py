@@ -43,7 +43,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from yt_fsm.engine.errors import GitHubError, Lost
+from yt_fsm.engine.clock import Clock
+from yt_fsm.engine.errors import Lost
+
+from .errors import GitHubError
 
 if TYPE_CHECKING:  # what the commands that only read need not pay for
     from typing import Protocol
@@ -67,15 +70,6 @@ if TYPE_CHECKING:  # what the commands that only read need not pay for
 
         def delete_comment(self, comment: str) -> None:
             """Delete by id."""
-
-    class Clock(Protocol):
-        """What the lease needs of time: seconds that do not stop in suspend, and a sleep that a stop can end."""
-
-        def now(self) -> float:
-            """CLOCK_BOOTTIME."""
-
-        def wait(self, seconds: float) -> None:
-            """Sleep; raises what the stop flag carries."""
 
 
 CLAIM, STATUS = "[yt-claim]", "[yt-status]"

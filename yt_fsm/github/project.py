@@ -1,9 +1,9 @@
 """The board: the labels, the Project and the Status options that workers assume (§3.1, §3.2)."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from yt_fsm.engine.errors import PreflightFailed, SetupError
-from yt_fsm.engine.settings import SYSTEMS
 
 from .client import STATUSES, TIMEOUT_SECS, GitHub
 
@@ -21,6 +21,15 @@ COLOURS = {
 
 
 @dataclass(frozen=True)
+class Label:
+    """A label that routes issues (§3.2); its colour is six hexadecimal digits."""
+
+    name: str
+    colour: str
+    description: str
+
+
+@dataclass(frozen=True)
 class Part:
     """One part of the board: `state` is `ok`, `made` or (with --check) `missing`."""
 
@@ -33,24 +42,24 @@ class Part:
         return asdict(self)
 
 
-def ensure(github: GitHub, check: bool) -> list[Part]:
+def ensure(github: GitHub, labels: Iterable[Label], check: bool) -> list[Part]:
     """Make what is missing (with `check`, only say so). Raises PreflightFailed when it cannot be done safely."""
-    return [*_labels(github, check), *_project(github, check)]
+    return [*_labels(github, labels, check), *_project(github, check)]
 
 
-def _labels(github: GitHub, check: bool) -> list[Part]:
+def _labels(github: GitHub, labels: Iterable[Label], check: bool) -> list[Part]:
     repository = github.repository()
-    there = {node["name"] for node in repository["labels"]["nodes"]}
+    there = {node["name"].lower() for node in repository["labels"]["nodes"]}  # GitHub has no two that differ in case
     parts = []
-    for system in SYSTEMS:
-        if system in there:
-            parts.append(Part(f"label {system}", "ok", "exists"))
+    for label in labels:
+        if label.name.lower() in there:
+            parts.append(Part(f"label {label.name}", "ok", "exists"))
         elif check:
-            parts.append(Part(f"label {system}", "missing", f"not in {github.repo}"))
+            parts.append(Part(f"label {label.name}", "missing", f"not in {github.repo}"))
         else:
-            argv = ["gh", "label", "create", system, "-R", github.repo, "--color", "1d76db"]
-            github.shell.run([*argv, "--description", f"bring up on {system}"], name="gh-label", timeout=TIMEOUT_SECS)
-            parts.append(Part(f"label {system}", "made", f"in {github.repo}"))
+            argv = ["gh", "label", "create", label.name, "-R", github.repo, "--color", label.colour]
+            github.shell.run([*argv, "--description", label.description], name="gh-label", timeout=TIMEOUT_SECS)
+            parts.append(Part(f"label {label.name}", "made", f"in {github.repo}"))
     return parts
 
 

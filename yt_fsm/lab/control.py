@@ -79,7 +79,7 @@ class Control:
     async def _machine(self, request: web.Request) -> web.Response:
         """Make another machine; the variables that differ from the lab's own."""
         asked = await request.json()
-        name, system = asked["name"], asked.get("system") or self.lab.plan.system
+        name, system = asked["name"], self.lab.system_named(asked.get("system"))
         if not re.fullmatch(r"[\w-]+", name):
             raise ValueError(f"a machine's name is letters, digits, _ and -, not {name!r}")
         machine = Machine(self.lab.folder / "machines" / name)

@@ -25,7 +25,9 @@ from yt_fsm.lab.github.server import GitHubServer
 from yt_fsm.lab.github.store import TOKEN as GH_TOKEN
 from yt_fsm.lab.hub import TOKEN as HF_TOKEN
 from yt_fsm.lab.hub import HubServer
-from yt_fsm.lab.machine import SYSTEMS, Machine
+from yt_fsm.lab.machine import Machine
+from yt_fsm.tools import systems
+from yt_fsm.tools.systems import System
 
 SHORT = 60  # characters of a folder in which a socket's path stays below the 107 bytes that Unix allows
 
@@ -85,8 +87,8 @@ class Lab:
         self.plan.model = model or self.plan.model
         self.plan.script = script or self.plan.script
         self.plan.system = system or self.plan.system
-        if self.plan.system not in SYSTEMS:
-            raise LabError(f"no system {self.plan.system!r}; there are {', '.join(SYSTEMS)}")
+        self.systems = systems.known(Path(given) if (given := os.environ.get("YT_SYSTEMS_DIR")) else None)
+        self.plan.system = self.system_named(None).name
         models.model_named(self.plan.model)
         faults = self.folder / "faults"
         try:
@@ -111,6 +113,13 @@ class Lab:
         """What stands for https://github.com/ in the lab."""
         return f"file://{self.folder}/github/git/"
 
+    def system_named(self, name: str | None) -> System:
+        """The system of that name; None is the lab's own. Raises LabError when there is none."""
+        try:
+            return self.systems.find(name or self.plan.system)
+        except ValueError as problem:
+            raise LabError(f"no system {name or self.plan.system!r}: it {problem}") from None
+
     async def start(self) -> None:
         """Make what is missing, then serve."""
         self.python = evaluation_python(self.say)
@@ -121,7 +130,7 @@ class Lab:
             self._bootstrap()
             await self.seed()
         await self._open_ports()
-        self.machine.make(self.plan.system, self.python, self.codex.config())
+        self.machine.make(self.system_named(None), self.python, self.codex.config())
         self._configure_gh()
         self.keep()
 
@@ -213,7 +222,7 @@ class Lab:
         for i, prefix in enumerate(prefixes):
             rewrites |= {f"GIT_CONFIG_KEY_{i}": f"url.{self.git_url}.insteadOf", f"GIT_CONFIG_VALUE_{i}": prefix}
         return {
-            **self.machine.variables(self.plan.system, "lab"),
+            **self.machine.variables(self.system_named(None), "lab"),
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
             "GH_CONFIG_DIR": str(self.folder / "gh"),
@@ -299,6 +308,7 @@ class Lab:
                 project_number=1,
                 project_title="TTNN Models Bringup",
                 template=skeleton,
+                labels={system.name: system.label.colour for system in self.systems},
             )
 
     def _configure_gh(self) -> None:

@@ -18,9 +18,9 @@ from yt_fsm.engine.sandbox import roots_of
 from yt_fsm.lab import disk
 from yt_fsm.lab.faults import Vocabulary
 from yt_fsm.lab.request_log import read
+from yt_fsm.tools.systems import System
 
 HERE = Path(__file__).parent
-SYSTEMS = ("n150", "n300", "lb")
 FAULTY = "faulty"  # the folder of the faults, which programs behind walls may write to
 DISKS = ("tmp", "ytfsm", "home")  # the folders that can be given a small disk
 Faults = list[dict[str, Any]]
@@ -72,12 +72,15 @@ class Machine:
         self.folder = folder
         self.board = folder / "tt-smi.json"
 
-    def make(self, system: str, python: Path, codex_config: str) -> None:
+    def make(self, system: System, python: Path, codex_config: str) -> None:
         """Write its programs (tt-smi, and an evaluation Python that can be made to fail) and codex's settings."""
         for name in ("home", "tmp", "codex", "ytfsm", "bin", FAULTY):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+        boards = [[one.type, one.count, one.chips] for one in system.boards]
         if not self.board.exists():
-            self.board.write_text(json.dumps({"system": system, "present": True, "faults": [], "resets": 0}))
+            state = {"system": system.name, "boards": boards, "present": True, "faults": [], "resets": 0}
+            self.board.write_text(json.dumps(state))
+        self._change_board(lambda board: {"boards": boards, **board})  # an older lab's file has none
         ours = [sys.executable, "-I", "-S"]
         smi = shlex.join([*ours, str(HERE / "bin" / "tt-smi")])
         self._program("tt-smi", f'YTFSM_LAB_TTSMI={shlex.quote(str(self.board))} exec {smi} "$@"')
@@ -89,7 +92,7 @@ class Machine:
         (self.folder / "bin" / "behind.json").write_text(json.dumps(behind))
         (self.folder / "codex" / "config.toml").write_text(codex_config)
 
-    def variables(self, system: str, worker: str) -> dict[str, str]:
+    def variables(self, system: System, worker: str) -> dict[str, str]:
         """The environment variables of a client on this machine; where GitHub and the Hub are is the lab's affair."""
         folder, search = self.folder, self._search()
         return {
@@ -103,7 +106,7 @@ class Machine:
             "CODEX_HOME": str(folder / "codex"),
             "CODEX_BIN": shutil.which("codex", path=search) or "codex",
             "YT_PYTHON": str(folder / "bin" / "evaluation-python"),
-            "YT_SYSTEM": system,
+            "YT_SYSTEM": system.name,
             "YT_WORKER_NAME": worker,
             "YT_SLEEP_SECS": "0.5",
             "YT_TMP_ROOT": str(folder / "tmp"),

@@ -53,7 +53,7 @@ class Misbehaviour:
         words = _ON_GITHUB if target == "github" else _ELSEWHERE
         asked = {words.get(name, name): value for name, value in asked.items()}
         if target == "github":
-            self.lab.github.misbehave(asked.pop("fault"), **asked)
+            self.lab.github.conditions.misbehave(asked.pop("fault"), **asked)
         elif target == "disk":
             _fill(machine, asked)
         elif target == "hub":
@@ -67,7 +67,7 @@ class Misbehaviour:
         """What is set for `target`, on every machine."""
         _known(target)
         if target == "github":
-            return self.lab.github.faults.json()
+            return self.lab.github.conditions.faults.json()
         if target == "hub":
             return self.lab.hub.faults.listing()
         found = self.lab.codex.faults.listing() if target == "codex" else []
@@ -80,7 +80,7 @@ class Misbehaviour:
         """Let `target` behave again."""
         _known(target)
         if target == "github":
-            self.lab.github.behave()
+            self.lab.github.conditions.behave()
         elif target == "hub":
             self.lab.hub.faults.clear()
         elif target == "codex":

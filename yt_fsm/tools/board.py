@@ -1,6 +1,6 @@
 """The Tenstorrent board: reset, verified, and one owner at a time.
 
-Commands: `tt-smi -s` (what is there), `tt-smi -r [index]` (reset; the spec's `tt-smi reset` does not exist in 6.x).
+Commands: those of the system's file (systems/); in ours `tt-smi -s` (what is there) and `tt-smi -r [index]` (reset).
 A reset has been seen to exit 0 and fail, to fail now and then, and to hang for minutes: so it is timed out, looked at
 afterwards and tried again.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +19,13 @@ from yt_fsm.engine.errors import CommandFailed, SetupError
 from yt_fsm.engine.outside import Malformed, at, parse, shown
 from yt_fsm.engine.shell import Shell
 
-if TYPE_CHECKING:
-    from yt_fsm.engine.settings import Settings
+from . import systems
+from .systems import Reset, System
 
-BOARDS_OF = {"n150": ["n150"], "n300": ["n300"], "lb": ["n300"] * 4}  # what tt-smi lists on each system
+if TYPE_CHECKING:
+    from .settings import BoardSettings
+
 DEVICES = Path("/dev/tenstorrent")
-LIST_SECS = 60.0
-RESET_SECS = 300.0
-RESETS = 3
 MOST_CHIPS = 256  # a galaxy has 32
 LOCK_SECS = 600.0
 
@@ -33,7 +33,7 @@ LOCK_SECS = 600.0
 class Board:
     """The board(s) that this worker may use: number `device`, or all of them."""
 
-    def __init__(self, shell: Shell, system: str, device: int | None, locks: Path) -> None:
+    def __init__(self, shell: Shell, system: System, device: int | None, locks: Path) -> None:
         self.shell = shell
         self.system = system
         self.device = device
@@ -42,8 +42,8 @@ class Board:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What confines a program to this worker's board."""
-        return {} if self.device is None else {"TT_VISIBLE_DEVICES": str(self.device)}
+        """What a program needs to find this worker's board, and no other."""
+        return self.system.variables(self.device)
 
     def devices(self) -> list[Path]:
         """What a program needs in sight to use the board(s): device nodes and hugepages, as far as they are there."""
@@ -56,52 +56,59 @@ class Board:
         return nodes + [Path(words[1]) for words in mounts if nodes and words[2] == "hugetlbfs"]
 
     def boards(self) -> list[str]:
-        """The type of every board that tt-smi sees (`n150`, `n300`). Raises SetupError when it sees none."""
-        pretend = json.dumps(
-            {"device_info": [{"board_info": {"board_type": f"{b} L"}} for b in BOARDS_OF[self.system]]}
-        )
-        result = self.shell.run(["tt-smi", "-s"], name="tt-smi", timeout=LIST_SECS, pretend=pretend)
+        """The type of every board that is listed (`n150`, `n300`), in lower case. Raises SetupError when none is."""
+        listing = self.system.listing
+        argv, name = list(listing.command), listing.program
+        pretend = json.dumps({"device_info": [{"board_info": {"board_type": kind}} for kind in self.system.types]})
+        result = self.shell.run(argv, name=name, timeout=listing.timeout_secs, pretend=pretend)
         try:
             snapshot = parse(result.out[max(0, result.out.find("{")) :])
             devices = at(list, snapshot, "device_info")
             types = [shown(at(str, device, "board_info", "board_type"), 40) for device in devices[:MOST_CHIPS]]
         except Malformed as problem:
-            raise SetupError(f"`tt-smi -s` printed no snapshot ({problem}):\n{result.tail}") from None
+            raise SetupError(f"`{shlex.join(argv)}` printed no snapshot ({problem}):\n{result.tail}") from None
         # "n300 R" is the second chip of the board whose first is "n300 L".
-        boards = [kind.split()[0].lower() for kind in types if kind.strip() and not kind.strip().endswith(" R")]
+        entries = [words for kind in types if (words := kind.split())]
+        boards = [kind.lower() for kind, *more in entries if more[-1:] != [listing.second_chip]]
         if not boards:
-            raise SetupError("tt-smi sees no board: check the card and the driver, or reset the host")
+            raise SetupError(f"{name} sees no board: check the card and the driver, or reset the host")
         return boards
 
     def verify(self) -> None:
         """Check that the boards are those of this system type. Raises SetupError."""
         found = self.boards()
-        wanted = BOARDS_OF[self.system]
+        wanted = self.system.types
         if self.device is not None:
             found, wanted = found[:1], wanted[:1]
         if sorted(found) != sorted(wanted):
             raise SetupError(
-                f"this is no {self.system}: tt-smi lists {', '.join(found)}, and {', '.join(wanted)} was expected. "
-                "Set YT_SYSTEM to what the machine is"
+                f"this is no {self.system.name}: {self.system.listing.program} lists {', '.join(found)}, and "
+                f"{', '.join(wanted)} was expected. Set YT_SYSTEM to what the machine is"
             )
 
     def reset(self) -> None:
-        """Reset and verify (§9.1 D). Raises SetupError when three tries did not bring the boards back."""
-        argv = ["tt-smi", "-r", *([] if self.device is None else [str(self.device)])]
-        problem: SetupError | None = None
-        for attempt in range(1, RESETS + 1):
-            try:
-                self.shell.run(argv, name="tt-smi-reset", timeout=RESET_SECS)
-                self.verify()
-                return
-            except SetupError as error:
-                problem = error
-                if attempt < RESETS:
-                    self.shell.stop.wait(min(5.0, attempt))
-        assert problem
+        """Reset as the system's file says, and verify (§9.1 D). Raises SetupError when the boards do not come back."""
+        tries, problem = 0, SetupError("there is no way to reset it")
+        for way in self.system.resets:
+            for pause in (*way.pauses_secs, 0.0):
+                tries += 1
+                try:
+                    self._reset(way)
+                    return
+                except SetupError as error:
+                    problem = error
+                if pause:
+                    self.shell.stop.wait(pause)
         if isinstance(problem, CommandFailed):
             raise problem
-        raise SetupError(f"the reset did not bring the board back in {RESETS} tries: {problem}")
+        raise SetupError(f"the reset did not bring the board back in {tries} tries: {problem}")
+
+    def _reset(self, way: Reset) -> None:
+        argv = way.argv(self.device)
+        self.shell.run(argv, name=f"{Path(argv[0]).name}-reset", timeout=way.timeout_secs)
+        if way.settle_secs:
+            self.shell.stop.wait(way.settle_secs)
+        self.verify()
 
     def acquire(self) -> None:
         """Take the board for this process; waits up to ten minutes. Raises SetupError naming the owner."""
@@ -148,7 +155,9 @@ class NoBoard(Board):
             found = self.boards()
         except SetupError:
             return
-        raise SetupError(f"--skip-tt is for machines without a card, and tt-smi lists {', '.join(found)}")
+        raise SetupError(
+            f"--skip-tt is for machines without a card, and {self.system.listing.program} lists {', '.join(found)}"
+        )
 
     def devices(self) -> list[Path]:
         """Nothing to see."""
@@ -161,7 +170,8 @@ class NoBoard(Board):
         """Nothing to reset."""
 
 
-def board_of(settings: Settings, shell: Shell) -> Board:
+def board_of(settings: BoardSettings, shell: Shell) -> Board:
     """This worker's board, as the settings name it."""
     kind = NoBoard if settings.skip_tt else Board
-    return kind(shell, settings.system, settings.device, settings.home / "locks")
+    system = systems.known(settings.systems_dir).find(settings.system)
+    return kind(shell, system, settings.device, settings.home / "locks")

@@ -1,7 +1,6 @@
-"""The gate: no secret of this machine leaves it, by a push or by a post.
+"""The gate: no secret of this machine leaves it by a push, which is judged by the objects that it would send.
 
-A push is judged by the objects that it would send, a post by its text. What is told of a secret is where it stands and
-whose it is, never its value.
+What is told of a secret is where it stands and whose it is, never its value.
 """
 
 from typing import TYPE_CHECKING
@@ -55,21 +54,6 @@ def check_push(repository: Repository, base: str, sha: str, branch: str) -> None
     told += [f"the branch's name holds {leak}" for leak in repository.shell.redact.leaks(branch.encode())[:1]]
     if told:
         raise Leaked("it is not pushed, because it holds secrets of this worker's machine:\n" + "\n".join(told))
-
-
-def check_post(redact: "Redactor", text: str) -> None:
-    """Raises Leaked when a text that is to be posted holds a secret."""
-    leaks = redact.leaks(text.encode("utf-8", "replace"))
-    if leaks:
-        raise Leaked(f"nothing is posted, because the text holds {leaks[0]}: see where the issue or a setting holds it")
-
-
-def publishable(redact: "Redactor", text: str) -> str:
-    """`text` without its secrets; nothing of it when one would still stand there."""
-    redact.refresh()
-    clean = redact(text)
-    leaks = redact.leaks(clean.encode("utf-8", "replace"))
-    return f"[withheld: it holds {leaks[0]}]" if leaks else clean
 
 
 def _places(redact: "Redactor", text: str) -> list[str]:

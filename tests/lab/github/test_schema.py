@@ -89,9 +89,7 @@ def test_every_mutation_of_the_schema_has_an_answer() -> None:
     assert [name for name in mutation.fields if f"Mutation.{name}" not in RESOLVERS] == []
 
 
-@pytest.mark.parametrize(
-    "name", sorted(path.stem for path in ROOT.glob("yt_fsm/github/queries/*.graphql"))
-)
+@pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("yt_fsm/github/queries/*.graphql")))
 def test_every_query_of_the_product_fits_the_schema(name: str) -> None:
     from yt_fsm.github.client import document
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from yt_fsm.lab.github import acts, person
+from yt_fsm.lab.github.conditions import Conditions
 from yt_fsm.lab.github.errors import GitHubError
 from yt_fsm.lab.github.exchange import Answer, Request
 from yt_fsm.lab.github.faults import BadFault, Fault
@@ -16,27 +17,24 @@ from yt_fsm.lab.github.store import Store
 
 log = logging.getLogger(__name__)
 
-if TYPE_CHECKING:
-    from yt_fsm.lab.github.server import GitHubServer
 
-
-def answer(server: GitHubServer, request: Request) -> Answer:
+def answer(store: Store, conditions: Conditions, request: Request) -> Answer:
     """Carries out one of the lab's own requests; what can't be done is a 422 with a message."""
-    acts.notice_pushes(server.store)
+    acts.notice_pushes(store)
     try:
-        done = _answer(server, request)
+        done = _answer(store, conditions, request)
     except (GitHubError, BadFault) as error:
         done = Answer(422, {"message": str(error)})
     except json.JSONDecodeError as error:
         done = Answer(400, {"message": f"the body is not JSON: {error}"})
-    server.store.save()
-    server.history.note(server.store.nodes)
-    server.keep()
+    store.save()
+    conditions.history.note(store.nodes)
+    conditions.keep()
     return done
 
 
-def _answer(server: GitHubServer, request: Request) -> Answer:
-    method, path, store = request.method, request.path, server.store
+def _answer(store: Store, conditions: Conditions, request: Request) -> Answer:
+    method, path = request.method, request.path
     if (method, path) == ("GET", "/_lab/state"):
         return Answer(200, store.state())
     if (method, path) == ("POST", "/_lab/seed"):
@@ -46,15 +44,15 @@ def _answer(server: GitHubServer, request: Request) -> Answer:
     if (method, path) == ("POST", "/_lab/act"):
         return Answer(200, person.act(store, request.json()))
     if path == "/_lab/faults":
-        return _faults(server, request)
+        return _faults(conditions, request)
     if (method, path) == ("POST", "/_lab/limits"):
         for name, value in request.json().items():
             if name not in SETTINGS:
                 raise BadFault(f"there is no limit {name!r}")
-            setattr(server.limits, name, value)
-        return Answer(200, server.limits.set())
+            setattr(conditions.limits, name, value)
+        return Answer(200, conditions.limits.set())
     if (method, path) == ("POST", "/_lab/clock"):
-        server.offset = float(request.json()["offset"])
+        conditions.offset = float(request.json()["offset"])
         return Answer(200, {"now": store.now()})
     return Answer(404, {"message": f"the lab has no {method} {path}"})
 
@@ -66,15 +64,15 @@ def _seed(store: Store, given: dict[str, Any]) -> int:
     return store.seed_issue(**given)
 
 
-def _faults(server: GitHubServer, request: Request) -> Answer:
+def _faults(conditions: Conditions, request: Request) -> Answer:
     if request.method == "POST":
         given = request.json()
         for spec in given if isinstance(given, list) else [given]:
-            server.misbehave(spec.pop("fault", ""), **spec)
+            conditions.misbehave(spec.pop("fault", ""), **spec)
     elif request.method == "DELETE":
         number = request.query.get("id")
-        server.behave(int(number) if number else None)
-    return Answer(200, {"faults": server.faults.json()})
+        conditions.behave(int(number) if number else None)
+    return Answer(200, {"faults": conditions.faults.json()})
 
 
 # -- what faults do to the store ------------------------------------------------------------------

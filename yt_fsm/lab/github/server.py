@@ -19,9 +19,7 @@ from yt_fsm.lab.github import acts, admin, graphql, rest
 from yt_fsm.lab.github.conditions import Conditions
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.exchange import Answer, Request, refusal
-from yt_fsm.lab.github.faults import Fault, Faults, answer_of, secondary_limit
-from yt_fsm.lab.github.history import History
-from yt_fsm.lab.github.limits import Limits
+from yt_fsm.lab.github.faults import Fault, answer_of, secondary_limit
 from yt_fsm.lab.github.record import Record
 from yt_fsm.lab.github.schema import schema
 from yt_fsm.lab.github.store import Store
@@ -30,20 +28,16 @@ log = logging.getLogger(__name__)
 
 
 class GitHubServer:
-    """One lab's GitHub: its store, its faults, its record of requests, and the socket that it listens on."""
+    """One lab's GitHub: its store, its conditions, its record of requests, and the socket that it listens on."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.offset = 0.0  # seconds by which GitHub's clock is ahead: leases can expire in no time
-        self.store = Store(folder, lambda: clock() + self.offset)
+        self.store = Store(folder, lambda: clock() + self.conditions.offset)
         self.store.load()
-        self.faults = Faults()
-        self.limits = Limits(self.store.clock)
-        self.history = History()
         self.record = Record(folder / "requests.jsonl")
         self.store.requests = self.record.entries
-        self.conditions = Conditions(folder / "conditions.json")
-        self._recall()
+        self.conditions = Conditions(folder / "conditions.json", self.store)
+        self.conditions.limits.recall(self.record.entries)
         self._runner: web.ServerRunner | None = None
         self._later: set[asyncio.Task[None]] = set()
 
@@ -66,36 +60,6 @@ class GitHubServer:
         self.store.save()
         self.record.close()
 
-    def misbehave(self, fault: str, **more: Any) -> Fault:
-        """Sets a fault (`yt_fsm.lab.github.faults`). Raises BadFault."""
-        made = self.faults.add({"fault": fault, **more})
-        if self.faults.lagging():
-            self.history.begin(self.store.nodes)
-        self.keep()
-        return made
-
-    def behave(self, number: int | None = None) -> None:
-        """Takes one fault away, or all of them."""
-        self.faults.clear(number)
-        if not self.faults.lagging():
-            self.history.end()
-        self.keep()
-
-    def keep(self) -> None:
-        """Writes down how the server behaves, if that changed: what is set must hold for whoever starts it again."""
-        self.conditions.save({"offset": self.offset, "limits": self.limits.set(), "faults": self.faults.json()})
-
-    def _recall(self) -> None:
-        """Behaves as when it stopped: the same clock, limits and faults, and what was used of this hour's limits."""
-        kept = self.conditions.load()
-        self.offset = kept.get("offset", 0.0)
-        for name, value in kept.get("limits", {}).items():
-            setattr(self.limits, name, value)
-        self.faults.load(kept.get("faults", []))
-        if self.faults.lagging():
-            self.history.begin(self.store.nodes)
-        self.limits.recall(self.record.entries)
-
     # -- one request ------------------------------------------------------------------------------
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
@@ -104,12 +68,12 @@ class GitHubServer:
         except ConnectionError:
             return web.Response(status=400)
         if request.path.startswith("/_lab/"):
-            return self._sent(raw, request, admin.answer(self, request))
+            return self._sent(raw, request, admin.answer(self.store, self.conditions, request))
         started = time.perf_counter()
         self._authenticate(request)
         (graphql if request.path == "/graphql" else rest).describe(request)
-        faults = self.faults.meeting(request)
-        self.keep()
+        faults = self.conditions.faults.meeting(request)
+        self.conditions.keep()
         for fault in faults:
             if fault.fault in ("hang", "reset-before", "lands-late"):
                 self._note(request, None, started, faults)
@@ -166,7 +130,7 @@ class GitHubServer:
             elif fault.fault == "bad-gateway-after":
                 done = answer_of(fault, request) or done
         self.store.save()
-        self.history.note(self.store.nodes)
+        self.conditions.history.note(self.store.nodes)
         return done
 
     def _answer(self, request: Request, faults: list[Fault]) -> Answer:
@@ -176,12 +140,12 @@ class GitHubServer:
         snapshot = None
         if not request.writes:
             lag = max((f.delay() for f in faults if f.fault == "lag"), default=None)
-            snapshot = self.store.nodes if lag is None else self.history.at(lag, self.store.nodes)
+            snapshot = self.store.nodes if lag is None else self.conditions.history.at(lag, self.store.nodes)
         context = Context(self.store, request.viewer, request.scopes, snapshot)
-        if request.writes and not self.limits.write(request.login, request.writes):
+        if request.writes and not self.conditions.limits.write(request.login, request.writes):
             done = Answer(403, secondary_limit(), {"Retry-After": "60"})
         elif request.path == "/graphql":
-            done = graphql.answer(request, context, self.limits)
+            done = graphql.answer(request, context, self.conditions.limits)
         elif request.path == "/rate_limit":
             done = self._rate_limits(request)
         else:
@@ -191,7 +155,7 @@ class GitHubServer:
     def _rest(self, request: Request, context: Context) -> Answer:
         resource = _resource(request)
         done = rest.tagged(request, rest.answer(request, context))
-        if done.status != 304 and not self.limits.spend(request.login, resource):
+        if done.status != 304 and not self.conditions.limits.spend(request.login, resource):
             number = request.viewer.database_id if request.viewer else 0
             return refusal(403, f"API rate limit exceeded for user ID {number}.")
         return done
@@ -199,7 +163,7 @@ class GitHubServer:
     def _rate_limits(self, request: Request) -> Answer:
         shown = {}
         for resource in ("core", "search", "graphql"):
-            window = self.limits.window(request.login, resource)
+            window = self.conditions.limits.window(request.login, resource)
             shown[resource] = {"limit": window.limit, "used": window.used, "remaining": window.remaining,
                                "reset": window.reset}  # fmt: skip
         return Answer(200, {"resources": shown, "rate": shown["core"]})
@@ -215,7 +179,7 @@ class GitHubServer:
         if request.viewer is not None:
             headers["X-OAuth-Scopes"] = ", ".join(request.scopes)
             headers["X-Accepted-OAuth-Scopes"] = "repo" if request.kind != "rest" else ""
-            headers |= self.limits.headers(request.login, _resource(request))
+            headers |= self.conditions.limits.headers(request.login, _resource(request))
             if exhausted:
                 headers["X-RateLimit-Remaining"] = "0"
         done.headers = {**headers, **done.headers}
@@ -253,7 +217,7 @@ class GitHubServer:
             for item, status in changes:
                 admin.put_back(self.store, item, status)
             self.store.save()
-            self.history.note(self.store.nodes)
+            self.conditions.history.note(self.store.nodes)
 
         if fault.delay() > 0:
             self._after(fault.delay(), move)

@@ -32,12 +32,12 @@ from yt_fsm.lab.github.nodes import (
     Repo,
     from_json,
 )
+from yt_fsm.tools import systems
 
 STATUSES = {
     "assessing": "GRAY", "ready": "BLUE", "in progress": "YELLOW", "setup error": "ORANGE",
     "failed": "RED", "in review": "PURPLE", "done": "GREEN", "reference error": "PINK",
 }  # fmt: skip
-LABELS = {"n150": "1d76db", "n300": "0e8a16", "lb": "5319e7"}
 BOT = "yt-bot"
 PERSON = "yt-operator"  # who opens seeded issues and moves cards by hand
 TOKEN = "ghp_lab0000000000000000000000000000000000"  # noqa: S105 (opens nothing but the lab)
@@ -324,8 +324,11 @@ class Store:
         project_title: str = "TTNN Models Bringup",
         template: Path | None = None,
         kind: str = "Organization",
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """Makes the world of §3: owner, repository, labels, project with its Status options, bot and operator.
+
+        `labels` are names and colours; those of our systems unless others are given.
 
         The bot `yt-bot` has write permission (as a member, or as a collaborator when `kind` is User) and a token with
         the scopes of §4.3; the operator `yt-operator` administers. The repository starts as one commit with the
@@ -338,7 +341,8 @@ class Store:
         models = self.add_repo(home, repo, template)
         self.add_user(BOT, TOKEN)
         self.edit(models, roles={BOT: "WRITE", PERSON: "ADMIN"})
-        for name, color in LABELS.items():
+        ours = {system.name: system.label.colour for system in systems.known()}
+        for name, color in (ours if labels is None else labels).items():
             self.add_label(models, name, color)
         project = self.add_project(self.nodes[home.id], project_title, person.id, project_number)
         self.edit(project, repos=(models.id,), writers=(BOT, PERSON))

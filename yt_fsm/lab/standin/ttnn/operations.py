@@ -535,3 +535,11 @@ def plus_one(input_tensor, **options):
     require(not input_tensor.dtype.floating, "ttnn.plus_one: integers only")
     input_tensor.shards = each(lambda x: x + 1, input_tensor)
     return input_tensor
+
+
+# A tensor's operators are operations, and an operation makes tensors: the later module ties them, as ttnn's own does.
+Tensor.__getitem__ = index
+Tensor.__add__ = add
+Tensor.__sub__ = subtract
+Tensor.__mul__ = mul
+Tensor.__matmul__ = matmul

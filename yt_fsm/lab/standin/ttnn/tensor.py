@@ -62,7 +62,8 @@ def padded(shape):
 class Tensor:
     """A ttnn tensor: one torch tensor a device, or a single one while all devices hold the same.
 
-    Float values are kept as float32 that already are what the dtype can hold.
+    Float values are kept as float32 that already are what the dtype can hold. Its operators (`+`, `[]`, …) are put on
+    it by `operations`, which makes tensors and so must know this module.
     """
 
     def __init__(self, shards, dtype, layout=ROW_MAJOR_LAYOUT, device=None, memory_config=None):
@@ -122,31 +123,6 @@ class Tensor:
 
     def __repr__(self):
         return f"ttnn.Tensor({tuple(self.shape)}, {self.dtype.name}, {self.layout.name}, {self._memory_config})"
-
-    def __getitem__(self, index):
-        from . import operations
-
-        return operations.index(self, index)
-
-    def __add__(self, other):
-        from . import operations
-
-        return operations.add(self, other)
-
-    def __mul__(self, other):
-        from . import operations
-
-        return operations.mul(self, other)
-
-    def __sub__(self, other):
-        from . import operations
-
-        return operations.subtract(self, other)
-
-    def __matmul__(self, other):
-        from . import operations
-
-        return operations.matmul(self, other)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -66,7 +66,7 @@ def task(asked, file, found):
         "prefill": asked.prefill_len,
         "decode": asked.decode_len,
         "trace": asked.trace,
-        "mesh": list(options.SYSTEMS[asked.system]),
+        "mesh": list(asked.mesh),
         "max_seq_len": max_seq_len(asked),
     }
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SYSTEMS = {"n150": (1, 1), "n300": (1, 2), "lb": (2, 4)}  # mesh rows and columns
@@ -31,7 +32,8 @@ def parse(argv=None, reference_cache=None):
     add("--model-file", type=pathlib.Path, default=None, help="the TTNN model (default: by --hf-model and --system)")
     asked = parser.parse_args(argv)
     asked.system = ALIASES.get(asked.system, asked.system)
-    if asked.system not in SYSTEMS:
+    asked.mesh = _mesh(asked.system)
+    if asked.mesh is None:
         parser.error(f"--system {asked.system!r}: choose n150, n300 or lb")
     if asked.mode == "hf" and asked.trace is not None:
         parser.error("--trace is for --mode tt only")
@@ -45,6 +47,14 @@ def parse(argv=None, reference_cache=None):
         asked.reference_cache = reference_cache or str(_cache_home() / "ttnn-reference")
     asked.trace = bool(asked.trace)
     return asked
+
+
+def _mesh(system):
+    """Rows and columns of a system's mesh: YT_MESH (2x4) says those of YT_SYSTEM; None when nobody knows them."""
+    told = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", os.environ.get("YT_MESH", ""))
+    if told and system == os.environ.get("YT_SYSTEM"):
+        return int(told[1]), int(told[2])
+    return SYSTEMS.get(system)
 
 
 def model_file(asked):

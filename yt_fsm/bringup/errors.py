@@ -1,0 +1,31 @@
+"""What can go wrong with a bringup.
+
+SetupError
+└── BranchExists            §8.4, somebody else's branch
+Verdict
+├── BringupError            give_up: the model's fault (§9.1 H 2)
+└── BadReference            reject: the HF reference itself fails
+"""
+
+from yt_fsm.engine.errors import SetupError, Verdict
+
+
+class BranchExists(SetupError):
+    """§8.4: the branch is on the remote already and is not ours."""
+
+    fault = "issue"
+
+
+class BringupError(Verdict):
+    """The model's fault: checks failed, or a budget is spent (§9.1 H 2)."""
+
+    event = "give_up"
+    fault = "model"
+
+
+class BadReference(Verdict):
+    """The HF reference itself fails, so no bringup could pass (§5, `reference error`)."""
+
+    event = "reject"
+    fault = "reference"
+    final = True
