@@ -6,30 +6,24 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from machines.bringup import MACHINE
+from tests.parts.command import YTFSM, Finished
 from yt_fsm.engine.diagram import mermaid
 from yt_fsm.engine.journal import Journal
 from yt_fsm.engine.replay import replay as fold
 from yt_fsm.tools.systems import HERE
 
-YTFSM = Path(sys.executable).with_name("ytfsm")
 RUN = "20261122T034107Z-n300-i12-7f3c"
 COMMANDS = ["run", "resume", "abandon", "replay", "graph", "runs", "doctor", "init-models", "init-board", "demo"]
 
 
-@dataclass
-class Said:
+class Said(Finished):
     """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
 
     @property
     def json(self) -> Any:
@@ -41,7 +35,7 @@ class Said:
 def ytfsm(bare: Path) -> Callable[..., Said]:
     def call(*argv: str, **variables: str) -> Said:
         done = subprocess.run(
-            [str(YTFSM), *argv], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60,
+            [YTFSM, *argv], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60,
             check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return Said(done.returncode, done.stdout, done.stderr)
