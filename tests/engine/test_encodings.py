@@ -189,7 +189,7 @@ def test_a_part_of_words_that_a_person_chose_is_an_ordinary_word() -> None:
 
 
 HERE = Path(__file__)
-ORDINARY = "".join(path.read_text() for path in sorted(HERE.parent.glob("test_*.py")) if path != HERE)
+ORDINARY = "".join(path.read_text() for path in sorted(HERE.parents[1].glob("*/test_*.py")) if path != HERE)
 SECRETS = {
     TOKEN: "a",
     PASSWORD: "b",

@@ -470,7 +470,7 @@ def test_a_dry_run_of_a_malformed_issue_ends_as_the_run_would(
 
 def test_the_specs_entry_is_the_same(bare: Path, forbidden: Path, issue: Path) -> None:
     """`scripts/run_worker.py` (§15.1)."""
-    script = Path(__file__).parents[1] / "scripts" / "run_worker.py"
+    script = Path(__file__).parents[2] / "scripts" / "run_worker.py"
     done = subprocess.run(
         [sys.executable, str(script), "--dry-run", "--system", "n300", "--issue", str(issue)],
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(script.parents[1])},

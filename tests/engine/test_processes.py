@@ -20,7 +20,7 @@ from yt_fsm.engine.processes import MARK, MARKER, Mark, end_survivors, survivors
 from yt_fsm.engine.removal import DEEP, remove, remove_file
 from yt_fsm.engine.workspace import prefix, run_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUN = "20261122T034107Z-n300-i12-7f3c"
 SIGNALS = {"kill", "killpg", "terminate", "send_signal", "pidfd_send_signal", "tgkill", "pthread_kill"}
 # The lab ends its own children, and what the template ships runs in another project.

@@ -17,7 +17,7 @@ from yt_fsm.tools import systems
 from yt_fsm.tools.board import board_of
 from yt_fsm.tools.systems import System, known, read_system
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "yt_fsm" / "ttnn_models"
 OURS = ["n150", "n300", "lb"]
 
