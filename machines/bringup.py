@@ -1,43 +1,17 @@
 """The bringup machine (§9.1): one issue, from `ready` to a pull request or a reason why not."""
 
-from states.bringup import (
-    bringup,
-    checking,
-    claimed,
-    download,
-    failed,
-    ready,
-    reference_error,
-    released,
-    reset,
-    review,
-    setup,
-    setup_error,
-)
-from yt_fsm.bringup import surroundings, work
-from yt_fsm.bringup.run import BringupRun
-from yt_fsm.engine.machine import Definition
+from yt_fsm.bringup import surroundings
+from yt_fsm.bringup.facts import BringupFacts
+from yt_fsm.engine.machine import Definition, later
 
 WORKING = ("claimed", "setup", "download", "reset", "bringup", "checking")
+FINAL = ("review", "failed", "setup_error", "reference_error", "released")
 
 MACHINE = Definition(
     name="bringup",
     initial="ready",
-    states={
-        "ready": ready.enter,
-        "claimed": claimed.enter,
-        "setup": setup.enter,
-        "download": download.enter,
-        "reset": reset.enter,
-        "bringup": bringup.enter,
-        "checking": checking.enter,
-        "review": review.enter,
-        "failed": failed.enter,
-        "setup_error": setup_error.enter,
-        "reference_error": reference_error.enter,
-        "released": released.enter,
-    },
-    final=frozenset({"review", "failed", "setup_error", "reference_error", "released"}),
+    states={name: later(f"states.bringup.{name}", "enter") for name in ("ready", *WORKING, *FINAL)},
+    final=frozenset(FINAL),
     # event, from, to, Project Status
     rows=(
         ("claim", "ready", "claimed", "in progress"),
@@ -54,12 +28,13 @@ MACHINE = Definition(
         ("release", WORKING, "released", "ready"),
         ("lose", ("ready", *WORKING), "released", None),
     ),
-    run=BringupRun,
+    run=later("yt_fsm.bringup.run", "BringupRun"),
+    facts=BringupFacts,
     settings=surroundings.settings,
     queue=surroundings.queue,
     needs=surroundings.needs,
-    restore=setup.restore,
-    keep=work.keep_unfinished,
+    restore=later("states.bringup.setup", "restore"),
+    keep=later("yt_fsm.bringup.work", "keep_unfinished"),
     good=frozenset({"review", "released"}),
     run_id=r"\d{8}T\d{6}Z-[a-z0-9]+-i\d+-[0-9a-f]{4}",
 )

@@ -27,14 +27,7 @@ class Counted(Facts):
     number: int = 0
 
 
-class Counting(Run):
-    """A run that counts."""
-
-    facts: Counted
-    facts_kind = Counted
-
-
-def count(run: Counting) -> str:
+def count(run: Run) -> str:
     """On entry some numbers may be counted already. Leaves `finish`; a program that fails is the world's: `abort`."""
     while run.facts.number < 10:
         run.shell.run(["sleep", "0.1"], timeout=5)
@@ -52,7 +45,7 @@ MACHINE = Definition(
         ("finish", "counting", "done", None),
         ("abort", ("ready", "counting"), "failed", None),
     ),
-    run=Counting,
+    facts=Counted,
     good=frozenset({"done"}),
     ends=("abort",),
     queue=lambda settings, shell: Queue([Plain("to ten")], settings.runs),

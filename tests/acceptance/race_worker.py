@@ -32,6 +32,7 @@ RACE = Definition(
     final=frozenset({"claimed", "released"}),
     rows=(("claim", "ready", "claimed", "in progress"), ("lose", "ready", "released", None)),
     run=BringupRun,
+    facts=BRINGUP.facts,
     settings=surroundings.settings,
     queue=surroundings.queue,
     needs=surroundings.needs,

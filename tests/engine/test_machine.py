@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -238,3 +239,13 @@ def test_rows_with_one_source_and_with_many_are_spelled_out() -> None:
     assert small.status_of("go", "a") == "in progress"
     assert small.status_of("end", "b") is None
     assert not small.allows(None, "a")
+
+
+def test_the_work_of_every_state_is_there() -> None:
+    """States are loaded when they are entered, so nothing else would notice a missing one."""
+    import importlib
+
+    for state in MACHINE.states:
+        assert callable(importlib.import_module(f"states.bringup.{state}").enter)
+    files = {file.stem for file in (Path(__file__).parents[2] / "states" / "bringup").glob("*.py")}
+    assert files - {"__init__"} == set(MACHINE.states)

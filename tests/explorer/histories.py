@@ -22,7 +22,8 @@ from typing import Any
 from machines.bringup import MACHINE, WORKING
 from states.bringup import claimed
 from yt_fsm.bringup import preflight
-from yt_fsm.bringup.run import BringupFacts, BringupRun
+from yt_fsm.bringup.facts import BringupFacts
+from yt_fsm.bringup.run import BringupRun
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.engine import clock, janitor, journal, processes, record, recovery, walk, worker
 from yt_fsm.engine import run as run_module
@@ -63,7 +64,6 @@ class HistoryRun(BringupRun):
     """A bringup in a history."""
 
     facts: HistoryFacts
-    facts_kind = HistoryFacts
 
 
 class NoPrograms(Shell):
@@ -317,7 +317,11 @@ class History:
         }
         assert set(WORKING) <= set(work)
         return dataclasses.replace(
-            MACHINE, states={**MACHINE.states, **work}, restore=lambda run, going_on: None, run=HistoryRun
+            MACHINE,
+            states={**MACHINE.states, **work},
+            restore=lambda run, going_on: None,
+            run=HistoryRun,
+            facts=HistoryFacts,
         )
 
 

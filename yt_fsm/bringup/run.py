@@ -1,17 +1,15 @@
 """A run of the bringup machine: what its states share beside what every run has."""
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from yt_fsm.engine.facts import Facts
 from yt_fsm.engine.journal import Record
 from yt_fsm.engine.removal import remove
 from yt_fsm.github.issue import IssueRun
 from yt_fsm.tools.board import board_of
 
+from .facts import BringupFacts
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,29 +21,10 @@ if TYPE_CHECKING:
 CODEX = "codex"  # the folder of codex's threads, in the run's
 
 
-class BringupFacts(Facts):
-    """What the bringup states learn."""
-
-    model: str = ""
-    revision: str = ""  # the exact commit of the model
-    bytes: int | None = None  # of its weights
-    isolation: str = ""  # the walls in force: bwrap or none
-    base: str = ""  # the commit of the models repo that the work begins at
-    into: str = ""  # the branch that it is to be merged into
-    branch: str = ""
-    tip: str | None = None  # an earlier run's work on that branch
-    pristine: str = ""  # sha256 of the remote's history, from before unreviewed code ran
-    reference: Mapping[str, Any] = MappingProxyType({})  # the HF reference that is good, with its digest
-    thread: str | None = None  # codex's
-    commit: str = ""  # what is, or was, to be pushed
-    withheld: str = ""  # why work was not pushed: it holds a secret
-
-
 class BringupRun(IssueRun):
     """One issue's bringup."""
 
     facts: BringupFacts
-    facts_kind = BringupFacts
     settings: "Settings"
     workspace_kind = Workspace
     foreign = (CODEX,)

@@ -198,8 +198,8 @@ def _dry_run(definition: Definition, settings: Any, issue: str | None) -> None:
     from yt_fsm.engine.run import create
     from yt_fsm.engine.walk import walk
 
-    if "issue" not in dir(definition.run):
-        raise Usage(f"--dry-run is for runs about issues, and those of {definition.name!r} are not")
+    if definition.name != "bringup":
+        raise Usage(f"--dry-run shows a bringup, and {definition.name!r} is another machine")
     if issue is None:
         raise Usage("--dry-run reads nothing from GitHub, so name the issue: --issue N, or --issue FILE with its text")
     chosen = dry.issue_from(issue, settings.system, settings.owner, settings.repo_models)

@@ -1,10 +1,13 @@
 """A machine as a table: states, transitions, what its runs are about, and the checks that follow from it."""
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
+
+from .facts import Facts
 
 Enter = Callable[[Any], str | None]
 """A state's work: runs when the state is entered and returns the event it leaves behind, None in a final state."""
@@ -21,6 +24,15 @@ class Edge(NamedTuple):
     status: str | None = None
 
 
+def later(module: str, name: str) -> Callable[..., Any]:
+    """`name` of a module that is loaded when it is called: drawing, replaying and listing load no state's work."""
+
+    def call(*given: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*given)
+
+    return call
+
+
 def nothing(*_: Any) -> None:
     """For a part that a machine has no use for."""
 
@@ -32,6 +44,9 @@ def settings() -> Any:
     return Settings
 
 
+_RUN = later("yt_fsm.engine.run", "Run")
+
+
 @dataclass(frozen=True)
 class Definition:
     """A machine: what `transitions` runs, what `ytfsm graph` draws and what replay checks a journal against.
@@ -39,7 +54,7 @@ class Definition:
     `states` maps each state to its work, in the order they are drawn. Nothing but the table (`name`, `initial`,
     `states`, `final`, `rows`) goes into the hash, so old journals still replay. The rest says how its runs live:
 
-    - `run` is the class of its runs (None: `engine.run.Run`); `settings()` loads that of its settings.
+    - `run` is the class of its runs, `facts` declares what they learn, `settings()` loads the class of their settings.
     - `queue(settings, shell)` makes the queue that its subjects come from, `needs(queue)` looks at what a worker needs.
     - `restore(run, going_on)` makes what the current state's work needs after a crash or a stop; the flag says whether
       that work will go on. `keep(run)` saves unfinished work before the workspace of a run that will go on goes.
@@ -52,7 +67,8 @@ class Definition:
     states: dict[str, Enter]
     final: frozenset[str]
     rows: tuple[tuple[str, str | tuple[str, ...], str, str | None], ...]
-    run: Any = None
+    run: Callable[..., Any] = _RUN
+    facts: type[Facts] = Facts
     settings: Callable[[], Any] = settings
     queue: Callable[[Any, Any], Any] = nothing
     needs: Callable[[Any], Any] = nothing

@@ -48,7 +48,7 @@ class Run:
     the outside world through `shell` and `effects`, and remember what they learned in `facts`.
     """
 
-    facts_kind: type[Facts] = Facts
+    facts: Facts
     workspace_kind: type[Workspace] = Workspace
     foreign: tuple[str, ...] = ()  # of its folder, what unreviewed code wrote: no artifacts
 
@@ -66,7 +66,7 @@ class Run:
         self.header = journal.records[0]
         self.mark = mark_of(settings.home, self.header)
         self.run_id: str = self.header["run_id"]
-        self.facts = self.facts_kind(journal)
+        self.facts = definition.facts(journal)
         self.state: str = state_of(journal.records) or definition.initial
         self.next_event: str | None = None
         self.problem: Verdict | None = None  # why the run leaves its good path
@@ -255,8 +255,7 @@ def assemble(
         journal.append("command", **command)
 
     ours = shell.logged(mark, journal.path.parent / "logs", record, redact, StopFlag())
-    kind = definition.run or Run
-    return kind(definition, settings, journal, subject, ours)
+    return definition.run(definition, settings, journal, subject, ours)
 
 
 def mark_of(home: Path, header: Record) -> Mark:

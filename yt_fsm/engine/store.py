@@ -57,7 +57,7 @@ def reading_of(run: Path, machines: Mapping[str, Definition] = MappingProxyType(
     problem = stranger(reading.records[0], run, definition)
     if problem:
         return Reading("corrupt", at_line=1, detail=f"line 1: {problem}")
-    amiss = definition.run.facts_kind.amiss(reading.records) if definition and definition.run else None
+    amiss = definition.facts.amiss(reading.records) if definition else None
     if amiss:
         return damaged_by_fact(reading, *amiss)
     return reading
