@@ -1,5 +1,6 @@
 """Facts: what a run's states learned and no crash may forget, declared and typed in one place a machine."""
 
+import functools
 import types
 import typing
 from collections.abc import Iterable
@@ -12,18 +13,20 @@ class Facts:
     """A run's facts as attributes: setting one writes it to the journal, unless it is known; reading gives the last.
 
     A machine declares its own in a subclass, each with its type and what it is until it is learned. Setting what is
-    not declared raises AttributeError: a misspelt fact would be lost.
+    not declared raises AttributeError: a misspelt fact would be lost. What a journal has beside is passed over.
     """
 
     workspace: str = ""  # the run's temp folder
 
     def __init__(self, journal: Journal) -> None:
         self.__dict__["_journal"] = journal
+        declared = self.declared()
         for record in journal.all("fact"):
-            self.__dict__[record["name"]] = record["value"]
+            if record["name"] in declared:
+                self.__dict__[record["name"]] = record["value"]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not hasattr(type(self), name):
+        if name not in self.declared():
             raise AttributeError(f"{type(self).__name__} declares no fact `{name}`")
         if name not in self or self.__dict__[name] != value:
             self.__dict__["_journal"].append("fact", name=name, value=value)
@@ -37,14 +40,23 @@ class Facts:
         return name in self.__dict__
 
     @classmethod
+    @functools.cache
+    def declared(cls) -> dict[str, tuple[type, ...]]:
+        """The facts and the types of their values; a whole number will do for a float."""
+        found = {}
+        for name, hint in typing.get_type_hints(cls).items():
+            kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+            found[name] = tuple(typing.get_origin(kind) or kind for kind in kinds)
+            found[name] += (int,) if float in found[name] else ()
+        return found
+
+    @classmethod
     def amiss(cls, records: Iterable[Record]) -> tuple[int, str] | None:
         """The first fact that is not of its declared type: its record's seq, and what is wrong. None when all are."""
-        hints = typing.get_type_hints(cls)
+        declared = cls.declared()
         for record in records:
-            if record["kind"] == "fact" and record["name"] in hints:
-                hint = hints[record["name"]]
-                kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-                value = record["value"]
-                if isinstance(value, bool) or not isinstance(value, tuple(typing.get_origin(k) or k for k in kinds)):
+            if record["kind"] == "fact" and record["name"] in declared:
+                kinds, value = declared[record["name"]], record["value"]
+                if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                     return record["seq"], f"its `{record['name']}` is {value!a:.60}"
         return None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from . import store
-from .errors import NotFound, Usage
+from .errors import JournalDamaged, NotFound, Usage
 from .journal import Record
 from .subject import Plain, Subject
 
@@ -34,8 +34,11 @@ class Queue:
         raise NotFound(f"{name!r} has a run already: see `ytfsm runs`")
 
     def of(self, header: Record) -> Subject:
-        """The subject of a run that goes on. Raises Usage when it cannot go on here."""
-        return Plain.again(header["subject"])
+        """The subject of a run that goes on. Raises Usage when it cannot go on here, JournalDamaged without a name."""
+        subject = header.get("subject") or {}
+        if "name" not in subject:
+            raise JournalDamaged(f"the journal of {header['run_id']} is damaged at line 1: its subject has no `name`")
+        return Plain.again(subject)
 
     def owns(self, header: Record) -> bool:
         """Whether a run that nobody walks is this queue's to go on with."""
