@@ -15,7 +15,7 @@ from machines import MACHINES
 from machines.bringup import MACHINE, WORKING
 from yt_fsm.bringup.surroundings import BASE, MARK
 from yt_fsm.engine import machine
-from yt_fsm.engine.diagram import Path, dot, duration, mermaid
+from yt_fsm.engine.diagram import Route, dot, duration, mermaid
 from yt_fsm.engine.machine import reachable, table_hash
 from yt_fsm.engine.run import build
 from yt_fsm.github.client import STATUSES
@@ -202,7 +202,7 @@ def test_the_dot_diagram_has_every_state_and_edge() -> None:
 
 def test_a_path_is_drawn_with_its_times_and_its_loops() -> None:
     taken = {("claim", "ready", "claimed"): 1, ("retry", "checking", "bringup"): 2}
-    path = Path(taken, {"ready": 0.4, "claimed": 75.0}, "claimed")
+    path = Route(taken, {"ready": 0.4, "claimed": 75.0}, "claimed")
     drawn = mermaid(MACHINE.table(), path)
     assert "    claimed: claimed (1m15s)\n" in drawn
     assert "    checking --> bringup: retry ×2\n" in drawn

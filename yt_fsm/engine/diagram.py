@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass
-class Path:
+class Route:
     """A run's way through its machine, for drawing: edges taken (with how often) and seconds in each state."""
 
     taken: dict[tuple[str, str, str], int]
@@ -13,7 +13,7 @@ class Path:
     state: str
 
 
-def mermaid(table: dict[str, Any], path: Path | None = None) -> str:
+def mermaid(table: dict[str, Any], path: Route | None = None) -> str:
     """The table as a Mermaid state diagram; with `path`, the way taken and the time in each state."""
     lines = ["stateDiagram-v2", f"    [*] --> {table['initial']}"]
     if path:
@@ -33,7 +33,7 @@ def mermaid(table: dict[str, Any], path: Path | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dot(table: dict[str, Any], path: Path | None = None) -> str:
+def dot(table: dict[str, Any], path: Route | None = None) -> str:
     """The table as a Graphviz digraph; with `path`, the way taken and the time in each state."""
     lines = [
         f'digraph "{table["name"]}" {{',

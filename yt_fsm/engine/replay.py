@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from .diagram import Path
+from .diagram import Route
 from .journal import Reading, Record
 from .machine import Definition, table_hash
 from .records import Way
@@ -107,7 +107,7 @@ def transitions_of(records: list[Record]) -> list[dict[str, Any]]:
     return found
 
 
-def path_of(records: list[Record]) -> Path:
+def path_of(records: list[Record]) -> Route:
     """The way a run took, for drawing it."""
     taken: Counter[tuple[str, str, str]] = Counter()
     seconds: dict[str, float] = {}
@@ -118,7 +118,7 @@ def path_of(records: list[Record]) -> Path:
     for move in moves:
         taken[move["event"], move["source"], move["dest"]] += 1
         seconds[move["dest"]] = seconds.get(move["dest"], 0.0) + (move["seconds"] or 0.0)
-    return Path(dict(taken), seconds, state_of(records) or initial)
+    return Route(dict(taken), seconds, state_of(records) or initial)
 
 
 def between(earlier: Record, later: Record) -> float:
