@@ -547,8 +547,15 @@ def test_a_lost_connection_may_have_landed_when_it_was_a_write(wired: Wired) -> 
     assert (problem.kind, problem.landed) == ("NETWORK", None)
 
 
-def test_a_login_that_is_missing_says_how_to_log_in(wired: Wired) -> None:
-    problem = refusal(wired, (4, "To get started with GitHub CLI, please run:  gh auth login"))
+@pytest.mark.parametrize(
+    "words",
+    [
+        "To get started with GitHub CLI, please run:  gh auth login",
+        "gh: To use GitHub CLI in automation, set the GH_TOKEN environment variable.",  # where CI is set
+    ],
+)
+def test_a_login_that_is_missing_says_how_to_log_in(wired: Wired, words: str) -> None:
+    problem = refusal(wired, (4, words))
     assert problem.kind == "UNAUTHORIZED"
     assert "log in with `gh auth login`, or mend GH_TOKEN" in str(problem)
 

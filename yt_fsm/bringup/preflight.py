@@ -13,6 +13,7 @@ from yt_fsm.engine import sandbox
 from yt_fsm.engine.errors import SetupError
 from yt_fsm.engine.needs import Need, look
 from yt_fsm.engine.shell import Shell
+from yt_fsm.github.client import NOT_LOGGED_IN
 from yt_fsm.github.errors import GitHubError
 from yt_fsm.tools.board import Board, NoBoard, board_of
 from yt_fsm.tools.git import SSH
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 TOOL_SECS = 60.0
 IMPORT_SECS = 300.0
 MODULES = ("ttnn", "torch", "transformers", "pytest")
-NOT_LOGGED_IN = 4  # gh's exit code for it
 LOG_IN = "`gh auth login -s project`, or `gh auth refresh -s project`"
 WAIT = "look at this machine's network and at GitHub's status, then try again"
 REMEDIES = {"NETWORK": WAIT, "5xx": WAIT, "UNAUTHORIZED": LOG_IN}  # whatever was asked of GitHub

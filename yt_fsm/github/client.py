@@ -43,6 +43,7 @@ STATUSES = (
 POLLED = 49  # issues a page: one point, where 50 would be two
 COMMENTS = 100  # a page of the lease's query
 TIMEOUT_SECS = 60.0
+NOT_LOGGED_IN = 4  # gh's exit code for it; with CI set its words are others
 TRIES = 6
 LONGEST_WAIT_SECS = 900.0  # a primary rate limit resets within the hour; the stop flag is read while waiting
 
@@ -571,7 +572,7 @@ class GitHub:
             return GitHubError(what, "RATE_LIMITED", retry_after=wait)
         if kinds and status == 200:
             return GitHubError(what, kinds[0] or "INVALID")
-        if status == 401 or "gh auth login" in result.tail:
+        if status == 401 or (status is None and result.code == NOT_LOGGED_IN):
             return GitHubError(f"{what}: log in with `gh auth login`, or mend GH_TOKEN", "UNAUTHORIZED")
         if status in (403, 429):
             limited = retry_after or "rate limit" in what.lower()
