@@ -1,6 +1,7 @@
 """The machine: its table is total, and a setup failure cannot become a model failure."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -249,3 +250,23 @@ def test_the_work_of_every_state_is_there() -> None:
         assert callable(importlib.import_module(f"states.bringup.{state}").enter)
     files = {file.stem for file in (Path(__file__).parents[2] / "states" / "bringup").glob("*.py")}
     assert files - {"__init__"} == set(MACHINE.states)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"initial": "redy"}, "initial names `redy`"),
+        ({"final": frozenset({"done", "gone"})}, "final names `gone`"),
+        ({"rows": (("go", "ready", "don", None),)}, "the row `go` names `don`"),
+        ({"rows": (("go", ("ready", "reday"), "done", None),)}, "the row `go` names `reday`"),
+        ({"rows": (("back", "done", "ready", None),)}, "the row `back` leads out of `done`, a final state"),
+    ],
+)
+def test_a_table_with_a_slip_is_refused_by_name(change: dict[str, Any], words: str) -> None:
+    given = {
+        "name": "m", "initial": "ready", "states": {"ready": lambda run: "go", "done": lambda run: None},
+        "final": frozenset({"done"}), "rows": (("go", "ready", "done", None),),
+    }  # fmt: skip
+    machine.Definition(**given)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        machine.Definition(**{**given, **change})

@@ -60,6 +60,8 @@ class Definition:
       that work will go on. `keep(run)` saves unfinished work before the workspace of a run that will go on goes.
     - `good` are the final states of exit code 0; `ends` the events that `abandon` may fire, the best first.
     - `run_id` is the shape of its runs' ids, a regular expression: a journal with another is none of its.
+
+    Raises ValueError for a table that names a state which it does not have, or leads out of a final one.
     """
 
     name: str
@@ -77,6 +79,19 @@ class Definition:
     good: frozenset[str] = field(default_factory=frozenset)
     ends: tuple[str, ...] = ("give_up", "release", LOSE)
     run_id: str = r"\d{8}T\d{6}Z-[a-z0-9._-]+-[0-9a-f]{4}"
+
+    def __post_init__(self) -> None:
+        named = [("initial", self.initial), *(("final", state) for state in sorted(self.final))]
+        for edge in self.edges:
+            named += [(f"the row `{edge.event}`", edge.source), (f"the row `{edge.event}`", edge.dest)]
+        for where, state in named:
+            if state not in self.states:
+                raise ValueError(f"machine {self.name!r}: {where} names `{state}`, which is none of its states")
+        for edge in self.edges:
+            if edge.source in self.final:
+                raise ValueError(
+                    f"machine {self.name!r}: the row `{edge.event}` leads out of `{edge.source}`, a final state"
+                )
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:

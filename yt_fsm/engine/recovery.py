@@ -46,7 +46,7 @@ def open_run(
         if journal.records[-1]["kind"] == "end":
             raise NotFound(f"{header['run_id']} is complete: there is nothing to go on with")
         subject = queue.of(header)
-        machine = definition.as_in(header["machine_table"]) if ending else definition
+        machine = _as_it_was(definition, journal) if ending else definition
         if not ending:
             _still_valid(journal, header, definition)
         run = assemble(machine, settings, journal, subject, shell, redact)
@@ -59,6 +59,13 @@ def open_run(
         journal.close()
         raise
     return run
+
+
+def _as_it_was(definition: Definition, journal: Journal) -> Definition:
+    try:
+        return definition.as_in(journal.records[0]["machine_table"])
+    except ValueError as problem:
+        raise JournalDamaged(f"{journal.path} is damaged at line 1: {problem}; it is left as it is") from None
 
 
 def _readable(folder: Path, definition: Definition) -> None:
