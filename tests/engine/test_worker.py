@@ -308,6 +308,21 @@ def test_a_run_whose_claim_github_does_not_confirm_is_gone_on_with_later(
     assert tries == [run.run_id] * 2
 
 
+def test_an_own_bid_that_a_crash_left_does_not_keep_the_issue_from_this_worker(
+    worker: Worker, repo: Repo, new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the kill matrix (record:5:before): the next start withdrew its bid and then said that there is no work."""
+    from yt_fsm.engine import recovery
+
+    run = new_run(work={"released": lambda run: None})
+    repo.add(12)
+    monkeypatch.setattr(recovery, "unfinished", lambda settings, machine, queue: [run.folder])
+    monkeypatch.setattr(recovery, "open_run", lambda *given: run)
+    worker._recover()
+    assert run.state == "released"
+    assert chosen(worker) == 12
+
+
 def test_a_poll_that_failed_is_not_no_work(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: Any) -> Any:
         raise GitHubError("the network is down", "NETWORK")

@@ -45,7 +45,7 @@ class Queue:
         return True
 
     def walked(self, run: Any) -> None:
-        """A walk over one of its subjects is over."""
+        """A walk over a subject that it gave out is over."""
 
     def _left(self) -> list[Subject]:
         taken = []

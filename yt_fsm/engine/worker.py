@@ -147,6 +147,7 @@ class Worker:
             idle = 0
             run = self._start(subject)
             self._walk(run)
+            self.queue.walked(run)
             if once or name is not None:
                 self._empty_outbox()
                 if run.arrived_by == LOSE and not run.taken and name is None:
@@ -209,7 +210,6 @@ class Worker:
         finally:
             self._current = None
         self.last = outcome_of(run)
-        self.queue.walked(run)
         if run.waiting:
             log.warning("run_id=%s is not wholly published yet: %s", run.run_id, run.waiting)
             self.outbox.append(run)
