@@ -311,7 +311,7 @@ def test_a_run_whose_claim_github_does_not_confirm_is_gone_on_with_later(
 def test_an_own_bid_that_a_crash_left_does_not_keep_the_issue_from_this_worker(
     worker: Worker, repo: Repo, new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Found by the kill matrix (record:5:before): the next start withdrew its bid and then said that there is no work."""
+    """Found by the kill matrix (record:5:before): the next start withdrew it and then found no work."""
     from yt_fsm.engine import recovery
 
     run = new_run(work={"released": lambda run: None})
