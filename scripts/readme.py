@@ -8,7 +8,10 @@ A part stands between `<!-- NAME: … -->` and `<!-- end -->`; what is between t
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+Parts = dict[str, Callable[[], str]]
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -63,30 +66,38 @@ def example() -> str:
     return f"```python\n{text.rstrip()}\n```"
 
 
-PARTS = {"diagram": diagram, "environment": environment, "example": example}
+PARTS: Parts = {"diagram": diagram, "environment": environment, "example": example}
 
 
-def fresh(text: str) -> str:
+def fresh(text: str, page: Path, parts: Parts) -> str:
     """`text` with each part as the code has it now. Exits when a part's marks are not there once."""
-    for name, part in PARTS.items():
+    for name, part in parts.items():
         pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
         if len(pattern.findall(text)) != 1:
-            sys.exit(f"README.md must have one part between `<!-- {name}: … -->` and `<!-- end -->`")
+            sys.exit(f"{page.name} must have one part between `<!-- {name}: … -->` and `<!-- end -->`")
         text = pattern.sub(lambda found, part=part: f"{found[1]}{part()}\n{found[2]}", text)
     return text
 
 
+def rewrite(script: str, usage: str | None, pages: dict[Path, Parts]) -> None:
+    """Rewrite the pages' parts, or with --check exit with 1, naming the first page that would change."""
+    if sys.argv[1:] not in ([], ["--check"]):
+        sys.exit(usage)
+    for page, parts in pages.items():
+        text = page.read_text()
+        wanted = fresh(text, page, parts)
+        if text == wanted:
+            continue
+        if sys.argv[1:]:
+            sys.exit(
+                f"{page.relative_to(README.parent)} is out of date: run .venv/bin/python scripts/{Path(script).name}"
+            )
+        page.write_text(wanted)
+
+
 def main() -> None:
     """Rewrite README.md, or with --check say whether it would change."""
-    text = README.read_text()
-    wanted = fresh(text)
-    if sys.argv[1:] == ["--check"]:
-        if text != wanted:
-            sys.exit("README.md is out of date: run .venv/bin/python scripts/readme.py")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        README.write_text(wanted)
+    rewrite(__file__, __doc__, {README: PARTS})
 
 
 if __name__ == "__main__":

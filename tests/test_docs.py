@@ -1,5 +1,6 @@
 """The documents say what the code does: commands, options, settings, diagram, exit codes and paths."""
 
+import ast
 import inspect
 import itertools
 import re
@@ -156,6 +157,81 @@ def test_a_table_or_diagram_that_is_out_of_date_is_noticed_and_written_anew(
     assert readme() == 0
     assert (tmp_path / "README.md").read_text() == README
     assert readme("--check") == 0
+
+
+def test_the_house_and_the_engines_sizes_are_those_of_the_code() -> None:
+    argv = [sys.executable, str(ROOT / "scripts" / "house.py"), "--check"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_arrow_that_is_added_to_the_house_is_noticed_and_a_circle_refused(tmp_path: Path) -> None:
+    for name in ("scripts", "machines", "states", "yt_fsm"):
+        for file in (file for ending in ("py", "md") for file in (ROOT / name).rglob(f"*.{ending}")):
+            copy = tmp_path / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+
+    def house(*argv: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(tmp_path / "scripts" / "house.py"), *argv]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    page = tmp_path / "yt_fsm" / "README.md"
+    assert not re.search(r"tools -->.* github", page.read_text())
+    module = tmp_path / "yt_fsm" / "tools" / "gate.py"
+    before = module.read_text()
+    module.write_text(f"{before}\n\ndef late() -> None:\n    from yt_fsm.github import lease, queue\n")
+    stale = house("--check")
+    assert stale.returncode == 1
+    assert "yt_fsm/README.md is out of date" in stale.stderr
+    assert house().returncode == 0
+    assert "    tools -->|2| github\n" in page.read_text()
+    module.write_text(f"{before}\n\nif TYPE_CHECKING:\n    from states.bringup.ready import enter\n")
+    assert "in a circle: bringup, states, tools\n" in house("--check").stderr
+
+
+PAGES = [ROOT / "yt_fsm" / "README.md", ROOT / "yt_fsm" / "engine" / "README.md"]
+
+
+def nowhere(text: str) -> list[str]:
+    """Each `file.py: function` in a text that is not in our code; a method's name has its class before it."""
+    found = []
+    for file, name in re.findall(r"`([\w/]+\.py):\s+([\w.]+)`", text):
+        within: list[ast.stmt] = ast.parse((ROOT / file).read_text()).body if (ROOT / file).is_file() else []
+        for part in name.split("."):
+            named = [node for node in within if getattr(node, "name", None) == part]
+            within = getattr(named[0], "body", []) if named else []
+            if not named:
+                found.append(f"{file}: {name}")
+                break
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_every_function_named_on_a_page_of_the_house_exists(page: Path) -> None:
+    text = page.read_text()
+    assert len(re.findall(r"\.py:\s", text)) == len(re.findall(r"`[\w/]+\.py:\s+[\w.]+`", text)) > 20
+    assert nowhere(text) == []
+
+
+def test_a_function_that_does_not_exist_would_be_noticed() -> None:
+    assert nowhere("`yt_fsm/engine/walk.py: step` and `yt_fsm/engine/run.py: Run.persist`") == []
+    lost = ["yt_fsm/engine/walk.py: stride", "yt_fsm/engine/run.py: Run.step", "yt_fsm/engine/gone.py: step"]
+    assert nowhere(" ".join(f"`{one}`" for one in lost)) == lost
+
+
+def test_the_pages_of_the_house_name_no_address_no_machine_and_no_line() -> None:
+    for page in PAGES:
+        text = page.read_text()
+        assert "://" not in text
+        assert not re.search(r"(?<![\w.~>*`])/\w+/|\.py:\d|\bline \d", text)
+
+
+def test_the_faults_and_events_told_of_the_engine_are_those_of_its_errors() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(\w+)` \|$", PAGES[1].read_text(), re.MULTILINE)
+    told = {name: (fault, event) for name, fault, event in rows}
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.Verdict)]
+    assert told == {kind.__name__: (kind.fault, kind.event) for kind in kinds if vars(kind).keys() & {"fault", "event"}}
 
 
 def test_every_variable_that_the_code_reads_is_in_the_readme() -> None:

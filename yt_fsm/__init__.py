@@ -1,1 +1,1 @@
-"""The engine of ytfsm, and one module for each outside program."""
+"""What machines and their states are built of, a room each: README.md beside this shows them and walks through them."""
