@@ -9,7 +9,7 @@ import pytest
 
 from machines.bringup import MACHINE
 from yt_fsm.bringup import preflight
-from yt_fsm.bringup.errors import BranchExists
+from yt_fsm.bringup.errors import BranchExists, MalformedIssue
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.engine import worker as module
 from yt_fsm.engine.errors import NotFound, SetupError, StopRequested, Usage
@@ -398,6 +398,7 @@ def breaks(worker: Worker, *ends: Ended) -> bool:
 NO_BOARD = Ended("setup_error", SetupError("tt-smi sees no board\nmore"))
 NO_DISK = Ended("setup_error", SetupError("no disk"))
 BRANCH = Ended("setup_error", BranchExists("the branch exists"))
+MALFORMED = Ended("setup_error", MalformedIssue("prefill_len = x"))
 REVIEW, FAILED, RELEASED = Ended("review", None), Ended("failed", None), Ended("released", None)
 
 
@@ -412,6 +413,7 @@ REVIEW, FAILED, RELEASED = Ended("review", None), Ended("failed", None), Ended("
         ([NO_BOARD, NO_BOARD, FAILED, NO_BOARD], False),
         ([NO_BOARD, NO_BOARD, RELEASED, NO_BOARD], True),
         ([BRANCH] * 5, False),
+        ([MALFORMED] * 5, False),
         ([NO_BOARD, NO_BOARD, BRANCH, NO_BOARD], True),
     ],
 )

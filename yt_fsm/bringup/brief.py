@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from yt_fsm.engine.errors import SetupError
 from yt_fsm.tools import systems
+
+from .errors import MalformedIssue
 
 FIELDS = (
     "hf_model_id",
@@ -135,7 +136,7 @@ def _field_named(title: str) -> str | None:
 def parse(body: str, labels: Iterable[str] = (), systems_dir: Path | None = None) -> Brief:
     """The brief of an issue; its system is that of its label, else of its field.
 
-    Raises SetupError naming every field that is missing or malformed and the value it has.
+    Raises MalformedIssue naming every field that is missing or malformed and the value it has.
     """
     values: dict[str, Any] = fields(body)
     known = systems.known(systems_dir).named
@@ -145,7 +146,7 @@ def parse(body: str, labels: Iterable[str] = (), systems_dir: Path | None = None
     try:
         return Brief.model_validate(values, context=systems_dir)
     except ValidationError as problem:
-        raise SetupError("; ".join(_words(error) for error in problem.errors())) from None
+        raise MalformedIssue("; ".join(_words(error) for error in problem.errors())) from None
 
 
 def _words(error: Any) -> str:

@@ -1,6 +1,7 @@
 """What can go wrong with a bringup.
 
 SetupError
+├── MalformedIssue          the issue's text does not say what is to be done
 └── BranchExists            §8.4, somebody else's branch
 Verdict
 ├── BringupError            give_up: the model's fault (§9.1 H 2)
@@ -8,6 +9,13 @@ Verdict
 """
 
 from yt_fsm.engine.errors import SetupError, Verdict
+
+
+class MalformedIssue(SetupError):
+    """The issue's text lacks a field or has a bad one; names each, and its value."""
+
+    fault = "issue"
+    final = True
 
 
 class BranchExists(SetupError):
