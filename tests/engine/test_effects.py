@@ -10,7 +10,7 @@ import pytest
 from tests.parts.journals import begin
 from yt_fsm.engine.effects import Effects
 from yt_fsm.engine.errors import StopRequested
-from yt_fsm.engine.journal import Journal
+from yt_fsm.engine.journal import Journal, read
 from yt_fsm.github.errors import GitHubError
 
 
@@ -273,3 +273,10 @@ def test_a_stop_ends_the_waiting(journal: Journal) -> None:
     with pytest.raises(StopRequested):
         Effects(journal, clock, settle=60.0).once("comment", "failed", world.apply, world.observe)
     assert world.applied == []
+
+
+def test_an_effect_of_which_nothing_is_to_be_remembered_is_no_damage(journal: Journal) -> None:
+    """Found by a newcomer's machine, whose `apply` returned nothing: the journal was damaged by that."""
+    effects = Effects(journal, Clock(), settle=0.0)
+    assert effects.once("copy", "x", lambda _: None, lambda _: None) == {}
+    assert read(journal.path).verdict == "ok"

@@ -14,7 +14,7 @@ from .journal import Journal, Record
 LOOK_SECS = 3.0
 
 Observe = Callable[[Record], dict[str, Any] | None]
-Apply = Callable[[Record], dict[str, Any]]
+Apply = Callable[[Record], dict[str, Any] | None]
 
 
 class Effects:
@@ -42,9 +42,9 @@ class Effects:
     def once(self, effect: str, key: str, apply: Apply, observe: Observe, proof: bool = True) -> dict[str, Any]:
         """Do `effect` unless it is done; returns its result, {} when it has none.
 
-        `apply` gets the intent record, so that what it writes can carry the record's seq and hash. `observe` gets the
-        last record of the effect and returns the result when the outside world shows it. Raises what `apply` raises;
-        an outcome that nobody knows is looked for until it settles, as often as that happens. Without `proof` seeing
+        `apply` gets the intent record, so that what it writes can carry the record's seq and hash; it returns what is to
+        be remembered of it, if anything. `observe` gets the last record of the effect and returns the result when the
+        outside world shows it. Raises what `apply` raises; an outcome that nobody knows is looked for until it settles, as often as that happens. Without `proof` seeing
         the result is none (the card stood there before, say), so the request may still land: that is waited for too.
         """
         result = self.done(effect, key)
@@ -59,7 +59,7 @@ class Effects:
             self._settle_others(effect, key)
             intent = self._journal.append("effect.intent", effect=effect, key=key)
             try:
-                result = apply(intent)
+                result = apply(intent) or {}
             except ServiceError as problem:
                 if problem.landed is not None:
                     raise
