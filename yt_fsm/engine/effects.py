@@ -42,10 +42,11 @@ class Effects:
     def once(self, effect: str, key: str, apply: Apply, observe: Observe, proof: bool = True) -> dict[str, Any]:
         """Do `effect` unless it is done; returns its result, {} when it has none.
 
-        `apply` gets the intent record, so that what it writes can carry the record's seq and hash; it returns what is to
-        be remembered of it, if anything. `observe` gets the last record of the effect and returns the result when the
-        outside world shows it. Raises what `apply` raises; an outcome that nobody knows is looked for until it settles, as often as that happens. Without `proof` seeing
-        the result is none (the card stood there before, say), so the request may still land: that is waited for too.
+        `apply` gets the intent record, so that what it writes can carry the record's seq and hash, and returns what is
+        to be remembered of it, if anything. `observe` gets the last record of the effect and returns that when the
+        outside world shows it. Raises what `apply` raises; an outcome that nobody knows is looked for until it
+        settles, as often as that happens. Without `proof` seeing the result is none (the card stood there before, say),
+        so the request may still land: that is waited for too.
         """
         result = self.done(effect, key)
         if result is not None:
