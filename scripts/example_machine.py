@@ -10,7 +10,9 @@ import sys
 
 from yt_fsm.engine import store
 from yt_fsm.engine.diagram import mermaid
+from yt_fsm.engine.errors import YtfsmError
 from yt_fsm.engine.facts import Facts
+from yt_fsm.engine.journal import Record
 from yt_fsm.engine.machine import Definition
 from yt_fsm.engine.queue import Queue
 from yt_fsm.engine.replay import replay
@@ -29,16 +31,30 @@ class Counted(Facts):
 
 def count(run: Run) -> str:
     """On entry some numbers may be counted already. Leaves `finish`; a program that fails is the world's: `abort`."""
-    while run.facts.number < 10:
+    while run.facts.number < run.subject.inputs["last"]:
         run.shell.run(["sleep", "0.1"], timeout=5)
         run.facts.number += 1
     return "finish"
 
 
+def tell(run: Run) -> None:
+    """What others see, here a line in a file, happens once over all crashes. Final."""
+    file, line = run.settings.home / "told.txt", f"{run.run_id} has counted\n"
+
+    def write(intent: Record) -> None:
+        with file.open("a") as told:
+            told.write(line)
+
+    def look(record: Record) -> dict[str, str] | None:
+        return {"line": line} if file.exists() and line in file.read_text() else None
+
+    run.effects.once("line", "counted", write, look)
+
+
 MACHINE = Definition(
     name="count",
     initial="ready",
-    states={"ready": lambda run: "begin", "counting": count, "done": lambda run: None, "failed": lambda run: None},
+    states={"ready": lambda run: "begin", "counting": count, "done": tell, "failed": lambda run: None},
     final=frozenset({"done", "failed"}),
     rows=(
         ("begin", "ready", "counting", None),
@@ -48,7 +64,7 @@ MACHINE = Definition(
     facts=Counted,
     good=frozenset({"done"}),
     ends=("abort",),
-    queue=lambda settings, shell: Queue([Plain("to ten")], settings.runs),
+    queue=lambda settings, shell: Queue([Plain("to ten", last=10)], settings.runs),
 )
 
 if __name__ == "__main__":
@@ -61,4 +77,10 @@ if __name__ == "__main__":
     else:
         worker = Worker(MACHINE, settings, Shell("count", settings.redactor()))
         worker.listen()
-        print(worker.work(once=True).as_json())
+        try:
+            found = worker.work(once=True)
+        except YtfsmError as problem:  # a stop (it can go on), a crash, or a machine that cannot work
+            sys.exit(f"{problem}")
+        found = worker.last or found  # of a run that was gone on with, or of a new one
+        print(found.as_json())
+        sys.exit(found.code)

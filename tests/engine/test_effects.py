@@ -280,3 +280,20 @@ def test_an_effect_of_which_nothing_is_to_be_remembered_is_no_damage(journal: Jo
     effects = Effects(journal, Clock(), settle=0.0)
     assert effects.once("copy", "x", lambda _: None, lambda _: None) == {}
     assert read(journal.path).verdict == "ok"
+
+
+@pytest.mark.parametrize("answer", [False, True, "id", 0, ["id"]])
+def test_an_observe_that_answers_neither_what_it_saw_nor_none_is_a_bug_by_name(journal: Journal, answer: Any) -> None:
+    """False would otherwise pass for "done", and nothing would be done."""
+    world = Outside(UNKNOWN)
+    effects = Effects(journal, Clock(), settle=0.0)
+    with pytest.raises(TypeError, match=r"`observe` of the effect `comment` returned .*: it returns a dict"):
+        effects.once("comment", "failed", world.apply, lambda record: answer)
+    assert effects.done("comment", "failed") is None
+
+
+def test_an_apply_that_returns_something_else_is_a_bug_by_name_and_not_done(journal: Journal) -> None:
+    effects = Effects(journal, Clock(), settle=0.0)
+    with pytest.raises(TypeError, match="`apply` of the effect `comment` returned 'id': it returns a dict"):
+        effects.once("comment", "failed", lambda intent: "id", lambda record: None)  # type: ignore[arg-type, return-value]
+    assert effects.done("comment", "failed") is None

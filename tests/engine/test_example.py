@@ -2,10 +2,21 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yt_fsm.engine.errors import Usage
+from yt_fsm.engine.redaction import Redactor
+from yt_fsm.engine.settings import load
+from yt_fsm.engine.shell import Shell
+from yt_fsm.engine.worker import Worker
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "example_machine.py")]
@@ -38,7 +49,7 @@ def killed(home: Path, words: str) -> None:
 def test_a_machine_of_its_own_is_killed_and_goes_on_where_it_was(tmp_path: Path) -> None:
     killed(tmp_path, '"value":3')
     killed(tmp_path, '"value":6')
-    assert "no work" in say(tmp_path)  # it went on by itself, and there is no other subject
+    assert "'state': 'done'" in say(tmp_path)  # it went on by itself, and there is no other subject
     (journal,) = tmp_path.glob("runs/*/journal.jsonl")
     records = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [r["value"] for r in records if r["kind"] == "fact"] == list(range(1, 11))
@@ -47,9 +58,20 @@ def test_a_machine_of_its_own_is_killed_and_goes_on_where_it_was(tmp_path: Path)
     told = json.loads(say(tmp_path, "replay"))
     assert told["integrity"]["verdict"] == "ok"
     assert (told["state"], told["complete"], told["issue"], told["system"]) == ("done", True, None, None)
-    assert told["subject"] == {"kind": "plain", "words": "to ten", "name": "to ten", "inputs": {}}
+    assert told["subject"] == {"kind": "plain", "words": "to ten", "name": "to ten", "inputs": {"last": 10}}
     assert [(t["event"], t["dest"]) for t in told["transitions"]] == [("begin", "counting"), ("finish", "done")]
     assert "no work" in say(tmp_path)  # its subject had its run
+    (line,) = (tmp_path / "told.txt").read_text().splitlines()
+    assert line == f"{records[0]['run_id']} has counted"
+
+
+def test_a_run_that_was_gone_on_with_and_fails_is_not_called_no_work(tmp_path: Path) -> None:
+    killed(tmp_path, '"value":3')
+    broken = {**environment(tmp_path), "PATH": str(tmp_path / "no-programs-here")}
+    done = subprocess.run(SCRIPT, env=broken, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "'state': 'failed'" in done.stdout
+    assert "ended in `failed`" in done.stderr
 
 
 def test_it_is_drawn_without_a_run(tmp_path: Path) -> None:
@@ -65,3 +87,24 @@ def test_it_needs_nothing_but_the_engine(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", code, SCRIPT[1]]
     done = subprocess.run(argv, env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_machine_with_settings_of_its_own_gets_its_inputs_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README's second part, on the first."""
+    text = (ROOT / "README.md").read_text()
+    block = text.partition("<!-- settings of a machine -->\n```python\n")[2].partition("```")[0]
+    told: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), told)
+    example = runpy.run_path(SCRIPT[1])
+    machine = replace(example["MACHINE"], **told["OF_COUNT"])
+    monkeypatch.setenv("YTFSM_HOME", str(tmp_path))
+    monkeypatch.setenv("YT_LAST", "2")
+    settings = load(machine.settings())
+    worker = Worker(machine, settings, Shell("count", Redactor()))
+    outcome = worker.work(once=True)
+    assert (outcome.state, outcome.words, outcome.code) == ("done", "to 2", 0)
+    monkeypatch.setenv("YT_LAST", "none")
+    with pytest.raises(Usage, match="YT_LAST = 'none'"):
+        load(machine.settings())

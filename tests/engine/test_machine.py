@@ -17,8 +17,10 @@ from machines.bringup import MACHINE, WORKING
 from yt_fsm.bringup.surroundings import BASE, MARK
 from yt_fsm.engine import machine
 from yt_fsm.engine.diagram import Route, dot, duration, mermaid
+from yt_fsm.engine.errors import Usage
 from yt_fsm.engine.machine import reachable, table_hash
 from yt_fsm.engine.run import build
+from yt_fsm.engine.worker import Worker
 from yt_fsm.github.client import STATUSES
 
 EVENTS = sorted({edge.event for edge in MACHINE.edges})
@@ -270,3 +272,20 @@ def test_a_table_with_a_slip_is_refused_by_name(change: dict[str, Any], words: s
     machine.Definition(**given)
     with pytest.raises(ValueError, match=re.escape(words)):
         machine.Definition(**{**given, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"good": frozenset({"reveiw"})}, "`good` names `reveiw`, which is none of its final states"),
+        ({"good": frozenset({"ready"})}, "`good` names `ready`, which is none of its final states"),
+        ({"ends": ("stop",)}, "`ends` names `stop`, and none of its rows has that event"),
+        ({"rows": MACHINE.rows[:-1]}, "no row `abort` leads out of `ready`, and every state needs one"),
+        ({"rows": MACHINE.rows[:9] + MACHINE.rows[10:]}, "no row `abort` leads out of `checking`"),
+    ],
+)
+def test_a_worker_takes_no_machine_whose_runs_it_could_not_end(change: dict[str, Any], words: str) -> None:
+    """A full disk is an `abort` in any state; where it has no row the run would crash again and again."""
+    with pytest.raises(Usage, match=re.escape(words)):
+        Worker(replace(MACHINE, **change), None, None)  # type: ignore[arg-type]
+    MACHINE.require_sound()

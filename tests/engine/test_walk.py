@@ -547,3 +547,21 @@ def test_a_stop_while_the_outbox_is_delivered_leaves_it_full(new_run: NewRun) ->
         engine.deliver(run)
     assert run.waiting == "502"
     assert "end" not in [record["kind"] for record in on_disk(run)]
+
+
+# --- a state's slips are named
+
+
+def test_a_working_state_that_leaves_no_event_is_a_bug_by_name(new_run: NewRun) -> None:
+    run = new_run(work=straight(setup=lambda run: None))
+    with pytest.raises(Crashed, match="the work of `setup` returned no event, and only a final state's may"):
+        engine.walk(run)
+    assert "crashed" in kinds(run)
+
+
+@pytest.mark.parametrize("event", ["fech", "accept", 7, True])
+def test_an_event_that_leads_nowhere_is_a_bug_by_name(new_run: NewRun, event: Any) -> None:
+    run = new_run(work=straight(setup=lambda run: event))
+    with pytest.raises(Crashed, match=r"the work of `setup` left .*, and no row leads out of that state by it"):
+        engine.walk(run)
+    assert run.state == "setup"

@@ -126,7 +126,7 @@ def options(
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Any unique fragment of a run id.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Machine = Annotated[str, typer.Option("--machine", help="bringup, pr or add_model.")]
+Machine = Annotated[str, typer.Option("--machine", help="One of machines/.")]
 
 
 @app.command(epilog="Example: ytfsm run --system n300")
@@ -185,8 +185,8 @@ def _say(outcome: Any, as_json: bool) -> None:
     elif outcome.run_id is None:
         typer.echo(outcome.reason)
     else:
-        said = f"{outcome.run_id}: {outcome.state} ({outcome.status or 'status untouched'}) {outcome.url}"
-        typer.echo(plain(said))
+        status = f" ({outcome.status or 'status untouched'})" if outcome.issue else ""
+        typer.echo(plain(f"{outcome.run_id}: {outcome.words}: {outcome.state}{status} {outcome.url or ''}".rstrip()))
     raise typer.Exit(outcome.code)
 
 

@@ -120,10 +120,8 @@ def runs(rows: list[dict[str, Any]], folder: Path) -> None:
         colour = "red" if row["state"] in (*BAD, "damaged") else ("green" if row["state"] == "review" else "yellow")
         state = typer.style(f"{row['state']!s:<16}", fg=colour)
         whole = "" if row["complete"] else "  (not complete)"
-        typer.echo(
-            f"{row['run_id']:<38}{state}{duration(row['seconds']):>8}  {row['attempts']} attempts  "
-            f"#{row['issue']} {row['model'] or ''}{whole}"
-        )
+        about = f"{row['attempts']} attempts  #{row['issue']} {row['model'] or ''}" if row["issue"] is not None else ""
+        typer.echo(f"{row['run_id']:<38}{state}{duration(row['seconds']):>8}  {about}{whole}".rstrip())
 
 
 def needs(found: "list[Need]") -> None:

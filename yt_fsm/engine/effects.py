@@ -44,7 +44,8 @@ class Effects:
 
         `apply` gets the intent record, so that what it writes can carry the record's seq and hash, and returns what is
         to be remembered of it, if anything. `observe` gets the last record of the effect and returns that when the
-        outside world shows it. Raises what `apply` raises; an outcome that nobody knows is looked for until it
+        outside world shows it, and None when it does not. Raises what `apply` raises, and TypeError when one of the
+        two returns something else than a dict or None; an outcome that nobody knows is looked for until it
         settles, as often as that happens. Without `proof` seeing the result is none (the card stood there before, say),
         so the request may still land: that is waited for too.
         """
@@ -60,7 +61,7 @@ class Effects:
             self._settle_others(effect, key)
             intent = self._journal.append("effect.intent", effect=effect, key=key)
             try:
-                result = apply(intent) or {}
+                result = _remembered(apply(intent), effect, "apply") or {}
             except ServiceError as problem:
                 if problem.landed is not None:
                     raise
@@ -79,7 +80,7 @@ class Effects:
         since = self._since(doubt)
         while True:
             quiet = self._clock.now() - since > self._settle
-            found = observe(doubt) if proof or quiet else None
+            found = _remembered(observe(doubt), doubt["effect"], "observe") if proof or quiet else None
             if found is not None or quiet:
                 return found
             self._clock.wait(min(LOOK_SECS, self._settle))
@@ -107,3 +108,11 @@ class Effects:
             if record["kind"] in kinds and record["effect"] == effect and record["key"] == key:
                 return record
         return None
+
+
+def _remembered(found: Any, effect: str, by: str) -> dict[str, Any] | None:
+    """What `apply` or `observe` found: False is not "not there", and would pass for "done"."""
+    if found is None or isinstance(found, dict):
+        return found
+    words = "returns a dict of what is to be remembered, or None" + (" where it is not there" * (by == "observe"))
+    raise TypeError(f"`{by}` of the effect `{effect}` returned {f'{found!r:.80}'}: it {words}")

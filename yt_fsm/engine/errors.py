@@ -154,3 +154,10 @@ class CommandFailed(SetupError):
         if log:
             text += f" (log: {log.name})"
         super().__init__(f"{text}\n{tail}".rstrip())
+
+
+def in_a_line(problem: Exception) -> str:
+    """An error's first line; of a failed command also the last that it printed, which mostly says why."""
+    first, _, rest = str(problem).strip().partition("\n")
+    last = rest.strip().splitlines()[-1:] if isinstance(problem, CommandFailed) else []
+    return ": ".join([first, *(line.strip() for line in last)])

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from .errors import Usage
 from .facts import Facts
 
 Enter = Callable[[Any], str | None]
 """A state's work: runs when the state is entered and returns the event it leaves behind, None in a final state."""
 
 LOSE = "lose"  # the event of a run that has lost its subject; every machine whose subjects can be lost has it
+ABORT = "abort"  # the event of SetupError, which the engine raises too
+ENDS = ("give_up", "release", LOSE)
 
 
 class Edge(NamedTuple):
@@ -77,7 +80,7 @@ class Definition:
     restore: Callable[[Any, bool], None] = nothing
     keep: Callable[[Any], None] = nothing
     good: frozenset[str] = field(default_factory=frozenset)
-    ends: tuple[str, ...] = ("give_up", "release", LOSE)
+    ends: tuple[str, ...] = ENDS
     run_id: str = r"\d{8}T\d{6}Z-[a-z0-9._-]+-[0-9a-f]{4}"
 
     def __post_init__(self) -> None:
@@ -92,6 +95,20 @@ class Definition:
                 raise ValueError(
                     f"machine {self.name!r}: the row `{edge.event}` leads out of `{edge.source}`, a final state"
                 )
+
+    def require_sound(self) -> None:
+        """Raise Usage unless a worker can walk its runs: `good` and `ends` name what is in the table, and a run can end
+        in every state, as a full disk is an `abort` anywhere (in the initial state nothing is taken: `lose` will do).
+        """
+        problems = [f"`good` names `{s}`, which is none of its final states" for s in sorted(self.good - self.final)]
+        events = {*ENDS, *(edge.event for edge in self.edges)}
+        problems += [f"`ends` names `{e}`, and none of its rows has that event" for e in self.ends if e not in events]
+        for state in self.states:
+            ways = (ABORT, LOSE) if state == self.initial else (ABORT,)
+            if state not in self.final and not any(self.allows(event, state) for event in ways):
+                problems.append(f"no row `{ABORT}` leads out of `{state}`, and every state needs one")
+        if problems:
+            raise Usage("\n".join(f"machine {self.name!r}: {problem}" for problem in problems))
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:

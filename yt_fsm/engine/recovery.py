@@ -110,8 +110,12 @@ def resume(run: Run) -> None:
 def abandon(run: Run, reason: str, *events: str) -> None:
     """End a run properly, by the first of `events`, then of the machine's `ends`, that leads on.
 
-    A run whose verdict stands and only is not published ends unpublished.
+    A run whose verdict stands and only is not published ends unpublished. Raises Usage when its machine gives a run
+    in this state no such end.
     """
+    if not run.final and end_of(run, *events) is None:
+        run.journal.close()
+        raise Usage(f"{run.run_id} stands in `{run.state}`, and the `ends` of its machine do not lead out of that")
     run.journal.append("resumed", state=run.state, abandon=reason, **owner())
     if run.final:
         run.refused = f"abandoned: {reason}"
@@ -122,11 +126,17 @@ def abandon(run: Run, reason: str, *events: str) -> None:
     def give_back() -> None:
         _take_up(run, going_on=False)
         if run.next_event is None:
-            event = next(e for e in (*events, *run.definition.ends) if run.definition.allows(e, run.state))
+            event = end_of(run, *events)
             run.journal.append("verdict", state=run.state, event=event, error="Abandoned", text=f"abandoned: {reason}")
             run.next_event = event
 
     walk.walk(run, give_back)
+
+
+def end_of(run: Run, *events: str) -> str | None:
+    """The event by which a person may end a run: the first of `events`, then of its machine's `ends`, that leads on."""
+    ways = (event for event in (*events, *run.definition.ends) if run.definition.allows(event, run.state))
+    return next(ways, None)
 
 
 def _take_up(run: Run, going_on: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from . import record
-from .errors import JournalBroken, Lost, Refused, SetupError, StopRequested, Verdict, YtfsmError
+from .errors import JournalBroken, Lost, Refused, SetupError, StopRequested, Verdict, YtfsmError, in_a_line
 from .machine import LOSE
 from .processes import end_survivors
 from .removal import remove_file
@@ -68,6 +68,8 @@ def step(run: Run) -> None:
                 run.work()  # transitions calls no on_enter for an initial or a restored state
             else:
                 fire(run, run.next_event)
+            if run.next_event is None and not run.final:
+                raise RuntimeError(f"the work of `{run.state}` returned no event, and only a final state's may")
     except (Verdict, Refused) as verdict:
         if run.final:
             unpublished(run, verdict)
@@ -93,6 +95,8 @@ def fire(run: Run, event: str) -> None:
     Raises SetupError when the disk ran full, so that the run ends while there is room for its end.
     """
     run.stop.obey()
+    if not run.definition.allows(event, run.state):
+        raise RuntimeError(f"the work of `{run.state}` left {event!r:.80}, and no row leads out of that state by it")
     if run.journal.full and run.problem is None:
         raise SetupError(f"the disk that holds {run.folder} is full")
     run.trigger(event)
@@ -111,7 +115,7 @@ def decide(run: Run, verdict: Verdict | Refused) -> None:
         run.stop.clear()
     run.problem = verdict
     run.journal.append("verdict", state=run.state, event=event, error=type(verdict).__name__, text=str(verdict))
-    log.warning("run_id=%s %s %s: %s", run.run_id, run.subject.words, event, str(verdict).splitlines()[0])
+    log.warning("run_id=%s %s %s: %s", run.run_id, run.subject.words, event, in_a_line(verdict))
     run.next_event = event
 
 
@@ -126,7 +130,7 @@ def unpublished(run: Run, problem: YtfsmError) -> None:
         run.waiting = str(problem)
     if isinstance(problem, Lost):
         run.subject.lost()
-    log.warning("run_id=%s %s publishing: %s", run.run_id, run.subject.words, str(problem).splitlines()[0])
+    log.warning("run_id=%s %s publishing: %s", run.run_id, run.subject.words, in_a_line(problem))
 
 
 def _keep_unfinished(run: Run) -> None:

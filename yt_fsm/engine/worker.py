@@ -21,6 +21,7 @@ from .subject import Subject
 
 log = logging.getLogger("ytfsm")
 
+BACK = "release"  # the event of a run whose subject goes back to where it came from
 IDLE_FACTOR = 3  # idle polling backs off from 20 s to 60 s
 BREAKER = 3  # equal setup errors in a row after which the worker stops claiming
 OUTBOX_SECS = (5.0, 300.0)
@@ -38,6 +39,7 @@ class Outcome:
     url: str | None = None
     reason: str | None = None
     code: int = 0
+    words: str = ""  # what it is about
 
     def as_json(self) -> dict[str, Any]:
         """The last line of `ytfsm run --json`."""
@@ -60,6 +62,7 @@ def outcome_of(run: Run) -> Outcome:
     return Outcome(
         run_id=run.run_id,
         issue=run.subject.data().get("number"),
+        words=run.subject.words,
         state=run.state,
         status=status if run.refused is None else "unpublished",
         url=run.url,
@@ -71,11 +74,12 @@ class Worker:
     """One worker process of one machine."""
 
     def __init__(self, definition: Definition, settings: Settings, shell: Shell) -> None:
+        definition.require_sound()
         self.definition, self.settings, self.shell = definition, settings, shell
         self.stop = shell.stop
         self.queue: Queue = definition.queue(settings, shell)
         self.outbox: list[Run] = []
-        self.last: Outcome | None = None
+        self.last: Outcome | None = None  # of the last walk, over a run of its own or one that it went on with
         self._current: Run | None = None
         self._give_back = ""  # why, when a second signal asked for it
         self._versions: dict[str, str] = {}
@@ -98,7 +102,8 @@ class Worker:
             return
         self.stop.set(error)
         if self._current:
-            log.warning("%s: stopping; the run can be resumed. Once more gives its issue back", name)
+            end = recovery.end_of(self._current, BACK)
+            log.warning("%s: stopping; the run can be resumed. Once more ends it by `%s`", name, end)
             self._current.stop.set(error)
 
     # --- the loop
@@ -175,6 +180,8 @@ class Worker:
             log.info("run_id=%s %s goes on in `%s`", run.run_id, run.subject.words, run.state)
             try:
                 self._walk(run, recovery.resume)
+                if self.last and self.last.code:
+                    log.warning("run_id=%s %s ended in `%s`", run.run_id, run.subject.words, run.state)
             except StopRequested as problem:
                 if self.stop:
                     raise
@@ -206,7 +213,7 @@ class Worker:
             if not self._give_back:
                 raise
             run = self._open(run.folder, ending=True)
-            recovery.abandon(run, self._give_back, "release")
+            recovery.abandon(run, self._give_back, BACK)
         finally:
             self._current = None
         self.last = outcome_of(run)
