@@ -1,5 +1,7 @@
 """checking: the work is judged (§9.1 F), and if it passes, once more for the final metrics (§9.1 G)."""
 
+import logging
+
 from yt_fsm.bringup import commits, metrics
 from yt_fsm.bringup.clean import clean_clone
 from yt_fsm.bringup.errors import BringupError
@@ -7,19 +9,25 @@ from yt_fsm.bringup.evaluation import Report, judged_bundle
 from yt_fsm.bringup.prompt import clip
 from yt_fsm.bringup.run import BringupRun
 from yt_fsm.bringup.work import evaluation_of, keep_unfinished
-from yt_fsm.engine.errors import SetupError
+from yt_fsm.engine.errors import ServiceError, SetupError
 from yt_fsm.engine.journal import Record
+
+log = logging.getLogger("ytfsm")
 
 
 def enter(run: BringupRun) -> str:
     """On entry codex has finished a turn. The attempt is journalled with its metrics and, if it passed, its commit.
 
     Leaves `accept` after a pass that is committed, `retry` after a failure with attempts left, else `give_up`.
-    Raises Lost (`lose`) when the claim did not survive the work, SetupError (`abort`) for the world's faults.
+    Raises Lost (`lose`) when the claim did not survive the work, SetupError (`abort`) for the world's faults before
+    the work has passed: GitHub being away then is the outbox's to wait for.
     """
     attempt = judged(run) or judge(run)
     if attempt["passed"]:
-        run.fence()
+        try:
+            run.fence()
+        except ServiceError as problem:  # the pass stands (faults W4); publishing asks again before each of its steps
+            log.warning("run_id=%s whose the issue is cannot be asked now: %s", run.run_id, problem)
         run.facts.commit = attempt["commit"]
         return "accept"
     keep_unfinished(run)

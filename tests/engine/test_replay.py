@@ -107,6 +107,7 @@ def test_the_answer_has_the_keys_of_the_contract() -> None:
     told = replay(reading(records), MACHINE)
     assert list(told) == [
         "run_id", "machine", "issue", "model", "system", "state", "complete", "integrity", "definition", "subject",
+            "waiting",
         "transitions", "effects", "units", "attempts",
     ]  # fmt: skip
     assert told["run_id"] == "20261122T034107Z-n300-i12-7f3c"

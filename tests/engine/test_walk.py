@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,20 @@ from machines.bringup import WORKING
 from yt_fsm.bringup.errors import BadReference, BranchExists, BringupError
 from yt_fsm.engine import janitor, store
 from yt_fsm.engine import walk as engine
-from yt_fsm.engine.errors import CommandFailed, JournalBroken, Lost, Refused, SetupError, StopRequested, YtfsmError
-from yt_fsm.engine.journal import Journal, read
+from yt_fsm.engine.errors import (
+    CommandFailed,
+    JournalBroken,
+    Lost,
+    Refused,
+    SetupError,
+    StopRequested,
+    Wait,
+    YtfsmError,
+)
+from yt_fsm.engine.journal import Journal, Reading, read
+from yt_fsm.engine.replay import instant, replay
 from yt_fsm.engine.run import Run
+from yt_fsm.engine.settings import YEAR
 from yt_fsm.engine.walk import Crashed
 from yt_fsm.github.errors import GitHubError
 
@@ -565,3 +578,127 @@ def test_an_event_that_leads_nowhere_is_a_bug_by_name(new_run: NewRun, event: An
     with pytest.raises(Crashed, match=r"the work of `setup` left .*, and no row leads out of that state by it"):
         engine.walk(run)
     assert run.state == "setup"
+
+
+# --- waiting is not failing (design §3)
+
+
+class Limited:
+    """A service that says "not now" so many times, and in which state the run was."""
+
+    def __init__(self, times: int, until: float | None = None, leave: str = "submit") -> None:
+        self.times, self.until, self.leave = times, until, leave
+        self.asked = 0
+
+    def __call__(self, run: Run) -> str:
+        self.asked += 1
+        if self.asked <= self.times:
+            raise Wait("the limit is used up", None if self.until is None else time.time() + self.until)
+        return self.leave
+
+
+def test_a_run_that_must_wait_goes_on_where_it_was_and_no_event_is_fired_for_it(new_run: NewRun) -> None:
+    limited = Limited(3)
+    run = new_run(work=straight(bringup=limited), probe_secs=0.01)
+    engine.walk(run)
+    assert path_taken(run) == [*WORKING, "review"]
+    assert limited.asked == 4
+    told = [r for r in on_disk(run) if r["kind"] in ("waiting", "resumed", "verdict", "attempt")]
+    assert [r["kind"] for r in told] == ["waiting", "resumed"] * 3
+    assert {(r["state"], r["why"]) for r in told[::2]} == {("bringup", "the limit is used up")}
+
+
+def test_probes_are_further_and_further_apart_until_one_succeeds(new_run: NewRun) -> None:
+    limited = Limited(3)
+    run = new_run(work=straight(bringup=limited, checking=Limited(1, leave="accept")), probe_secs=0.01)
+    engine.walk(run)
+    pauses = [
+        round(instant({"at": r["until"]}) - instant(r), 2) for r in on_disk(run) if r["kind"] == "waiting"
+    ]  # fmt: skip
+    assert pauses == [0.01, 0.02, 0.04, 0.01]
+
+
+def test_a_wait_with_a_time_ends_at_that_time(new_run: NewRun) -> None:
+    run = new_run(work=straight(bringup=Limited(1, until=0.3)), probe_secs=1800)
+    engine.walk(run)
+    waiting, resumed = (next(r for r in on_disk(run) if r["kind"] == kind) for kind in ("waiting", "resumed"))
+    assert instant(resumed) >= instant({"at": waiting["until"]})
+
+
+def test_a_time_that_is_past_is_none(new_run: NewRun) -> None:
+    run = new_run(work=straight(bringup=Limited(1, until=-5000)), probe_secs=0.01)
+    engine.walk(run)
+    assert run.state == "review"
+
+
+def test_while_it_waits_a_run_holds_what_it_cannot_have_again_and_nothing_else(new_run: NewRun) -> None:
+    happened: list[str] = []
+
+    def work(run: Run) -> str:
+        happened.append("work")
+        if happened.count("work") == 1:
+            run.hold("claim", lambda: happened.append("claim let go"), waits=True)
+            run.hold("board", lambda: happened.append("board let go") or True, back=lambda: happened.append("back"))
+            run.hold("nothing", lambda: False, back=lambda: happened.append("nothing back"))
+            raise Wait("the limit is used up")
+        return "submit"
+
+    run = new_run(work=straight(bringup=work), probe_secs=0.01)
+    engine.walk(run)
+    assert happened == ["work", "board let go", "back", "work", "board let go", "claim let go"]
+
+
+def test_what_cannot_be_had_again_yet_is_waited_for_too(new_run: NewRun) -> None:
+    happened: list[str] = []
+
+    def back() -> None:
+        happened.append("back")
+        if happened.count("back") < 3:
+            raise Wait("another run has the board")
+
+    def work(run: Run) -> str:
+        happened.append("work")
+        if happened.count("work") == 1:
+            run.hold("board", lambda: True, back=back)
+            raise Wait("the limit is used up")
+        return "submit"
+
+    run = new_run(work=straight(bringup=work), probe_secs=0.01)
+    engine.walk(run)
+    assert happened == ["work", "back", "back", "back", "work"]
+    assert run.state == "review"
+
+
+@pytest.mark.parametrize("error", [StopRequested("stopped by SIGTERM", 0), Lost("somebody closed the issue")])
+def test_a_wait_ends_at_once_when_a_stop_or_a_loss_says_so(new_run: NewRun, error: Exception) -> None:
+    run = new_run(work=straight(bringup=Limited(1, until=10 * YEAR)))
+    threading.Timer(0.2, run.stop.set, [error]).start()
+    if isinstance(error, Lost):
+        engine.walk(run)
+        assert run.state == "released"
+    else:
+        with pytest.raises(StopRequested):
+            engine.walk(run)
+        assert run.state == "bringup"
+        assert "stopped" in kinds(run)
+    waiting = next(r for r in on_disk(run) if r["kind"] == "waiting")
+    assert instant({"at": waiting["until"]}) - instant(waiting) == pytest.approx(engine.LONGEST_WAIT, abs=5)
+
+
+def test_a_wait_in_the_initial_state_takes_nothing_and_in_a_final_one_is_the_outboxes(new_run: NewRun) -> None:
+    run = new_run(work=straight(ready=Limited(1)))
+    engine.walk(run)
+    assert run.state == "released"
+    run = new_run(work=straight(review=Limited(1)))
+    engine.walk(run)
+    assert (run.state, run.waiting) == ("review", "the limit is used up")
+
+
+def test_replay_says_what_a_run_waits_for_and_no_longer_than_it_does(new_run: NewRun) -> None:
+    run = new_run(work=straight(bringup=Limited(1)), probe_secs=0.01)
+    engine.walk(run)
+    records = on_disk(run)
+    at = next(r["seq"] for r in records if r["kind"] == "waiting")
+    told = replay(Reading("ok", records[: at + 1]))
+    assert told["waiting"] == {"until": records[at]["until"], "why": "the limit is used up"}
+    assert replay(Reading("ok", records))["waiting"] is None

@@ -14,7 +14,7 @@ import pytest
 
 from yt_fsm.bringup.errors import BringupError
 from yt_fsm.bringup.task import FunctionalBringupTask
-from yt_fsm.engine.errors import Lost, SetupError, StopRequested
+from yt_fsm.engine.errors import Lost, SetupError, StopRequested, Wait
 from yt_fsm.engine.shell import Shell
 from yt_fsm.tools.codex import TRIES, Codex
 
@@ -246,13 +246,55 @@ def test_a_codex_that_fails_is_started_again_on_its_thread(bench: Bench) -> None
 
 
 def test_a_codex_that_keeps_failing_is_the_worlds_fault(bench: Bench) -> None:
-    bench.plays(*[{"exit": 1, "messages": [], "error": "401 Unauthorized"}] * TRIES)
+    bench.plays(*[{"exit": 1, "messages": [], "error": "unknown model"}] * TRIES)
     with pytest.raises(SetupError) as caught:
         bench.codex()("x")
     assert len(bench.calls) == TRIES
-    assert f"codex does not work: it exited 1 {TRIES} times (401 Unauthorized)" in str(caught.value)
+    assert f"codex does not work: it exited 1 {TRIES} times (unknown model)" in str(caught.value)
     assert "codex login status" in str(caught.value)
     assert "003-codex.log" in str(caught.value)
+
+
+def test_a_limit_that_says_its_end_is_waited_for_at_once_and_on_the_same_thread(bench: Bench) -> None:
+    bench.plays({"exit": 1, "messages": [], "error": "You've hit your usage limit. Try again at 5:36 AM."}, {})
+    codex = bench.codex()
+    with pytest.raises(Wait, match="codex's limit is used up") as caught:
+        codex("x")
+    assert caught.value.until
+    assert codex("x") == "done"
+    assert bench.calls[1]["argv"][-3:] == ["resume", "t-1", "-"]
+    assert len(bench.calls) == 2, "nothing is asked of an account that has nothing left"
+
+
+@pytest.mark.parametrize("error", ["Selected model is at capacity.", "unexpected status 401 Unauthorized: x"])
+def test_what_may_pass_in_a_moment_is_tried_again_before_it_is_waited_for(bench: Bench, error: str) -> None:
+    bench.plays(*[{"exit": 1, "messages": [], "error": error}] * TRIES)
+    with pytest.raises(Wait):
+        bench.codex()("x")
+    assert len(bench.calls) == TRIES
+
+
+def test_a_wait_goes_through_the_retry_loop_and_is_no_attempt(bench: Bench) -> None:
+    bench.plays({"exit": 1, "messages": [], "error": "You've hit your usage limit. Try again at 5:36 AM."})
+    task, happened = bench.task(3, None)
+    with pytest.raises(Wait):
+        task.run()
+    assert happened == []
+
+
+@pytest.mark.parametrize("turn", [{"messages": []}, {"messages": [], "exit": 1}, {"exit": 1, "error": "late"}])
+def test_a_completed_turn_is_one_whatever_codex_does_after_it(bench: Bench, turn: dict[str, Any]) -> None:
+    """Faults W8: without a message, or with exit 1 after it, it was paid for three times and never judged."""
+    bench.plays({"tokens": 100, **turn})
+    assert bench.codex()("x") == ("done" if "messages" not in turn else "")
+    assert len(bench.calls) == 1
+
+
+def test_a_failed_turn_is_none_whatever_came_before(bench: Bench) -> None:
+    failed = json.dumps({"type": "turn.failed", "error": {"message": "unknown model"}})
+    bench.plays(*[{"raw": [failed], "messages": [], "exit": 0}] * TRIES)
+    with pytest.raises(SetupError, match="unknown model"):
+        bench.codex()("x")
 
 
 def test_a_codex_that_says_nothing_does_not_work_either(bench: Bench) -> None:

@@ -34,7 +34,7 @@ class BringupRun(IssueRun):
         self.board = board_of(self.settings, self.shell)
         self.task: FunctionalBringupTask | None = None
         self.report: Report | None = None  # the last check's
-        self.hold("board", lambda: self.board.release())
+        self.hold("board", lambda: self.board.release(), back=self._board_again)
         self.hold("codex's threads", self._forget_threads)
 
     @cached_property
@@ -61,6 +61,11 @@ class BringupRun(IssueRun):
     def tokens(self) -> int:
         """What codex used so far, over the run's whole life."""
         return sum(record["tokens"] for record in self.journal.all("tokens"))
+
+    def _board_again(self) -> None:
+        """After a wait: somebody else may have used it meanwhile."""
+        self.board.acquire()
+        self.board.reset()
 
     def _forget_threads(self) -> None:
         """They say all that codex saw, as codex wrote it; once nothing goes on with them, the redacted logs do."""

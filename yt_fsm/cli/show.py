@@ -45,6 +45,9 @@ def _line(record: Record, moves: dict[int, dict[str, Any]]) -> str | None:
         return _attempt(when, record)
     if kind == "verdict":
         return typer.style(f"{when}    {record['error']}: {record['text'].splitlines()[0]}", fg="red")
+    if kind == "waiting":
+        why, until = record["why"].splitlines()[0], record["until"][:19].replace("T", " ")
+        return typer.style(f"{when}    waiting until {until}: {why}", fg="yellow")
     if kind in ("stopped", "crashed", "resumed", "repaired", "refused"):
         why = record.get("why") or record.get("error") or record.get("detail") or ""
         return typer.style(f"{when}    {kind}: {why}", fg="yellow")
@@ -86,6 +89,9 @@ def _ending(told: dict[str, Any], folder: Path) -> str:
         lines.append(f"journal DAMAGED: {integrity['detail']}; what stands above was verified")
     if told["definition"]["drift"]:
         lines.append("the machine has changed since this run began")
+    if told["waiting"]:
+        until = told["waiting"]["until"][:19].replace("T", " ")
+        lines.append(f"waiting until {until} UTC: {told['waiting']['why'].splitlines()[0]}")
     if not told["complete"]:
         lines.append(f"not complete: it stands in `{told['state']}`")
     lines.append(f"files: {folder}")

@@ -9,6 +9,7 @@ YtfsmError                  what the command line prints without a traceback; `e
 ├── JournalDamaged          the journal does not verify
 ├── JournalBroken           the disk failed under the journal: this process must write no more
 ├── StopRequested           a signal asked for a stop; the run stays resumable
+├── Wait                    nothing failed and nothing is decided: the state's work is entered again later
 ├── Refused                 publishing was refused for good; the run ends unpublished
 │   └── Leaked              by us: what would be pushed or posted holds a secret of this machine
 └── Verdict                 decides a run's next event
@@ -83,6 +84,20 @@ class StopRequested(YtfsmError):
     def __init__(self, text: str, exit_code: int = 130) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+class Wait(YtfsmError):
+    """Not now, and nobody's failure: a limit, an overload, a service that is away (design §3).
+
+    The state's work is entered again at `until` (seconds since the epoch), or where that is None, or past, after a
+    while that grows.
+    """
+
+    fault = "service"
+
+    def __init__(self, why: str, until: float | None = None) -> None:
+        super().__init__(why)
+        self.until = until
 
 
 class Refused(YtfsmError):

@@ -146,6 +146,7 @@ _KINDS: dict[str, tuple[Fields, Fields]] = {
     "stopped": ({}, {"state": _word, "why": _text}),
     "crashed": ({}, {"state": _word, "error": _text, "traceback": _text}),
     "resumed": ({}, {"host": _text, "state": _word, "boot": _text, "pid": _whole, "abandon": _text}),
+    "waiting": ({"state": _word, "why": _text, "until": _time}, {}),
     "refused": ({"error": _text}, {}),
     "repaired": ({}, {"detail": _text}),
     "cleanup": ({}, {"let_go": _list_of(_text), "killed": _list_of(_whole), "failed": _list_of(_text)}),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import records, store, walk
-from .errors import JournalDamaged, NotFound, SetupError, Usage, Verdict
+from .errors import JournalDamaged, NotFound, SetupError, StopRequested, Usage, Verdict, Wait
 from .journal import Journal
 from .machine import LOSE, Definition, reachable
 from .processes import end_survivors
@@ -147,6 +147,8 @@ def _take_up(run: Run, going_on: bool) -> None:
         run.subject.take_up()
         if not run.final:
             run.definition.restore(run, going_on)
+    except Wait as wait:  # what its work needs is not all there, so there is nothing to enter yet
+        raise StopRequested(f"{run.run_id} waits: {wait}", 1) from None
     except Verdict as verdict:
         if run.final:
             walk.unpublished(run, verdict)

@@ -47,6 +47,7 @@ def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
         },
         "definition": {"hash": embedded, "drift": bool(today and embedded and today.hash != embedded)},
         "subject": subject,
+        "waiting": _waiting(records),
         "transitions": transitions_of(records),
         "effects": [
             {
@@ -69,6 +70,13 @@ def replay(reading: Reading, today: Definition | None = None) -> dict[str, Any]:
             if r["kind"] == "attempt"
         ],
     }
+
+
+def _waiting(records: list[Record]) -> dict[str, Any] | None:
+    """What a run's state waits for, unless it has gone on or was stopped since."""
+    ends = ("transition", "resumed", "stopped", "crashed", "verdict", "end")
+    last = next((r for r in reversed(records) if r["kind"] in ("waiting", *ends)), None)
+    return {"until": last["until"], "why": last["why"]} if last and last["kind"] == "waiting" else None
 
 
 def _stray(records: list[Record], table: dict[str, Any]) -> Record | None:

@@ -34,11 +34,23 @@ ROLES = ("", "subject", "heartbeat")  # whose processes carry a run's mark
 
 
 class Hold(NamedTuple):
-    """Something that a run holds, and how it is let go of; `waits`: not before the outbox is empty."""
+    """Something that a run holds, and how it is let go of; `waits`: not before the outbox is empty.
+
+    What can be had again by `back` is let go of while the run waits, too.
+    """
 
     what: str
     let_go: Callable[[], object]
     waits: bool
+    back: Callable[[], object] | None
+
+
+class Pause(NamedTuple):
+    """A wait that began: until when, by the wall's clock or else by the boot's, and what was let go of meanwhile."""
+
+    until: float | None  # seconds since the epoch
+    probe_at: float  # CLOCK_BOOTTIME, where `until` is None
+    back: list[Hold]
 
 
 class Run:
@@ -71,6 +83,8 @@ class Run:
         self.next_event: str | None = None
         self.problem: Verdict | None = None  # why the run leaves its good path
         self.waiting: str | None = None  # why its outbox is not empty yet
+        self.pause: Pause | None = None  # what its state's work waits for
+        self.probes = 0  # waits in a row of which nobody knew the end
         refusal = journal.last("refused")
         self.refused: str | None = refusal["error"] if refusal else None  # why it will never be published
         self.over = False  # its end is being written: nothing of it goes on
@@ -107,13 +121,20 @@ class Run:
 
     # --- what states use
 
-    def hold(self, what: str, let_go: Callable[[], object], waits: bool = False) -> None:
+    def hold(
+        self,
+        what: str,
+        let_go: Callable[[], object],
+        waits: bool = False,
+        back: Callable[[], object] | None = None,
+    ) -> None:
         """Have the engine let go of something when the walk is over, the last held first, whatever became of the rest.
 
         `let_go` may be called when there is nothing to let go of, and returns something true when there was. With
-        `waits` it is kept while the run's outbox is not empty.
+        `waits` it is kept while the run's outbox is not empty. With `back` it is let go of while the state's work waits
+        (a board), and `back()` has it again before that goes on.
         """
-        self.holds.append(Hold(what, let_go, waits))
+        self.holds.append(Hold(what, let_go, waits, back))
 
     @property
     def final(self) -> bool:

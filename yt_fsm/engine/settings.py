@@ -61,6 +61,13 @@ class Settings(BaseModel):
     min_free_gb: float = setting(
         "YT_MIN_FREE_GB", 1, ge=0, le=10**9, description="gigabytes that must stay free beside the weights"
     )
+    probe_secs: float = setting(
+        "YT_PROBE_SECS",
+        60,
+        ge=0.01,
+        le=1800,
+        description="seconds until what a run waits for is tried again; doubled each time, up to half an hour",
+    )
     settle_secs: float = setting(
         "YT_SETTLE_SECS",
         60,

@@ -3,19 +3,26 @@
 import contextlib
 import errno
 import logging
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from typing import TypeVar
 
 from . import record
-from .errors import JournalBroken, Lost, Refused, SetupError, StopRequested, Verdict, YtfsmError, in_a_line
+from .clock import boot_secs
+from .errors import JournalBroken, Lost, Refused, SetupError, StopRequested, Verdict, Wait, YtfsmError, in_a_line
 from .machine import LOSE
 from .processes import end_survivors
 from .removal import remove_file
-from .run import Run
+from .run import Pause, Run, owner
 
 log = logging.getLogger("ytfsm")
 
 T = TypeVar("T")
+
+PROBE_MOST = 1800.0  # seconds from one probe to the next
+LONGEST_WAIT = 8 * 86_400.0  # seconds: no limit is longer than a week
+TICK_SECS = 30.0  # a wall clock that is set meanwhile is seen by then
 
 
 class Crashed(YtfsmError):
@@ -64,17 +71,69 @@ def step(run: Run) -> None:
     """Fire the event that the state left behind; an error decides the next one."""
     try:
         with full_disk_in_words(run):
-            if run.next_event is None:
+            if run.pause:
+                wake(run, run.pause)
+            elif run.next_event is None:
                 run.work()  # transitions calls no on_enter for an initial or a restored state
             else:
                 fire(run, run.next_event)
+            run.probes = 0
             if run.next_event is None and not run.final:
                 raise RuntimeError(f"the work of `{run.state}` returned no event, and only a final state's may")
+    except Wait as wait:
+        rest(run, wait)
     except (Verdict, Refused) as verdict:
+        run.pause = None
         if run.final:
             unpublished(run, verdict)
         else:
             decide(run, verdict)
+
+
+def rest(run: Run, wait: Wait) -> None:
+    """Put a run aside that cannot go on for now: no event, no attempt, and nothing held but its subject and files.
+
+    In a final state it is the outbox that waits; in the initial one nothing is taken, and another run may have it.
+    """
+    if run.final:
+        unpublished(run, wait)
+        return
+    if run.state == run.definition.initial and run.definition.allows(LOSE, run.state):
+        decide(run, Lost(str(wait)))
+        return
+    now = time.time()
+    until = None if wait.until is None or wait.until <= now else min(wait.until, now + LONGEST_WAIT)
+    pause = min(run.settings.probe_secs * 2.0**run.probes, PROBE_MOST) if until is None else 0.0
+    run.probes = min(run.probes + (until is None), 30)
+    run.next_event = None
+    at = datetime.fromtimestamp(until or now + pause, timezone.utc)
+    run.journal.append("waiting", state=run.state, why=str(wait), until=at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    words = f"until {at:%Y-%m-%d %H:%M:%S} UTC" if until else f"and asks again in {pause:.0f} s"
+    log.warning("run_id=%s %s waits in `%s` %s: %s", run.run_id, run.subject.words, run.state, words, in_a_line(wait))
+    run.pause = Pause(until, boot_secs() + pause, run.pause.back if run.pause else [])
+    if run.shell.dry:
+        return
+    end_survivors(run.mark)
+    _keep_unfinished(run)
+    for hold in reversed(run.holds):
+        if hold.back and hold not in run.pause.back and hold.let_go():
+            run.pause.back.append(hold)
+    record.write(run)
+
+
+def wake(run: Run, pause: Pause) -> None:
+    """Wait to the end of a pause, have again what was let go of, and enter the state's work again. Raises as that does,
+    and what the stop flag carries.
+    """
+    while (left := (pause.until - time.time() if pause.until else pause.probe_at - boot_secs())) > 0:
+        run.stop.wait(min(left, TICK_SECS))
+    while pause.back:
+        if again := pause.back[-1].back:
+            again()
+        pause.back.pop()
+    run.pause = None
+    run.journal.append("resumed", state=run.state, **owner())
+    run.work()
 
 
 @contextlib.contextmanager
@@ -149,7 +208,7 @@ def deliver(run: Run) -> None:
     try:
         with full_disk_in_words(run):
             run.work()
-    except (Verdict, Refused) as problem:
+    except (Verdict, Refused, Wait) as problem:
         unpublished(run, problem)
     except BaseException:
         run.waiting = before  # a stop, or a bug of ours: what was not delivered still waits

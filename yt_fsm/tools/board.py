@@ -138,10 +138,12 @@ class Board:
         os.write(fd, f"pid {os.getpid()}".encode())
         return fd
 
-    def release(self) -> None:
-        """Let the board go; harmless when it is not held."""
+    def release(self) -> bool:
+        """Let the board go; harmless when it is not held. Whether it was."""
+        held = bool(self._held)
         while self._held:
             os.close(self._held.pop())
+        return held
 
 
 class NoBoard(Board):

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from yt_fsm.engine.sandbox import Sandbox
 from yt_fsm.engine.shell import Result, Shell
 
 from .codex_home import CodexHome
+from .codex_trouble import trouble
 
 log = logging.getLogger("ytfsm")
 
@@ -63,6 +65,7 @@ class Codex:
         self.thread_id = thread_id
         self._thread_tokens = thread_tokens  # codex counts a thread's tokens from its start
         self._turn = 0
+        self._completed = False  # whether codex said that the turn is
 
     def argv(self) -> list[str]:
         """The command; the prompt goes to its stdin."""
@@ -73,7 +76,8 @@ class Codex:
     def __call__(self, prompt: str) -> str:
         """One turn. Returns the last message, or what kept it from ending, so that the check can judge the work.
 
-        Raises WelfareStop when codex says MAKE IT STOP, SetupError when codex itself does not work.
+        Raises WelfareStop when codex says MAKE IT STOP, Wait when its limit is used up or its service or login is not
+        there (faults W1), SetupError when codex itself does not work.
         """
         self._turn += 1
         prompt = self.shell.redact(prompt)  # what a failed check printed leaves this machine here
@@ -82,6 +86,7 @@ class Codex:
         for attempt in range(1, TRIES + 1):
             self._messages: list[str] = []
             self._error = ""
+            self._completed = False
             try:
                 result = self._turn_of(prompt)
             finally:
@@ -90,12 +95,15 @@ class Codex:
             if result.why:  # too long or too silent: what it wrote so far is checked
                 log.warning("codex %s", result.why)
                 return f"(codex {result.why})"
-            if result.ok and self._messages:
-                message = self._messages[-1]
+            if self._completed or (result.ok and self._messages):  # not the exit code: `turn.completed` ends it (W8)
+                message = self._messages[-1] if self._messages else ""
                 self._file("answer", "md").write_text(self.shell.redact(message))
                 if welfare.stop_requested(message):
                     raise WelfareStop(message)
                 return message
+            wait = trouble(self._error or result.tail, datetime.now())  # noqa: DTZ005 - codex's times are local
+            if wait and (attempt == TRIES or wait.until):
+                raise wait
             if self.thread_id and LOST in self._error + result.tail:  # it died before it had written the thread down
                 log.warning("codex has lost its thread %s; a new one begins", self.thread_id)
                 self.thread_id, self._thread_tokens = None, 0
@@ -154,10 +162,12 @@ class Codex:
         elif kind == "item.completed" and maybe(str, event, "item", "type") == "agent_message":
             self._messages[:] = [(maybe(str, event, "item", "text") or "")[:MESSAGE_CHARS]]
         elif kind == "turn.completed":
+            self._completed = True
             counts = [maybe(int, event, "usage", name) or 0 for name in ("input_tokens", "output_tokens")]
             total = sum(min(max(count, 0), MOST_TOKENS) for count in counts)
             self.used(max(0, total - self._thread_tokens))
             self._thread_tokens = max(total, self._thread_tokens)
         elif kind in ("error", "turn.failed"):
+            self._completed = self._completed and kind == "error"
             error = maybe(str, event, "message") or maybe(str, event, "error", "message")
             self._error = (error or "")[:500]
