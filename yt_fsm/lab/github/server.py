@@ -177,8 +177,9 @@ class GitHubServer:
             "X-GitHub-Request-Id": f"LAB0:{len(self.record.entries) + 1:X}",
         }
         if request.viewer is not None:
-            headers["X-OAuth-Scopes"] = ", ".join(request.scopes)
-            headers["X-Accepted-OAuth-Scopes"] = "repo" if request.kind != "rest" else ""
+            if request.viewer.kind != "Bot":  # an App has permissions, no scopes
+                headers["X-OAuth-Scopes"] = ", ".join(request.scopes)
+                headers["X-Accepted-OAuth-Scopes"] = "repo" if request.kind != "rest" else ""
             headers |= self.conditions.limits.headers(request.login, _resource(request))
             if exhausted:
                 headers["X-RateLimit-Remaining"] = "0"
