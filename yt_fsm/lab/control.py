@@ -2,7 +2,7 @@
 
 `GET /state`; `POST /seed`, `/script` {"script", "model"}, `/gate` {"model", "tokens"}, `/login` {"name"},
 `/machine` {"name", "system"}, `/act`, `/limits` and `/clock` (as GitHub's `/_lab/act` and so on take them);
-`GET`, `POST`, `DELETE /faults[/TARGET]`.
+`GET`, `POST`, `DELETE /faults[/TARGET]`, the last with `?kind=` too.
 """
 
 import re
@@ -106,7 +106,7 @@ class Control:
         return await self._faults(request)
 
     async def _clear(self, request: web.Request) -> web.Response:
-        self.misbehaviour.clear(request.match_info["target"])
+        self.misbehaviour.clear(request.match_info["target"], request.query.get("kind"))
         return web.json_response([])
 
     async def _clear_all(self, request: web.Request) -> web.Response:

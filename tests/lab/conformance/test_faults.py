@@ -28,6 +28,11 @@ SEEN = [
     ("429", "github", "too-many-requests"),
     ("200 with RATE_LIMITED", "github", "rate-limited"),
     ("secondary limit", "github", "secondary-limit"),
+    ("200 with data null and an untyped error", "github", "went-wrong"),
+    ("SERVICE_UNAVAILABLE", "github", "unavailable"),
+    ("INTERNAL", "github", "internal"),
+    ("was submitted too quickly", "github", "too-quickly"),
+    ("a null node beside its error", "github", "partial"),
     ("502 HTML", "github", "bad-gateway"),
     ("502 HTML after the write landed", "github", "bad-gateway-after"),
     ("hang", "github", "hang"),
@@ -185,6 +190,15 @@ def test_what_can_go_wrong_is_listed_without_a_lab() -> None:
 
 def test_the_readme_lists_what_can_go_wrong() -> None:
     assert table.faults_in_readme() == table.faults_written()
+
+
+def test_one_kind_of_fault_can_be_taken_back(well: Running) -> None:
+    well.fault("github", "went-wrong", operation="addComment", lasts=60)
+    well.fault("github", "slow", operation="addComment", count=None)
+    assert well.run(*LAB, "faults", "github", "slow", "--clear").returncode == 0
+    assert [said(one)["kind"] for one in well.ask("GET", "/faults/github")] == ["went-wrong"]
+    with pytest.raises(LabError, match="taken back as a whole only"):
+        well.clear("tt-smi", "hang")
 
 
 # -- the same chance everywhere -------------------------------------------------------------------
