@@ -57,7 +57,7 @@ class Misbehaviour:
         elif target == "disk":
             _fill(machine, asked)
         elif target == "hub":
-            self.lab.hub.faults.add(asked)
+            self.lab.hub.misbehave(asked)
         elif target == "codex" and asked["kind"] in codex.FAULTS.kinds:
             self.lab.codex.faults.add(asked)
         else:

@@ -48,6 +48,7 @@ async def serve(
         await lab.start()
         for fault in faults:
             _set(control, fault)
+        await lab.hub.settle()
         await control.start()
         ready(lab.ready())
         await stop.wait()

@@ -49,6 +49,9 @@ SEEN = [
     ("401 gated", "hub", "gated"),
     ("404 revision", "hub", "revision"),
     ("reset mid-file", "hub", "reset"),
+    ("connection refused", "hub", "away"),
+    ("a repository that is gone", "hub", "vanished"),
+    ("bytes that their sha256 does not fit", "hub", "corrupt"),
     ("disk full", "disk", "full"),
     ("exit codes", "codex", "exit"),
     ("killed", "codex", "killed"),
@@ -69,6 +72,7 @@ SEEN = [
     ("NaN metrics", "evaluation", "nan"),
 ]
 NEEDS = {("github", "act"): {"act": {"do": "close_issue"}}}
+AT_ONCE = ("hub", "away")  # for everybody: no operation, no count
 CHOSEN = {"count": 3, "after": 2, "probability": 0.5, "seed": 9}
 OPERATION = {"github": "addComment", "tt-smi": "reset", "evaluation": "hf"}
 
@@ -78,7 +82,7 @@ def operation(target: str, kind: str) -> str:
     if target == "codex":
         return "exec" if kind in ("exit", "killed", "mute") else "turn" if kind in TURN_KINDS else "responses"
     if target == "hub":
-        return {"huge": "info", "reset": "content"}.get(kind, "resolve")
+        return {"huge": "info", "reset": "content", "corrupt": "content"}.get(kind, "resolve")
     return OPERATION[target]
 
 
@@ -104,6 +108,8 @@ def everything(target: str) -> list[dict[str, Any]]:
     """Each of a target's faults, chosen in every way that there is."""
     return [
         {"kind": kind, **CHOSEN, "operation": operation(target, kind), **NEEDS.get((target, kind), {})}
+        if (target, kind) != AT_ONCE
+        else {"kind": kind, "lasts": 600}
         for kind in KINDS[target]
     ]
 
