@@ -35,6 +35,7 @@ class Loop:
 def served(server: Any) -> Iterator[Any]:
     loop = Loop()
     loop.run(server.start())
+    server.in_loop = loop.run
     try:
         yield server
     finally:

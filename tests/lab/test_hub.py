@@ -1,10 +1,14 @@
 """The lab's Hub, asked by the real huggingface_hub."""
 
+import hashlib
+import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
@@ -91,6 +95,98 @@ def test_weights_come_from_another_host_which_gets_no_token(hub: HubServer, tmp_
     assert content
     assert not any(entry["authorized"] for entry in content)
     assert any(entry["authorized"] for entry in hub.log.entries)
+
+
+def test_a_redirect_leads_to_another_host_name(hub: HubServer) -> None:
+    # huggingface_hub 2.0 and 2.1 follow one to the same name, whatever its port, and then miss X-Repo-Commit.
+    connection = http.client.HTTPConnection(urlsplit(hub.url).netloc)
+    connection.request("HEAD", f"/{REPO}/resolve/main/model.safetensors")
+    answer = connection.getresponse()
+    connection.close()
+    assert (answer.status, answer.headers["X-Repo-Commit"] is not None) == (302, True)
+    assert urlsplit(answer.headers["Location"]).hostname != urlsplit(hub.url).hostname
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-1,3-4", "bytes=5-2", "bytes=x-y", "lines=1-2"])
+def test_several_ranges_or_none_are_answered_with_the_whole_file(hub: HubServer, asked: str) -> None:
+    with get(f"{hub.url}/{REPO}/resolve/main/config.json", Range=asked) as answer:
+        assert answer.status == 200
+        assert json.loads(answer.read())["model_type"] == "llama"
+
+
+def test_what_the_lab_s_hub_cannot_is_not_taken_for_what_is_not_there(hub: HubServer) -> None:
+    for path, status in (("/api/spaces/lab/x", 501), ("/api/agent-harnesses", 404)):
+        with pytest.raises(urllib.error.HTTPError, match=str(status)) as refused:
+            get(hub.url + path)
+        refused.value.close()
+    assert [one["not_implemented"] for one in hub.log.entries if "not_implemented" in one] == ["GET /api/spaces/lab/x"]
+
+
+def test_other_bytes_of_the_right_length_are_told_by_their_hash_only(hub: HubServer, tmp_path: Path) -> None:
+    hub.faults.add({"kind": "corrupt", "operation": "content"})
+    found = download(hub, tmp_path / "cache") / "model.safetensors"
+    (entry,) = HfApi(endpoint=hub.url, token=False).get_paths_info(REPO, ["model.safetensors"])
+    assert found.stat().st_size == entry.size  # type: ignore[union-attr]
+    assert hashlib.sha256(found.read_bytes()).hexdigest() != entry.lfs.sha256  # type: ignore[union-attr]
+    good = download(hub, tmp_path / "again") / "model.safetensors"
+    assert hashlib.sha256(good.read_bytes()).hexdigest() == entry.lfs.sha256  # type: ignore[union-attr]
+
+
+def test_a_repository_can_vanish(hub: HubServer) -> None:
+    for token, status in ((TOKEN, "404"), (False, "401")):
+        hub.faults.add({"kind": "vanished"})
+        with pytest.raises(RepositoryNotFoundError, match=status):
+            HfApi(endpoint=hub.url, token=token).model_info(REPO)
+    assert HfApi(endpoint=hub.url, token=TOKEN).model_info(REPO).id == REPO
+
+
+def test_the_hub_can_be_out_of_order_for_a_time_for_its_login_too(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.faults.add({"kind": "status", "status": 503, "lasts": 60})
+    api = HfApi(endpoint=hub.url, token=TOKEN)
+    for _ in range(2):
+        with pytest.raises(HfHubHTTPError, match="503"):
+            api.whoami()
+        with pytest.raises(HfHubHTTPError, match="503"):
+            api.model_info(REPO)
+    monkeypatch.setattr("yt_fsm.lab.faults.time.time", lambda now=time.time(): now + 61)
+    assert api.whoami()["name"] == "lab"
+
+
+def test_the_hub_can_be_away_until_it_is_told_to_be_back(tmp_path: Path, model_maker: Any, in_thread: Any) -> None:
+    model_maker(tmp_path / "models" / "lab" / "small")
+    kept = tmp_path / "faults.json"
+    server = HubServer(tmp_path / "models", tmp_path / "hub.jsonl", kept)
+    with in_thread(server) as hub:
+        api, url = HfApi(endpoint=hub.url, token=False), hub.url
+        assert api.model_info(REPO).id == REPO
+        hub.misbehave({"kind": "away"})
+        hub.in_loop(hub.settle())
+        with pytest.raises(Exception, match="disconnected"):  # the connection that it had kept
+            api.model_info(REPO)
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            get(url)
+        hub.faults.clear("away")
+        hub.in_loop(hub.settle())
+        assert api.model_info(REPO).id == REPO
+        hub.misbehave({"kind": "away", "lasts": 0.2})
+        hub.in_loop(hub.settle())
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            get(url)
+        back = next(hub for _ in range(500) if is_back(url))
+        assert back is hub
+    with pytest.raises(ValueError, match="`away` takes `lasts` only, no count"):
+        server.misbehave({"kind": "away", "count": 2})
+
+
+def is_back(url: str) -> bool:
+    time.sleep(0.01)
+    try:
+        get(f"{url}/api/models").close()
+    except urllib.error.URLError:
+        return False
+    return True
 
 
 def test_a_range_is_that_part_of_the_file(hub: HubServer, tmp_path: Path) -> None:

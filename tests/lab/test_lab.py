@@ -7,7 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from yt_fsm.lab.errors import LabError
 from yt_fsm.lab.serving import Running, running_lab, start
 
 REPO = "yieldthought/ttnn_models"
+R = ("-R", REPO)
 LAB = [sys.executable, "-m", "yt_fsm.lab.cli"]
 
 
@@ -152,6 +156,39 @@ def test_a_person_moves_a_card(lab: Running) -> None:
     number = lab.seed(title="To be moved")
     succeeded(lab.run(*LAB, "act", "move_card", f"issue={number}", "status=done"))
     assert {issue["number"]: issue for issue in lab.state()["issues"]}[number]["status"] == "done"
+
+
+def test_a_person_acts_by_command_as_whom_they_like(lab: Running) -> None:
+    number = lab.seed(title="To be meddled with")
+    succeeded(lab.run("gh", "issue", "comment", str(number), *R, "--body", "[yt-claim]\nrun_id: x"))
+
+    def act(*argv: str) -> None:
+        succeeded(lab.run(*LAB, "act", *argv, f"issue={number}", "by=yt-operator"))
+
+    def issue() -> dict[str, Any]:
+        return {issue["number"]: issue for issue in lab.state()["issues"]}[number]
+
+    act("edit_comment", "containing=[yt-claim]", "append=released: by hand")
+    assert [one["body"] for one in issue()["comments"]] == ["[yt-claim]\nrun_id: x\nreleased: by hand\n"]
+    for argv in (["delete_comment", "containing=[yt-claim]"], ["remove_label", "label=n300"], ["close_issue"]):
+        act(*argv)
+    assert (issue()["comments"], issue()["labels"], issue()["state"]) == ([], [], "CLOSED")
+    act("reopen_issue")
+    assert issue()["state"] == "OPEN"
+    assert "archive_card: issue\n" in succeeded(lab.run(*LAB, "act"))
+
+
+def test_github_s_clock_can_be_off_by_command(lab: Running) -> None:
+    try:
+        succeeded(lab.run(*LAB, "clock", "--", "-7200"))
+        said = succeeded(lab.run("gh", "api", "-i", "user"))
+        date = next(line for line in said.splitlines() if line.lower().startswith("date: ")).partition(": ")[2]
+        assert 7190 < time.time() - parsedate_to_datetime(date).timestamp() < 7300
+        number = lab.seed(title="Two hours ago")
+        made = json.loads(succeeded(lab.run("gh", "issue", "view", str(number), *R, "--json", "createdAt")))
+        assert 7190 < time.time() - datetime.fromisoformat(made["createdAt"].replace("Z", "+00:00")).timestamp() < 7300
+    finally:
+        lab.clock(0)
 
 
 def test_the_state_can_be_read_by_a_person(lab: Running) -> None:

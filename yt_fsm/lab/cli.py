@@ -151,25 +151,28 @@ def faults(
         list[str] | None, typer.Argument(help="NAME=VALUE: operation, count, after, probability …")
     ] = None,
     folder: Inside = None,
-    clear: Annotated[bool, typer.Option("--clear", help="behave again (all, or TARGET)")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="behave again (all, TARGET, or GitHub's or the Hub's KIND)")
+    ] = False,
     kinds: Annotated[bool, typer.Option("--kinds", help="what can go wrong (everywhere, or with TARGET)")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the lab misbehave, or show how it does.
 
     When is said the same way everywhere: operation=NAME, count=N (null: for ever), after=N (so many go free first),
-    probability=P and seed=N.
+    probability=P and seed=N; on GitHub and the Hub also lasts=SECONDS.
 
     Examples: ytfsm lab faults --kinds · ytfsm lab faults hub gated · ytfsm lab faults tt-smi fails operation=reset
     count=2 · ytfsm lab faults github bad-gateway operation=mutation probability=0.2 seed=7 count=null ·
-    ytfsm lab faults codex script=hopeless · ytfsm lab faults codex harness after=1 · ytfsm lab faults --clear
+    ytfsm lab faults codex script=hopeless · ytfsm lab faults codex harness after=1 · ytfsm lab faults github went-wrong
+    operation=add_comment landed=true lasts=60 · ytfsm lab faults hub away --clear · ytfsm lab faults --clear
     """
     if kinds:
         _show_kinds(target, as_json)
         return
     where = f"/faults/{target}" if target else "/faults"
     if clear:
-        _ask(folder, "DELETE", where)
+        _ask(folder, "DELETE", f"{where}?kind={kind}" if kind else where)
         return
     if target == "codex" and kind and kind.startswith("script="):
         asked = dict(_pair(text) for text in [kind, *(setting or [])])
@@ -188,15 +191,34 @@ def faults(
 
 @app.command()
 def act(
-    deed: Annotated[str, typer.Argument(help="what a person does, as GitHub's stand-in calls it")],
-    setting: Annotated[list[str] | None, typer.Argument(help="NAME=VALUE")] = None,
+    deed: Annotated[str | None, typer.Argument(help="what a person does; without one: what there is")] = None,
+    setting: Annotated[list[str] | None, typer.Argument(help="NAME=VALUE; by=LOGIN: who does it")] = None,
     folder: Inside = None,
 ) -> None:
     """Do what a person does on GitHub while a run is on: move a card, close an issue, delete a claim …
 
-    Example: ytfsm lab act move_card issue=1 status=done
+    Examples: ytfsm lab act · ytfsm lab act move_card issue=1 status=done · ytfsm lab act edit_comment issue=1
+    containing=[yt-claim] append='released: by hand'
     """
+    if deed is None:
+        from yt_fsm.lab.github.person import DEEDS
+
+        for name, takes in DEEDS.items():
+            print(f"{name}: {takes}" if takes else name)
+        return
     print(json.dumps(_ask(folder, "POST", "/act", {"do": deed, **dict(_pair(text) for text in setting or [])})))
+
+
+@app.command()
+def clock(
+    ahead: Annotated[float, typer.Argument(help="seconds; less than 0: behind; 0: as the host's")],
+    folder: Inside = None,
+) -> None:
+    """Set the clock of the lab's GitHub ahead of this machine's, so that this machine's looks behind.
+
+    Example: ytfsm lab clock -- -7200
+    """
+    print(_ask(folder, "POST", "/clock", {"offset": ahead})["now"])
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 `GET /state`; `POST /seed`, `/script` {"script", "model"}, `/gate` {"model", "tokens"}, `/login` {"name"},
 `/machine` {"name", "system"}, `/act`, `/limits` and `/clock` (as GitHub's `/_lab/act` and so on take them);
-`GET`, `POST`, `DELETE /faults[/TARGET]`.
+`GET`, `POST`, `DELETE /faults[/TARGET]`, the last with `?kind=` too.
 """
 
 import re
@@ -103,15 +103,18 @@ class Control:
 
     async def _set_fault(self, request: web.Request) -> web.Response:
         self.misbehaviour.set(request.match_info["target"], await request.json())
+        await self.lab.hub.settle()
         return await self._faults(request)
 
     async def _clear(self, request: web.Request) -> web.Response:
-        self.misbehaviour.clear(request.match_info["target"])
+        self.misbehaviour.clear(request.match_info["target"], request.query.get("kind"))
+        await self.lab.hub.settle()
         return web.json_response([])
 
     async def _clear_all(self, request: web.Request) -> web.Response:
         for target in KINDS:
             self.misbehaviour.clear(target)
+        await self.lab.hub.settle()
         return web.json_response({})
 
     async def _github(self, method: str, path: str, body: Any = None) -> web.Response:

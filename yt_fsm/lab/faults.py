@@ -2,11 +2,13 @@
 
 A fault is a JSON object: `kind`, `operation` (one of the part's, or `any`), `count` (how often; null: for ever),
 `after` (so many fitting operations go free first), `probability` and `seed` (the same seed, the same falls), and what
-its kind needs. The parts' own kinds: HubServer, CodexServer, yt_fsm.lab.machine; GitHub's: yt_fsm.lab.github.faults.
+its kind needs. Where a part knows `lasts`, it ends a fault after so many seconds, and its count is then null. The
+parts' own kinds: HubServer, CodexServer, yt_fsm.lab.machine; GitHub's: yt_fsm.lab.github.faults.
 """
 
 import json
 import random
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +50,9 @@ def check_numbers(fault: Mapping[str, Any]) -> None:
         raise ValueError(f"`count` is {count!r}: it is 1 or more, or null for ever")
     if not isinstance(probability, int | float) or not 0 < probability <= 1:
         raise ValueError(f"`probability` is {probability!r}: it is more than 0, and at most 1")
+    lasts = fault.get("lasts", 1)
+    if not isinstance(lasts, int | float) or lasts <= 0:
+        raise ValueError(f"`lasts` is {lasts!r}: it is a number of seconds")
     for name in ("after", "seed"):
         if not _whole(fault.get(name, 0)):
             raise ValueError(f"`{name}` is {fault[name]!r}: it is a whole number")
@@ -55,6 +60,11 @@ def check_numbers(fault: Mapping[str, Any]) -> None:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def ends_at(seconds: float) -> float:
+    """The host's time, in epoch seconds, at which a fault that lasts so long is over."""
+    return time.time() + seconds
 
 
 def chance(seed: int, throw: int) -> random.Random:
@@ -74,6 +84,11 @@ class Fault:
     seed: int = 0
     throws: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether its time has passed."""
+        return time.time() >= float(self.detail.get("until", "inf"))
 
     def listing(self) -> dict[str, Any]:
         """As JSON."""
@@ -101,14 +116,16 @@ class Faults:
     def add(self, fault: dict[str, Any]) -> Fault:
         """Set one. Raises ValueError for one that cannot be."""
         self.vocabulary.check(fault)
+        if "lasts" in fault:
+            fault = {"count": None, **fault, "until": ends_at(fault["lasts"])}
         made = _made(fault)
         self._faults.append(made)
         self._keep()
         return made
 
-    def clear(self) -> None:
-        """Behave again."""
-        self._faults.clear()
+    def clear(self, kind: str | None = None) -> None:
+        """Behave again, as far as this kind goes if one is given."""
+        self._faults = [fault for fault in self._faults if kind not in (None, fault.kind)]
         self._keep()
 
     def listing(self) -> list[dict[str, Any]]:
@@ -118,7 +135,7 @@ class Faults:
     def due(self, operation: str, path: str = "", never: Collection[str] = ()) -> Fault | None:
         """The fault that this operation meets, if any, of a kind that is not among `never`."""
         for fault in self._faults:
-            if fault.kind in never or fault.operation not in ("any", operation):
+            if fault.over or fault.kind in never or fault.operation not in ("any", operation):
                 continue
             if str(fault.detail.get("path", "")) not in path:
                 continue

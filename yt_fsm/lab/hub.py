@@ -23,22 +23,33 @@ from yt_fsm.lab.request_log import RequestLog, now
 TOKEN = "hf_lab000000000000000000000000000000"  # noqa: S105 - what the lab's own account is given
 MODEL = "/api/models/{org}/{name}"
 
-BREAKS = ("reset", "truncated")  # met by whoever is sent a file's content
+BREAKS = ("reset", "truncated", "corrupt")  # met by whoever is sent a file's content
+ANYBODY = ("status", "hang", "slow")  # whole answers that need no repository
+# What huggingface_hub asks for and can do without; the real Hub may answer 404 too.
+ABSENT = ("/api/agent-harnesses",)
 FAULTS = Vocabulary(
     kinds={
         "status": "an answer of `status` (500), with the error code `code` and `message`",
         "gated": "401 or 403: the model's licence was not accepted",
         "revision": "404: there is no such revision",
         "missing": "404: there is no such file",
+        "vanished": "404 (strangers: 401): there is no such repository",
         "hang": "no answer",
         "slow": "the answer takes `seconds` (1) longer",
         "reset": "the connection breaks after `bytes` (half) of a file",
         "truncated": "a file ends after `bytes` (half), but cleanly",
+        "corrupt": "a file of the right length has other bytes than its sha256 says",
+        "away": "every connection is refused, for as long as it `lasts` or until it is taken back",
         "huge": "a file is said to have `bytes`, more than any disk",
     },
-    operations=("info", "tree", "resolve", "content"),
-    details=("path", "status", "code", "message", "seconds", "bytes"),
-    only={"huge": ("info",), **dict.fromkeys(BREAKS, ("resolve", "content"))},
+    operations=("info", "tree", "resolve", "content", "whoami"),
+    details=("path", "status", "code", "message", "seconds", "bytes", "lasts"),
+    only={
+        **dict.fromkeys(("gated", "revision", "missing", "vanished"), ("info", "tree", "resolve", "content")),
+        "huge": ("info",),
+        "away": (),
+        **dict.fromkeys(BREAKS, ("resolve", "content")),
+    },
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -76,9 +87,14 @@ class HubServer:
         self.log = RequestLog(log)
         self.url = self.content_url = ""
         self._runner: web.AppRunner | None = None
+        self._ports: tuple[int, ...] = ()
+        self._waiting: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int = 0, content_port: int = 0) -> str:
-        """Serve; the endpoint's URL. The content store has a port of its own, as the Hub's has a host."""
+        """Serve, unless it is away; the endpoint's URL. The content store has a host and a port of its own.
+
+        Its name must differ: older versions of huggingface_hub take the same host on another port for the Hub itself.
+        """
         app = web.Application(middlewares=[self._recorded])
         app.router.add_get("/api/whoami-v2", self._whoami)
         app.router.add_get("/api/models", self._list)
@@ -92,13 +108,54 @@ class HubServer:
         app.router.add_get("/_content/{sha256}", self._content)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
         await self._runner.setup()
-        for each in (port, content_port):
-            await web.TCPSite(self._runner, "127.0.0.1", each).start()
-        self.url, self.content_url = (f"http://127.0.0.1:{address[1]}" for address in self._runner.addresses)
+        self._ports = (port, content_port)
+        await self._listen()
+        self._ports = tuple(address[1] for address in self._runner.addresses)
+        self.url, self.content_url = f"http://127.0.0.1:{self._ports[0]}", f"http://localhost:{self._ports[1]}"
+        await self.settle()
         return self.url
+
+    def misbehave(self, fault: dict[str, Any]) -> None:
+        """Set a fault; `settle` makes that it is away. Raises ValueError for one that cannot be."""
+        if fault.get("kind") == "away" and (unknown := set(fault) - {"kind", "lasts"}):
+            raise ValueError(
+                f"`away` takes `lasts` only, no {', '.join(sorted(unknown))}: nobody can reach the Hub then"
+            )
+        self.faults.add(fault)
+
+    async def settle(self) -> None:
+        """Refuse connections, or take them, as the fault `away` says now; and look again when it will be over."""
+        if self._runner is None:
+            return
+        away = [fault for fault in self.faults.listing() if fault["kind"] == "away"]
+        left = max((fault.get("until", float("inf")) - time.time() for fault in away), default=0.0)
+        if left > 0:
+            for site in list(self._runner.sites):
+                await site.stop()
+        elif not self._runner.sites:
+            await self._listen()
+        if 0 < left < float("inf"):
+            task = asyncio.get_running_loop().create_task(self._settle_in(left))
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+    async def _settle_in(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.settle()
+
+    async def _listen(self) -> None:
+        assert self._runner is not None
+        for port in self._ports:
+            await web.TCPSite(self._runner, "127.0.0.1", port).start()
+
+    @property
+    def _away(self) -> bool:
+        return self._runner is None or not self._runner.sites
 
     async def stop(self) -> None:
         """Close the port and every connection."""
+        for task in self._waiting:
+            task.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
         self.log.close()
@@ -118,6 +175,8 @@ class HubServer:
 
     @web.middleware
     async def _recorded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._away and request.transport is not None:
+            request.transport.abort()  # a connection of before
         started = time.monotonic()
         entry: dict[str, Any] = {
             "at": now(),
@@ -130,9 +189,16 @@ class HubServer:
         try:
             response = await handler(request)
             entry["status"] = response.status
-        except (Refused, web.HTTPNotFound) as problem:
-            refused = problem if isinstance(problem, Refused) else Refused(404, "", "Sorry, there is no such page.")
+        except Refused as refused:
             response = refused.response()
+            entry["status"] = response.status
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            what = f"{request.method} {request.path}"
+            if request.path in ABSENT:
+                response = Refused(404, "", "Sorry, there is no such page.").response()
+            else:
+                response = Refused(501, "NotImplemented", f"The lab's Hub does not implement {what}.").response()
+                entry["not_implemented"] = what
             entry["status"] = response.status
         finally:
             self.log.add(entry | {"seconds": round(time.monotonic() - started, 4)})
@@ -143,9 +209,9 @@ class HubServer:
         path = f"{request.path} {request.query.get('path', '')}"
         return self.faults.due(operation, path, never=FAULTS.kinds.keys() - set(kinds))
 
-    async def _meet(self, operation: str, request: web.Request) -> None:
+    async def _meet(self, operation: str, request: web.Request, kinds: Collection[str] = ()) -> None:
         """Lets this request meet the fault that is due: those that are a whole answer are raised, others waited for."""
-        fault = self._due(operation, request, FAULTS.kinds.keys() - {"huge", *BREAKS})
+        fault = self._due(operation, request, kinds or FAULTS.kinds.keys() - {"huge", "away", *BREAKS})
         if fault is None:
             return
         repo = f"{request.match_info.get('org', '')}/{request.match_info.get('name', '')}"
@@ -157,6 +223,8 @@ class HubServer:
             raise self._restricted(repo, request)
         if fault.kind == "revision":
             raise Refused(404, "RevisionNotFound", f"Invalid rev id: {request.match_info.get('revision', 'main')}")
+        if fault.kind == "vanished":
+            raise self._unknown(request)
         if fault.kind == "missing":
             raise Refused(404, "EntryNotFound", "Entry not found")
         if fault.kind == "status":
@@ -176,13 +244,16 @@ class HubServer:
 
     def _repo(self, request: web.Request) -> str:
         repo = f"{request.match_info['org']}/{request.match_info['name']}"
-        token = self._token(request)
+        self._token(request)
         if not self.models.revisions(repo):
-            # The Hub does not tell strangers whether a repository exists.
-            if token is None:
-                raise Refused(401, "RepoNotFound", "Invalid username or password.")
-            raise Refused(404, "RepoNotFound", "Repository not found")
+            raise self._unknown(request)
         return repo
+
+    def _unknown(self, request: web.Request) -> Refused:
+        # The Hub does not tell strangers whether a repository exists.
+        if self._token(request) is None:
+            return Refused(401, "RepoNotFound", "Invalid username or password.")
+        return Refused(404, "RepoNotFound", "Repository not found")
 
     def _restricted(self, repo: str, request: web.Request) -> Refused:
         if self._token(request) is None:
@@ -207,6 +278,7 @@ class HubServer:
         return revision
 
     async def _whoami(self, request: web.Request) -> web.Response:
+        await self._meet("whoami", request, ANYBODY)
         token = self._token(request)
         if token is None:
             raise Refused(401, "", "Invalid username or password.")
@@ -274,6 +346,7 @@ class HubServer:
         return web.json_response(card)
 
     async def _refs(self, request: web.Request) -> web.Response:
+        await self._meet("info", request)
         repo = self._repo(request)
         branches = [
             {"name": name, "ref": f"refs/heads/{name}", "targetCommit": revision.sha}
@@ -349,7 +422,10 @@ class HubServer:
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return web.Response(status=304, headers=headers)
         start, stop, status = 0, file.size, 200
-        asked = request.http_range
+        try:
+            asked = request.http_range
+        except ValueError:
+            asked = slice(None)  # several ranges, or none that HTTP knows: the whole file is a right answer
         if asked.start is not None or asked.stop is not None:
             start = asked.start or 0
             if start < 0:
@@ -363,7 +439,7 @@ class HubServer:
         breaks = None
         # A HEAD has no body to break.
         fault = None if request.method == "HEAD" else self._due(operation, request, BREAKS)
-        if fault is not None:
+        if fault is not None and fault.kind != "corrupt":
             breaks = min(int(fault.detail.get("bytes", length // 2)), length)
         if fault is not None and fault.kind == "truncated":
             # Without a length the early end looks like the whole file to HTTP; only size and hash can tell.
@@ -377,6 +453,10 @@ class HubServer:
             source.seek(start)
             while sent < (length if breaks is None else breaks):
                 chunk = source.read(min(CHUNK, (length if breaks is None else breaks) - sent))
+                if self._away and request.transport is not None:
+                    request.transport.abort()
+                if fault is not None and fault.kind == "corrupt":
+                    chunk = bytes([chunk[0] ^ 0xFF]) + chunk[1:]
                 await response.write(chunk)
                 sent += len(chunk)
         if fault is not None and fault.kind == "reset" and request.transport is not None:

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import random
+import shlex
 import shutil
 import socket
 import tempfile
@@ -107,11 +108,6 @@ class Lab:
     def sockets(self) -> Path:
         """The short folder of the Unix sockets."""
         return Path(self.plan.sockets)
-
-    @property
-    def git_url(self) -> str:
-        """What stands for https://github.com/ in the lab."""
-        return f"file://{self.folder}/github/git/"
 
     def system_named(self, name: str | None) -> System:
         """The system of that name; None is the lab's own. Raises LabError when there is none."""
@@ -217,10 +213,6 @@ class Lab:
 
     def variables(self) -> dict[str, str]:
         """The environment variables that lead the real clients here."""
-        prefixes = ("https://github.com/", "ssh://git@github.com/", "git@github.com:")
-        rewrites: dict[str, str] = {}
-        for i, prefix in enumerate(prefixes):
-            rewrites |= {f"GIT_CONFIG_KEY_{i}": f"url.{self.git_url}.insteadOf", f"GIT_CONFIG_VALUE_{i}": prefix}
         return {
             **self.machine.variables(self.system_named(None), "lab"),
             "NO_PROXY": "127.0.0.1,localhost",
@@ -232,8 +224,12 @@ class Lab:
             "GH_PROMPT_DISABLED": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_COUNT": str(len(prefixes)),
-            **rewrites,
+            # git goes to GitHub as it does elsewhere, but for what it calls ssh: remotes keep GitHub's addresses.
+            "GIT_SSH_COMMAND": shlex.quote(str(self.github.store.git.ssh())),
+            "GIT_SSH_VARIANT": "ssh",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "url.git@github.com:.insteadOf",
+            "GIT_CONFIG_VALUE_0": "https://github.com/",
             "HF_ENDPOINT": self.hub.url,
             "HF_TOKEN": HF_TOKEN,
             "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -250,7 +246,7 @@ class Lab:
         """The one line that `ytfsm lab serve` prints."""
         return {
             "env": self.variables(),
-            "github": {"socket": str(self.sockets / "github.sock"), "git": self.git_url},
+            "github": {"socket": str(self.sockets / "github.sock")},
             "hub": {"url": self.hub.url, "model": self.model_id},
             "codex": {"url": self.codex.url},
             "folder": str(self.folder),

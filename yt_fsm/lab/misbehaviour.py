@@ -57,7 +57,7 @@ class Misbehaviour:
         elif target == "disk":
             _fill(machine, asked)
         elif target == "hub":
-            self.lab.hub.faults.add(asked)
+            self.lab.hub.misbehave(asked)
         elif target == "codex" and asked["kind"] in codex.FAULTS.kinds:
             self.lab.codex.faults.add(asked)
         else:
@@ -76,13 +76,17 @@ class Misbehaviour:
             found += [fault | where for fault in (_full(machine) if target == "disk" else machine.faults(target))]
         return found
 
-    def clear(self, target: str) -> None:
-        """Let `target` behave again."""
+    def clear(self, target: str, kind: str | None = None) -> None:
+        """Let `target` behave again; with `kind`, as far as that goes. Raises ValueError where only all can be."""
+        if kind is not None and kind not in _known(target):
+            raise ValueError(f"there is no fault {kind!r} of {target}; there is: {', '.join(_known(target))}")
+        if kind is not None and target not in ("github", "hub"):
+            raise ValueError(f"what {target} does wrong can be taken back as a whole only")
         _known(target)
         if target == "github":
-            self.lab.github.conditions.behave()
+            self.lab.github.conditions.behave(kind=kind)
         elif target == "hub":
-            self.lab.hub.faults.clear()
+            self.lab.hub.faults.clear(kind)
         elif target == "codex":
             self.lab.codex.faults.clear()
         for machine in (self.lab.machine, *self.lab.machines().values()):

@@ -48,6 +48,7 @@ async def serve(
         await lab.start()
         for fault in faults:
             _set(control, fault)
+        await lab.hub.settle()
         await control.start()
         ready(lab.ready())
         await stop.wait()
@@ -101,9 +102,13 @@ class Running:
         """
         self.ask("POST", f"/faults/{target}", {"kind": kind, **detail})
 
-    def clear(self, target: str | None = None) -> None:
-        """Behave again, all of it or one part."""
-        self.ask("DELETE", f"/faults/{target}" if target else "/faults")
+    def clear(self, target: str | None = None, kind: str | None = None) -> None:
+        """Behave again: all of it, one part, or (GitHub and the Hub) one kind of fault."""
+        self.ask("DELETE", _faults_of(target, kind))
+
+    def clock(self, ahead: float) -> str:
+        """Set GitHub's clock so many seconds ahead of the host's (less than 0: behind); its time then."""
+        return str(self.ask("POST", "/clock", {"offset": ahead})["now"])
 
     def gate(self, model: str, *tokens: str) -> None:
         """Let only these tokens read the model."""
@@ -169,6 +174,10 @@ def start(folder: Path, *, quiet: bool = True, faults: Sequence[Fault] = (), **c
         errors.seek(0)
         said = errors.read().strip().removeprefix("ytfsm: ")
     raise LabError(said or f"the lab in {folder} did not start (see above)")
+
+
+def _faults_of(target: str | None, kind: str | None) -> str:
+    return f"/faults/{target}?kind={kind}" if kind else f"/faults/{target}" if target else "/faults"
 
 
 def _close(process: "subprocess.Popen[str]") -> None:

@@ -28,6 +28,11 @@ SEEN = [
     ("429", "github", "too-many-requests"),
     ("200 with RATE_LIMITED", "github", "rate-limited"),
     ("secondary limit", "github", "secondary-limit"),
+    ("200 with data null and an untyped error", "github", "went-wrong"),
+    ("SERVICE_UNAVAILABLE", "github", "unavailable"),
+    ("INTERNAL", "github", "internal"),
+    ("was submitted too quickly", "github", "too-quickly"),
+    ("a null node beside its error", "github", "partial"),
     ("502 HTML", "github", "bad-gateway"),
     ("502 HTML after the write landed", "github", "bad-gateway-after"),
     ("hang", "github", "hang"),
@@ -44,6 +49,9 @@ SEEN = [
     ("401 gated", "hub", "gated"),
     ("404 revision", "hub", "revision"),
     ("reset mid-file", "hub", "reset"),
+    ("connection refused", "hub", "away"),
+    ("a repository that is gone", "hub", "vanished"),
+    ("bytes that their sha256 does not fit", "hub", "corrupt"),
     ("disk full", "disk", "full"),
     ("exit codes", "codex", "exit"),
     ("killed", "codex", "killed"),
@@ -64,6 +72,7 @@ SEEN = [
     ("NaN metrics", "evaluation", "nan"),
 ]
 NEEDS = {("github", "act"): {"act": {"do": "close_issue"}}}
+AT_ONCE = ("hub", "away")  # for everybody: no operation, no count
 CHOSEN = {"count": 3, "after": 2, "probability": 0.5, "seed": 9}
 OPERATION = {"github": "addComment", "tt-smi": "reset", "evaluation": "hf"}
 
@@ -73,7 +82,7 @@ def operation(target: str, kind: str) -> str:
     if target == "codex":
         return "exec" if kind in ("exit", "killed", "mute") else "turn" if kind in TURN_KINDS else "responses"
     if target == "hub":
-        return {"huge": "info", "reset": "content"}.get(kind, "resolve")
+        return {"huge": "info", "reset": "content", "corrupt": "content"}.get(kind, "resolve")
     return OPERATION[target]
 
 
@@ -99,6 +108,8 @@ def everything(target: str) -> list[dict[str, Any]]:
     """Each of a target's faults, chosen in every way that there is."""
     return [
         {"kind": kind, **CHOSEN, "operation": operation(target, kind), **NEEDS.get((target, kind), {})}
+        if (target, kind) != AT_ONCE
+        else {"kind": kind, "lasts": 600}
         for kind in KINDS[target]
     ]
 
@@ -185,6 +196,15 @@ def test_what_can_go_wrong_is_listed_without_a_lab() -> None:
 
 def test_the_readme_lists_what_can_go_wrong() -> None:
     assert table.faults_in_readme() == table.faults_written()
+
+
+def test_one_kind_of_fault_can_be_taken_back(well: Running) -> None:
+    well.fault("github", "went-wrong", operation="addComment", lasts=60)
+    well.fault("github", "slow", operation="addComment", count=None)
+    assert well.run(*LAB, "faults", "github", "slow", "--clear").returncode == 0
+    assert [said(one)["kind"] for one in well.ask("GET", "/faults/github")] == ["went-wrong"]
+    with pytest.raises(LabError, match="taken back as a whole only"):
+        well.clear("tt-smi", "hang")
 
 
 # -- the same chance everywhere -------------------------------------------------------------------

@@ -82,7 +82,6 @@ class Lab:
         return self.hub.store
 
     def env(self, token: str | None = TOKEN) -> dict[str, str]:
-        git = f"url.{self.folder}/git/.insteadOf"
         home = self.short / "home"
         (home / "gh").mkdir(parents=True, exist_ok=True)
         (home / "gh" / "config.yml").write_text(f"version: '1'\nhttp_unix_socket: {self.socket}\nprompt: disabled\n")
@@ -95,15 +94,14 @@ class Lab:
             "GH_TELEMETRY": "0",
             "GH_NO_UPDATE_NOTIFIER": "1",
             "GH_PROMPT_DISABLED": "1",
-            "GIT_CONFIG_COUNT": "4",
-            "GIT_CONFIG_KEY_0": git,
+            "GIT_SSH_COMMAND": str(self.store.git.ssh()),
+            "GIT_CONFIG_COUNT": "3",
+            "GIT_CONFIG_KEY_0": "url.git@github.com:.insteadOf",
             "GIT_CONFIG_VALUE_0": "https://github.com/",
-            "GIT_CONFIG_KEY_1": git,
-            "GIT_CONFIG_VALUE_1": "git@github.com:",
-            "GIT_CONFIG_KEY_2": "user.name",
-            "GIT_CONFIG_VALUE_2": "Worker",
-            "GIT_CONFIG_KEY_3": "user.email",
-            "GIT_CONFIG_VALUE_3": "worker@example.org",
+            "GIT_CONFIG_KEY_1": "user.name",
+            "GIT_CONFIG_VALUE_1": "Worker",
+            "GIT_CONFIG_KEY_2": "user.email",
+            "GIT_CONFIG_VALUE_2": "worker@example.org",
         }
 
     def run_command(self, *argv: str, token: str | None = TOKEN, input: str = "", cwd: Path | None = None) -> Any:

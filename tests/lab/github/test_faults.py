@@ -43,6 +43,74 @@ def test_a_refused_comment_is_not_there(lab: Any, fault: str, words: str) -> Non
     assert bodies(lab, number) == ["said"]
 
 
+@pytest.mark.parametrize("landed", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        ("went-wrong", None, "Something went wrong while executing your query"),
+        ("unavailable", "SERVICE_UNAVAILABLE", "Service unavailable"),
+        ("internal", "INTERNAL", "Something went wrong while executing your query"),
+        ("too-quickly", "UNPROCESSABLE", "was submitted too quickly"),
+    ],
+)
+def test_graphql_can_say_that_it_went_wrong_and_it_may_have_landed(
+    lab: Any, fault: str, kind: str | None, words: str, landed: bool
+) -> None:
+    number = lab.seed()
+    lab.fault(fault, match="addComment", landed=landed)
+    assert lab.http("GET", "/user").status == 200
+    done = lab.gh("issue", "comment", str(number), *R, "--body", "said")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert bodies(lab, number) == (["said"] if landed else [])
+    answered = json.loads(next(r for r in lab.state()["requests"] if r["operation"] == "CommentCreate")["answer"])
+    (error,) = answered["errors"]
+    assert error.get("type") == kind
+    assert not any((answered["data"] or {}).values())
+
+
+def test_an_answer_can_lack_one_node_and_say_which(lab: Any) -> None:
+    numbers = [lab.seed(f"Issue {n}") for n in range(3)]
+    query = """{repository(owner: "yieldthought", name: "ttnn_models") {
+        issues(first: 5) {totalCount nodes {number comments(first: 1) {nodes {body}}}}}}"""
+    lab.fault("partial")
+    answer = lab.query(query)
+    nodes = answer["data"]["repository"]["issues"]["nodes"]
+    assert [node and node["number"] for node in nodes] == [None, *numbers[1:]]
+    assert [error["path"] for error in answer["errors"]] == [["repository", "issues", "nodes", 0]]
+    assert "type" not in answer["errors"][0]
+    lab.fault("partial", where="repository.issues.nodes.2.comments", type="FORBIDDEN", message="not for you")
+    answer = lab.query(query)
+    assert answer["data"]["repository"]["issues"]["nodes"][2] == {"number": numbers[2], "comments": None}
+    assert answer["errors"][0]["type"] == "FORBIDDEN"
+    assert "errors" not in lab.query(query)
+
+
+def test_a_used_up_limit_has_two_names(lab: Any) -> None:
+    lab.fault("rate-limited", type="RATE_LIMIT")
+    assert lab.query("{viewer {login}}")["errors"][0]["type"] == "RATE_LIMIT"
+
+
+def test_a_fault_ends_by_itself_or_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    faults, request = Faults(), Request("GET", "/", {}, {}, b"", names=("GET /",))
+    faults.add({"fault": "server-error", "lasts": 60})
+    faults.add({"fault": "slow", "count": None})
+
+    def met() -> list[str]:
+        return [fault.fault for fault in faults.meeting(request)]
+
+    assert met() == met() == ["server-error", "slow"]
+    again = Faults()
+    again.load(faults.json())
+    now += 60
+    assert met() == ["slow"]
+    assert [fault.fault for fault in again.meeting(request)] == ["slow"]
+    faults.clear(kind="slow")
+    assert met() == []
+
+
 @pytest.mark.parametrize("fault", ["reset-after", "truncated", "bad-gateway-after"])
 def test_an_answer_can_get_lost_after_the_comment_landed(lab: Any, fault: str) -> None:
     number = lab.seed()
@@ -206,6 +274,8 @@ def test_chance_is_the_same_for_the_same_seed() -> None:
         ({"fault": "nope"}, "there is no fault 'nope'"),
         ({"fault": "hang", "sec": 1}, "no sec"),
         ({"fault": "act"}, "needs `act`"),
+        ({"fault": "hang", "landed": True}, "`landed` is for what refuses"),
+        ({"fault": "slow", "lasts": 0}, "`lasts` is 0"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_with_what_there_is(spec: Any, words: str) -> None:

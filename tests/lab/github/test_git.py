@@ -214,3 +214,66 @@ def test_rest_compares_and_lists_commits(lab: Any) -> None:
     assert lab.http("GET", f"/repos/{REPO}/branches/feature/x").body["commit"]["sha"] == commits[0]["sha"]
     state = lab.state()["branches"]
     assert [(one["name"], one["commits"]) for one in state] == [("feature/x", ["Work"]), ("main", [])]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("key", "ERROR: The key you are authenticating with has been marked as read only."),
+        ("permission", f"ERROR: Permission to {REPO}.git denied to yt-bot."),
+        ("https", f"remote: Permission to {REPO}.git denied to yt-bot."),
+        ("archived", "ERROR: This repository was archived so it is read-only."),
+    ],
+)
+def test_who_may_only_read_is_told_so_by_git_and_reads(lab: Any, how: str, words: str) -> None:
+    tree = lab.push("work", {"a": "1\n"})
+    lab.act("deny_pushes", how=how)
+    done = lab.run_command("git", "push", "origin", "HEAD:one", cwd=tree)
+    assert done.returncode == 128
+    assert words in done.stderr
+    assert "fatal: Could not read from remote repository." in done.stderr
+    lab.git("fetch", "-q", "origin", cwd=tree)
+    lab.act("allow_pushes")
+    lab.git("push", "-q", "origin", "HEAD:one", cwd=tree)
+
+
+def test_a_repository_that_is_not_there_is_not_found(lab: Any) -> None:
+    done = lab.run_command("git", "ls-remote", "git@github.com:yieldthought/nope.git")
+    assert done.returncode == 128
+    assert "ERROR: Repository not found." in done.stderr
+
+
+def test_a_large_file_is_refused_whatever_branch_it_comes_by(lab: Any) -> None:
+    tree = lab.push("work", {"a": "1\n"})
+    lab.act("limit_files", largest=2 << 20)
+    (tree / "big file.bin").write_bytes(bytes(3 << 20))
+    lab.git("add", "--all", cwd=tree)
+    lab.git("commit", "-q", "-m", "Weights", cwd=tree)
+    done = lab.run_command("git", "push", "origin", "HEAD:one", cwd=tree)
+    assert done.returncode == 1
+    assert (
+        "remote: error: File big file.bin is 3.00 MB; this exceeds GitHub's file size limit of 2.00 MB" in done.stderr
+    )
+    assert "remote: error: GH001: Large files detected." in done.stderr
+    assert "(pre-receive hook declined)" in done.stderr
+    assert lab.store.git.branch(REPO, "one") is None
+
+
+def test_gh_knows_a_clone_s_repository_and_checks_a_pull_request_out(any_gh: Any) -> None:
+    tree = any_gh.push("work", {"a": "1\n"})
+    number = any_gh.pull("work")
+    sha = any_gh.git("rev-parse", "HEAD", cwd=tree)
+    assert any_gh.git("config", "remote.origin.url", cwd=tree) == f"https://github.com/{REPO}.git"
+    shown = any_gh.run_command(str(any_gh.gh_binary), "pr", "list", "--json", "number", cwd=tree)
+    assert shown.stdout.strip() == f'[{{"number":{number}}}]', shown.stderr
+    assert any_gh.git("ls-remote", "origin", f"refs/pull/{number}/head", cwd=tree).startswith(sha)
+
+    other = any_gh.short / "other"
+    any_gh.git("clone", "-q", f"git@github.com:{REPO}.git", str(other))
+    done = any_gh.run_command(str(any_gh.gh_binary), "pr", "checkout", str(number), cwd=other)
+    assert done.returncode == 0, done.stderr
+    assert any_gh.git("rev-parse", "HEAD", cwd=other) == sha
+    any_gh.git("commit", "-q", "--allow-empty", "-m", "More", cwd=tree)
+    any_gh.git("push", "-q", "origin", "HEAD:work", cwd=tree)
+    any_gh.http("GET", f"/repos/{REPO}/pulls/{number}")
+    assert any_gh.store.git.resolve(REPO, f"refs/pull/{number}/head") == any_gh.git("rev-parse", "HEAD", cwd=tree)

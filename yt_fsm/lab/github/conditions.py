@@ -37,9 +37,9 @@ class Conditions:
         self.keep()
         return made
 
-    def behave(self, number: int | None = None) -> None:
-        """Takes one fault away, or all of them."""
-        self.faults.clear(number)
+    def behave(self, number: int | None = None, kind: str | None = None) -> None:
+        """Takes one fault away, those of a kind, or all of them."""
+        self.faults.clear(number, kind)
         if not self.faults.lagging():
             self.history.end()
         self.keep()

@@ -16,36 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from yt_fsm.lab.github.hooks import HOOKS, PUSHED, SSH
+
 NOTHING = "0" * 40
-PUSHED = "lab-pushed"  # a file in each bare repository that its hook touches after every push
-
-_POST_RECEIVE = f"""#!/bin/sh
-# Tells the lab's GitHub which branches moved; then, while `lab-drop` counts, breaks the client's connection.
-while read -r old new ref; do echo "$(date +%s) $old $new $ref" >> "$GIT_DIR/{PUSHED}"; done
-left=$(cat "$GIT_DIR/lab-drop" 2>/dev/null || echo 0)
-[ "$left" -gt 0 ] || exit 0
-echo $((left - 1)) > "$GIT_DIR/lab-drop"
-kill -KILL $PPID
-"""
-
-_UPDATE = """#!/bin/sh
-# While `lab-refuse` counts, no push passes; a branch that `lab-protected` lists (one pattern a line) takes none ever.
-left=$(cat "$GIT_DIR/lab-refuse" 2>/dev/null || echo 0)
-if [ "$left" -gt 0 ]; then
-    echo $((left - 1)) > "$GIT_DIR/lab-refuse"
-    echo "error: internal server error" >&2
-    exit 1
-fi
-[ -f "$GIT_DIR/lab-protected" ] || exit 0
-while read -r pattern; do
-    case "$1" in
-    refs/heads/$pattern)
-        echo "error: GH006: Protected branch update failed for $1." >&2
-        echo "error: Changes must be made through a pull request." >&2
-        exit 1 ;;
-    esac
-done < "$GIT_DIR/lab-protected"
-"""
 
 
 class MergeConflict(Exception):
@@ -112,6 +85,10 @@ class Git:
         self._commits: dict[str, Commit] = {}
         self._merges: dict[tuple[str, str], bool] = {}
 
+    def ssh(self) -> Path:
+        """What stands for ssh on the way here, as GIT_SSH_COMMAND has it; it lies beside the folder."""
+        return _program(self.folder.parent / "ssh", SSH)
+
     def path(self, full_name: str) -> Path:
         """Where `owner/name` lies."""
         return self.folder / f"{full_name}.git"
@@ -122,11 +99,9 @@ class Git:
         bare.mkdir(parents=True, exist_ok=True)
         self._run("-c", "init.defaultRefFormat=files", "init", "--quiet", "--bare", str(bare))
         self._run("-C", str(bare), "symbolic-ref", "HEAD", f"refs/heads/{branch}")
-        for name, text in (("post-receive", _POST_RECEIVE), ("update", _UPDATE)):
-            hook = bare / "hooks" / name
-            hook.parent.mkdir(exist_ok=True)
-            hook.write_text(text)
-            hook.chmod(0o755)
+        (bare / "hooks").mkdir(exist_ok=True)
+        for name, text in HOOKS.items():
+            _program(bare / "hooks" / name, text)
         with tempfile.TemporaryDirectory(prefix="lab-git-") as temporary:
             tree = Path(temporary) / "tree"
             if template is None:
@@ -276,6 +251,18 @@ class Git:
         """From now on no push moves a branch that one of the shell patterns matches."""
         (self.path(full_name) / "lab-protected").write_text("".join(f"{p}\n" for p in patterns))
 
+    def deny(self, full_name: str, words: str) -> None:
+        """From now on who pushes may not, and is told so in these words; none: they may again."""
+        (self.path(full_name) / "lab-denied").write_text(words)
+
+    def limit(self, full_name: str, largest: int) -> None:
+        """From now on no push may hold a file of more bytes."""
+        (self.path(full_name) / "lab-largest").write_text(f"{largest}\n")
+
+    def propose(self, full_name: str, number: int, sha: str) -> None:
+        """Points refs/pull/NUMBER/head at a pull request's newest commit."""
+        self._in(full_name, "update-ref", f"refs/pull/{number}/head", sha)
+
     def refuse(self, full_name: str, count: int) -> None:
         """Lets the next pushes (branches, to be exact) fail, with nothing done."""
         (self.path(full_name) / "lab-refuse").write_text(f"{count}\n")
@@ -336,6 +323,13 @@ class Git:
             env={**clean, **(env or {})}, check=check, capture_output=True, text=True, errors="replace",
             stdin=subprocess.DEVNULL, timeout=60,
         )  # fmt: skip
+
+
+def _program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
 
 
 def _identity(author: Person, committer: Person, at: str | None) -> dict[str, str]:

@@ -71,11 +71,11 @@ def answer(request: Request, context: Context, limits: Limits) -> Answer:
     return Answer(200, execution.run(raw), cost=points)
 
 
-def rate_limited(request: Request) -> Answer:
+def rate_limited(request: Request, kind: str = "RATE_LIMITED") -> Answer:
     """The answer to a user who has no points left: HTTP 200."""
     number = request.viewer.database_id if request.viewer else 0
     message = f"API rate limit exceeded for user ID {number}."
-    return Answer(200, {"errors": [{"type": "RATE_LIMITED", "message": message}]})
+    return Answer(200, {"errors": [{"type": kind, "message": message}]})
 
 
 def _operation(document: Any, name: str | None) -> ast.OperationDefinitionNode | None:

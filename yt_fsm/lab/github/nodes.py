@@ -22,7 +22,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Owner(Node):
-    """A user, an organization or a bot; `members` maps logins to ADMIN or MEMBER."""
+    """A user, an organization or a bot (a GitHub App); `members` maps logins to ADMIN or MEMBER."""
 
     login: str
     kind: str = "User"
@@ -36,7 +36,10 @@ class Owner(Node):
 
 @dataclass(frozen=True)
 class Repo(Node):
-    """A repository; `roles` maps logins to READ, TRIAGE, WRITE, MAINTAIN or ADMIN, `statuses` commits to status ids."""
+    """A repository; `roles` maps logins to READ, TRIAGE, WRITE, MAINTAIN or ADMIN, `statuses` commits to status ids.
+
+    `associations` maps logins to the authorAssociation that they show, whatever follows from the rest.
+    """
 
     owner: str
     name: str
@@ -57,6 +60,7 @@ class Repo(Node):
     required_checks: tuple[str, ...] = ()
     strict_checks: bool = False
     protected: tuple[str, ...] = ()
+    associations: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

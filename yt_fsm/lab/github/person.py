@@ -5,24 +5,56 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from yt_fsm.lab.github import acts
+from yt_fsm.lab.github import acts, roles
 from yt_fsm.lab.github.errors import GitHubError
 from yt_fsm.lab.github.nodes import Comment, Issue, PullRequest, Repo
-from yt_fsm.lab.github.store import PERSON, Store
+from yt_fsm.lab.github.store import BOT, PERSON, Store
 
 What = dict[str, Any]
 
+# What a person does, and what each deed takes.
+DEEDS = {
+    "move_card": "issue, status",
+    "remove_card": "issue",
+    "archive_card": "issue",
+    "unarchive_card": "issue",
+    "close_issue": "issue [reason]",
+    "reopen_issue": "issue",
+    "edit_issue": "issue [title, body]",
+    "comment": "issue, body",
+    "edit_comment": "id, or issue and `containing` (the newest such comment); body, or `append` (a line more)",
+    "delete_comment": "id, or issue and `containing`",
+    "add_label": "issue, label",
+    "remove_label": "issue, label",
+    "renew_options": "",
+    "merge": "issue [method]",
+    "set_check": "issue, check, state [workflow]",
+    "delete_branch": "branch",
+    "protect_branch": "branch",
+    "unprotect_branch": "branch",
+    "refuse_pushes": "count",
+    "drop_pushes": "count (these land)",
+    "deny_pushes": "[how: key (a read-only deploy key), permission, https, archived]",
+    "allow_pushes": "",
+    "limit_files": "largest (bytes of a file that a push may hold)",
+    "set_association": "login, association (what comments of that login show from now on)",
+    "set_repo": "[required_checks, strict_checks, auto_merge_allowed, merge_methods, delete_branch_on_merge, private]",
+    "add_user": "login [token, scopes, org, role]",
+    "add_app": "login [token, role]: a GitHub App, by an installation token",
+    "add_owner": "login, kind",
+    "add_repo": "owner, name",
+}
+_DENIED = {
+    "key": "ERROR: The key you are authenticating with has been marked as read only.\n",
+    "permission": "ERROR: Permission to {name}.git denied to {login}.\n",
+    "https": "remote: Permission to {name}.git denied to {login}.\n"
+    "fatal: unable to access 'https://github.com/{name}.git/': The requested URL returned error: 403\n",
+    "archived": "ERROR: This repository was archived so it is read-only.\n",
+}
+
 
 def act(store: Store, what: What) -> dict[str, Any]:
-    """Does what `{"do": …}` says and returns what came of it. Raises GitHubError when that can't be done.
-
-    - `move_card` issue, status · `close_issue` issue [reason] · `reopen_issue` issue · `edit_issue` issue [title, body]
-    - `comment` issue, body · `edit_comment` / `delete_comment` id, or issue and `containing` (the newest such comment)
-    - `add_label` / `remove_label` issue, label · `remove_card` issue · `renew_options` (of the Status field)
-    - `merge` issue [method] · `set_check` issue, check, state [workflow] · `delete_branch` branch
-    - `protect_branch` / `unprotect_branch` branch · `refuse_pushes` / `drop_pushes` count (dropped ones land)
-    - `set_repo` (required_checks, strict_checks, auto_merge_allowed, merge_methods, delete_branch_on_merge, private)
-    - `add_user` login [token, scopes, org, role] · `add_owner` login, kind · `add_repo` owner, name
+    """Does what `{"do": …}` says (one of DEEDS) and returns what came of it. Raises GitHubError when it can't be done.
 
     `by` is who does it; the operator, unless said.
     """
@@ -33,7 +65,9 @@ def act(store: Store, what: What) -> dict[str, Any]:
     try:
         return handler(store, what)
     except KeyError as error:
-        raise GitHubError(f"{name} needs {error.args[0]!r}") from error
+        raise GitHubError(f"{name} needs {error.args[0]!r}; it takes: {DEEDS[name] or 'nothing'}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise GitHubError(f"{name} takes: {DEEDS[name] or 'nothing'} ({error})") from error
 
 
 def _who(store: Store, what: What) -> Any:
@@ -74,7 +108,17 @@ def _move_card(store: Store, what: What) -> dict[str, Any]:
     project = store.home()[1]
     if project is None:
         raise GitHubError("this lab has no project")
-    store.set_status(store.add_item(project, issue, _who(store, what)), what["status"])
+    item = acts.unarchived(store.add_item(project, issue, _who(store, what)))
+    store.set_status(item, what["status"])
+    return _shown(issue, store)
+
+
+def _archive_card(store: Store, what: What) -> dict[str, Any]:
+    issue = _issue(store, what)
+    for key in issue.items:
+        acts.archive(store, _who(store, what), store.nodes[key], what["do"] == "archive_card", checked=True)
+    if not issue.items:
+        raise GitHubError(f"issue {issue.number} is on no board")
     return _shown(issue, store)
 
 
@@ -103,7 +147,9 @@ def _add_comment(store: Store, what: What) -> dict[str, Any]:
 
 
 def _edit_comment(store: Store, what: What) -> dict[str, Any]:
-    return {"id": acts.edit_comment(store, _who(store, what), _comment(store, what), what["body"]).database_id}
+    kept = _comment(store, what)
+    body = what["body"] if "append" not in what else f"{kept.body.rstrip()}\n{what['append']}\n"
+    return {"id": acts.edit_comment(store, _who(store, what), kept, body).database_id}
 
 
 def _delete_comment(store: Store, what: What) -> dict[str, Any]:
@@ -171,6 +217,34 @@ def _drop_pushes(store: Store, what: What) -> dict[str, Any]:
     return {"count": what["count"]}
 
 
+def _deny_pushes(store: Store, what: What) -> dict[str, Any]:
+    name = store.full_name(_repo(store))
+    how = what.get("how", "key")
+    if how not in _DENIED:
+        raise GitHubError(f"pushes are denied by one of: {', '.join(_DENIED)}")
+    words = _DENIED[how].format(name=name, login=what.get("by", BOT))
+    store.git.deny(name, words)
+    return {"words": words}
+
+
+def _allow_pushes(store: Store, what: What) -> dict[str, Any]:
+    store.git.deny(store.full_name(_repo(store)), "")
+    return {}
+
+
+def _limit_files(store: Store, what: What) -> dict[str, Any]:
+    store.git.limit(store.full_name(_repo(store)), int(what["largest"]))
+    return {"largest": what["largest"]}
+
+
+def _set_association(store: Store, what: What) -> dict[str, Any]:
+    repo, association = _repo(store), what["association"].upper()
+    if association not in roles.ASSOCIATIONS:
+        raise GitHubError(f"an association is one of: {', '.join(roles.ASSOCIATIONS)}")
+    store.edit(repo, associations={**repo.associations, what["login"]: association})
+    return {"login": what["login"], "association": association}
+
+
 def _set_repo(store: Store, what: What) -> dict[str, Any]:
     known = {"required_checks", "strict_checks", "auto_merge_allowed", "merge_methods", "delete_branch_on_merge",
              "private", "has_issues_enabled"}  # fmt: skip
@@ -188,6 +262,16 @@ def _add_user(store: Store, what: What) -> dict[str, Any]:
     return {"login": user.login, "id": user.id}
 
 
+def _add_app(store: Store, what: What) -> dict[str, Any]:
+    repo, project = store.home()
+    app = store.owner(what["login"]) or store.add_owner(what["login"].removesuffix("[bot]"), "Bot")
+    token = what.get("token") or f"ghs_lab{app.login:0<34}"
+    user = store.add_user(app.login, token, roles={store.full_name(repo): what.get("role", "WRITE").upper()})
+    if project is not None:
+        store.edit(project, writers=tuple(dict.fromkeys((*project.writers, user.login))))
+    return {"login": user.login, "token": token}
+
+
 def _add_owner(store: Store, what: What) -> dict[str, Any]:
     owner = store.owner(what["login"]) or store.add_owner(what["login"], what.get("kind", "User"))
     return {"login": owner.login, "id": owner.id}
@@ -201,14 +285,13 @@ def _add_repo(store: Store, what: What) -> dict[str, Any]:
 
 
 _ACTS: dict[str, Callable[[Store, What], dict[str, Any]]] = {
-    "move_card": _move_card, "remove_card": _remove_card, "close_issue": _close_issue, "reopen_issue": _reopen_issue,
+    "move_card": _move_card, "remove_card": _remove_card, "archive_card": _archive_card,
+    "unarchive_card": _archive_card, "close_issue": _close_issue, "reopen_issue": _reopen_issue,
     "edit_issue": _edit_issue, "comment": _add_comment, "edit_comment": _edit_comment,
     "delete_comment": _delete_comment, "add_label": _add_label, "remove_label": _remove_label,
     "renew_options": _renew_options, "merge": _merge, "set_check": _set_check, "delete_branch": _delete_branch,
-    "unprotect_branch": _unprotect_branch,
-    "refuse_pushes": _refuse_pushes,
-    "drop_pushes": _drop_pushes,
-    "protect_branch": _protect_branch, "set_repo": _set_repo, "add_user": _add_user, "add_owner": _add_owner,
-    "add_repo": _add_repo,
+    "protect_branch": _protect_branch, "unprotect_branch": _unprotect_branch, "refuse_pushes": _refuse_pushes,
+    "drop_pushes": _drop_pushes, "deny_pushes": _deny_pushes, "allow_pushes": _allow_pushes,
+    "limit_files": _limit_files, "set_association": _set_association, "set_repo": _set_repo, "add_user": _add_user,
+    "add_app": _add_app, "add_owner": _add_owner, "add_repo": _add_repo,
 }  # fmt: skip
-DEEDS = tuple(_ACTS)

@@ -186,14 +186,21 @@ def meta(call: Call) -> Answer:
     return Answer(200, {"verifiable_password_authentication": False})
 
 
+def _account(call: Call) -> Owner:
+    """Who asks; an installation of an App is nobody. Raises GitHub's refusal."""
+    if call.context.viewer.kind == "Bot":
+        raise GitHubError("Resource not accessible by integration", "FORBIDDEN", 403)
+    return call.context.viewer
+
+
 @route("GET", "/user")
 def user(call: Call) -> Answer:
-    return Answer(200, shapes.viewer(call.context.viewer))
+    return Answer(200, shapes.viewer(_account(call)))
 
 
 @route("GET", "/user/orgs")
 def user_orgs(call: Call) -> Answer:
-    login = call.context.viewer.login
+    login = _account(call).login
     homes = [n for n in call.context.nodes.values() if isinstance(n, Owner) and login in n.members]
     return paged(call, homes, shapes.user)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from yt_fsm.lab.github.errors import forbidden
+from yt_fsm.lab.github.errors import GitHubError, forbidden
 from yt_fsm.lab.github.nodes import Owner, Project, Repo
 from yt_fsm.lab.github.store import Store
 
 RANK = {None: 0, "READ": 1, "TRIAGE": 2, "WRITE": 3, "MAINTAIN": 4, "ADMIN": 5}
+
+ASSOCIATIONS = ("OWNER", "MEMBER", "COLLABORATOR", "CONTRIBUTOR", "FIRST_TIME_CONTRIBUTOR", "FIRST_TIMER", "MANNEQUIN",
+                "NONE")  # fmt: skip
 
 
 def permission(store: Store, repo: Repo, who: Owner) -> str | None:
@@ -24,7 +27,11 @@ def may_plan(store: Store, project: Project, who: Owner) -> bool:
 
 
 def association(store: Store, repo: Repo, who: Owner) -> str:
-    """The authorAssociation of somebody's comments in a repository."""
+    """The authorAssociation of somebody's comments in a repository: what the lab was told, else what follows."""
+    if who.login in repo.associations:
+        return repo.associations[who.login]
+    if who.kind == "Bot":
+        return "NONE"
     home = store.nodes[repo.owner]
     if home.id == who.id:
         return "OWNER"
@@ -39,10 +46,16 @@ def association(store: Store, repo: Repo, who: Owner) -> str:
 def require(store: Store, repo: Repo, who: Owner, role: str, act: str) -> None:
     """Raises GitHub's FORBIDDEN when somebody lacks the role for an act, which is named as the mutation."""
     if RANK[permission(store, repo, who)] < RANK[role]:
-        raise forbidden(f"{who.login} does not have the correct permissions to execute `{act}`")
+        raise _refused(who, act)
 
 
 def require_plan(store: Store, project: Project, who: Owner, act: str) -> None:
     """Raises GitHub's FORBIDDEN when somebody may not change a project."""
     if not may_plan(store, project, who):
-        raise forbidden(f"{who.login} does not have the correct permissions to execute `{act}`")
+        raise _refused(who, act)
+
+
+def _refused(who: Owner, act: str) -> GitHubError:
+    if who.kind == "Bot":
+        return forbidden("Resource not accessible by integration")
+    return forbidden(f"{who.login} does not have the correct permissions to execute `{act}`")

@@ -19,7 +19,7 @@ from yt_fsm.lab.github import acts, admin, graphql, rest
 from yt_fsm.lab.github.conditions import Conditions
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.exchange import Answer, Request, refusal
-from yt_fsm.lab.github.faults import Fault, answer_of, secondary_limit
+from yt_fsm.lab.github.faults import Fault, answer_of, partial, secondary_limit
 from yt_fsm.lab.github.record import Record
 from yt_fsm.lab.github.schema import schema
 from yt_fsm.lab.github.store import Store
@@ -110,7 +110,7 @@ class GitHubServer:
         for fault in faults:
             if fault.fault == "stale-option":
                 admin.renew_status_options(self.store)
-            elif fault.fault != "bad-gateway-after" and (instead := answer_of(fault, request)) is not None:
+            elif not fault.afterwards and (instead := answer_of(fault, request)) is not None:
                 return self._with_headers(request, instead, exhausted=fault.fault == "rate-limited")
         before = self.store.nodes
         try:
@@ -127,8 +127,10 @@ class GitHubServer:
                 self._move_back(before, fault)
             elif fault.fault == "act":
                 admin.act_in_a_run(self.store, before, fault)
-            elif fault.fault == "bad-gateway-after":
-                done = answer_of(fault, request) or done
+            elif fault.fault == "partial":
+                done = partial(fault, done)
+            elif fault.afterwards and (instead := answer_of(fault, request)) is not None:
+                done = self._with_headers(request, instead, exhausted=fault.fault == "rate-limited")
         self.store.save()
         self.conditions.history.note(self.store.nodes)
         return done
@@ -177,8 +179,9 @@ class GitHubServer:
             "X-GitHub-Request-Id": f"LAB0:{len(self.record.entries) + 1:X}",
         }
         if request.viewer is not None:
-            headers["X-OAuth-Scopes"] = ", ".join(request.scopes)
-            headers["X-Accepted-OAuth-Scopes"] = "repo" if request.kind != "rest" else ""
+            if request.viewer.kind != "Bot":  # an App has permissions, no scopes
+                headers["X-OAuth-Scopes"] = ", ".join(request.scopes)
+                headers["X-Accepted-OAuth-Scopes"] = "repo" if request.kind != "rest" else ""
             headers |= self.conditions.limits.headers(request.login, _resource(request))
             if exhausted:
                 headers["X-RateLimit-Remaining"] = "0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any
+from urllib.parse import quote
 
 from yt_fsm.lab.github import acts, roles
 from yt_fsm.lab.github.answers.pull import changes
@@ -72,10 +73,11 @@ def root() -> Shape:
 
 
 def user(owner: Owner) -> Shape:
-    """A user or an organization, as part of something else."""
-    url = f"{API}/users/{owner.login}"
+    """A user or an organization, as part of something else; an App's login ends in [bot] here."""
+    login = f"{owner.login}[bot]" if owner.kind == "Bot" else owner.login
+    url = f"{API}/users/{quote(login)}"
     return {
-        "login": owner.login, "id": owner.database_id, "node_id": owner.id, "type": owner.kind, "site_admin": False,
+        "login": login, "id": owner.database_id, "node_id": owner.id, "type": owner.kind, "site_admin": False,
         "url": url, "html_url": f"{WEB}/{owner.login}", "gravatar_id": "", "user_view_type": "public",
         "avatar_url": f"https://avatars.githubusercontent.com/u/{owner.database_id}?v=4", **_links(url, _USER_LINKS),
     }  # fmt: skip

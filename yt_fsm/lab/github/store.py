@@ -167,8 +167,8 @@ class Store:
         return {"id": key, "database_id": number, "created_at": at, "updated_at": at}
 
     def owner(self, login: str) -> Owner | None:
-        """The user or organization with that login, in any case."""
-        key = self._logins.get(login.lower())
+        """The user, organization or App with that login, in any case."""
+        key = self._logins.get(login.lower().removesuffix("[bot]"))
         return self.nodes.get(key) if key else None
 
     def repo(self, owner: str, name: str) -> Repo | None:
@@ -192,10 +192,10 @@ class Store:
     # -- making a world ---------------------------------------------------------------------------
 
     def add_owner(self, login: str, kind: str = "User", name: str = "") -> Owner:
-        """A new user or organization."""
+        """A new user, organization or App."""
         number = self.next_id()
         at = self.now()
-        key = ids.node_id("O" if kind == "Organization" else "U", number)
+        key = ids.node_id({"Organization": "O", "Bot": "BOT"}.get(kind, "U"), number)
         owner = Owner(key, number, at, at, login, kind, name)
         self.put(owner)
         return owner

@@ -22,6 +22,7 @@ from yt_fsm.lab.github.acts.issue import (
 from yt_fsm.lab.github.acts.project import (
     add_draft,
     add_item,
+    archive,
     clear_value,
     create_field,
     create_project,
@@ -32,6 +33,7 @@ from yt_fsm.lab.github.acts.project import (
     edit_project,
     renew_options,
     set_value,
+    unarchived,
 )
 from yt_fsm.lab.github.acts.pull import (
     closing_issues,
@@ -55,6 +57,7 @@ from yt_fsm.lab.github.acts.pull import (
 __all__ = [
     "add_draft",
     "add_item",
+    "archive",
     "check_text",
     "clear_value",
     "close",
@@ -94,5 +97,6 @@ __all__ = [
     "set_check",
     "set_value",
     "statuses",
+    "unarchived",
     "update_branch",
 ]

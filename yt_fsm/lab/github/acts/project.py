@@ -118,10 +118,26 @@ def delete_item(store: Store, who: Owner, item: Item, checked: bool = False) -> 
     store.drop(item.id)
 
 
+def unarchived(item: Item) -> Item:
+    """The card. Raises GitHub's refusal when it was archived."""
+    if item.archived:
+        raise GitHubError("The item is archived and cannot be updated")
+    return item
+
+
+def archive(store: Store, who: Owner, item: Item, archived: bool, checked: bool = False) -> Item:
+    """Puts a card into the project's archive, or takes it out; who may, unless that is `checked`."""
+    if not checked:
+        act = "ArchiveProjectV2Item" if archived else "UnarchiveProjectV2Item"
+        require_plan(store, store.get(Project, item.project), who, act)
+    return store.edit(item, archived=archived)
+
+
 def set_value(store: Store, who: Owner, item: Item, of: Field, value: dict[str, Any]) -> Item:
     """Sets a card's value of a field: `value` is the mutation's (singleSelectOptionId, text, number, date)."""
     project = store.get(Project, item.project)
     require_plan(store, project, who, "UpdateProjectV2ItemFieldValue")
+    unarchived(item)
     if of.project != item.project:
         raise GitHubError("The field and the item must belong to the same project", "VALIDATION")
     kinds = {"SINGLE_SELECT": "singleSelectOptionId", "TEXT": "text", "NUMBER": "number", "DATE": "date"}
@@ -140,4 +156,5 @@ def set_value(store: Store, who: Owner, item: Item, of: Field, value: dict[str, 
 def clear_value(store: Store, who: Owner, item: Item, of: Field) -> Item:
     """Empties a card's value of a field."""
     require_plan(store, store.get(Project, item.project), who, "ClearProjectV2ItemFieldValue")
+    unarchived(item)
     return store.set_value(item, of, None)

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from yt_fsm.lab.github.acts.issue import check_text
 from yt_fsm.lab.github.errors import GitHubError
-from yt_fsm.lab.github.git import NOTHING, PUSHED, MergeConflict, Person, StaleRef
+from yt_fsm.lab.github.git import NOTHING, MergeConflict, Person, StaleRef
+from yt_fsm.lab.github.hooks import PUSHED
 from yt_fsm.lab.github.nodes import Issue, Owner, PullRequest, Repo, Status
 from yt_fsm.lab.github.roles import require
 from yt_fsm.lab.github.store import Store
@@ -57,6 +58,7 @@ def open_pull(
                        title=title, body=body, head=head, base=base, head_sha=head_sha or "",
                        base_sha=base_sha or "", draft=draft)  # fmt: skip
     store.put(pull, replace(repo, pulls=(*repo.pulls, pull.id), last_number=number))
+    store.git.propose(name, number, pull.head_sha)
     return pull
 
 
@@ -207,6 +209,7 @@ def update_branch(store: Store, who: Owner, pull: PullRequest) -> PullRequest:
         sha = store.git.merge(name, "MERGE", pull.head, base or pull.base_sha, message, person(who), store.now())
     except (MergeConflict, StaleRef) as error:
         raise GitHubError("merge conflict between base and head") from error
+    store.git.propose(name, pull.number, sha)
     return store.edit(pull, head_sha=sha, base_sha=base or pull.base_sha)
 
 
@@ -311,6 +314,8 @@ def _follow_heads(store: Store, repo: Repo) -> None:
         head, base = store.git.branch(name, pull.head), store.git.branch(name, pull.base)
         if pull.state != "OPEN" or head is None or base is None:
             continue
+        if head != pull.head_sha:
+            store.git.propose(name, pull.number, head)
         if store.git.contains(name, base, head):
             who = store.get(Owner, repo.owner)
             pull = store.edit(pull, state="MERGED", merged_at=store.now(), closed_at=store.now(), merged_by=who.id,

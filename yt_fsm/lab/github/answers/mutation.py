@@ -394,12 +394,12 @@ def delete_item(context: Context, given: Input) -> dict[str, Any]:
 
 @mutation("archiveProjectV2Item")
 def archive_item(context: Context, given: Input) -> dict[str, Any]:
-    return {"item": context.store.edit(_item(context, given), archived=True)}
+    return {"item": acts.archive(context.store, context.viewer, _item(context, given), True)}
 
 
 @mutation("unarchiveProjectV2Item")
 def unarchive_item(context: Context, given: Input) -> dict[str, Any]:
-    return {"item": context.store.edit(_item(context, given), archived=False)}
+    return {"item": acts.archive(context.store, context.viewer, _item(context, given), False)}
 
 
 @mutation("updateProjectV2ItemFieldValue")

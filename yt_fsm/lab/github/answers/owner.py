@@ -131,6 +131,12 @@ def unset(owner: Owner, arguments: dict[str, Any], context: Context) -> str | No
     return None
 
 
+@answers("User.login")
+def login(owner: Owner, arguments: dict[str, Any], context: Context) -> str:
+    """An App is a User only as the viewer, and there its login ends in [bot]."""
+    return f"{owner.login}[bot]" if owner.kind == "Bot" else owner.login
+
+
 @answers("User.isViewer")
 def is_viewer(owner: Owner, arguments: dict[str, Any], context: Context) -> bool:
     return owner.id == context.viewer.id
