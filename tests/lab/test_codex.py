@@ -14,7 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.lab.conformance import words
+from yt_fsm.lab import troubles
 from yt_fsm.lab.codex import CodexServer, Thread
+from yt_fsm.lab.faults import Fault
 from yt_fsm.lab.scripts import SCRIPTS, script_of
 
 CODEX = shutil.which("codex", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
@@ -218,6 +221,37 @@ def test_one_failure_is_retried_by_codex_itself(server: CodexServer, repo: Path)
     server.faults.add({"kind": "status", "status": 500})
     assert Turn(server, repo, PROMPT).code == 0
     assert server.log.entries[0]["answer"] == {"status": 500}
+
+
+@needs_codex
+def test_the_readme_has_what_codex_says_of_a_trouble(tmp_path: Path) -> None:
+    """Of four here; the command that writes the table tries them all."""
+    assert CODEX is not None
+    some = ("usage limit, `resets_at`", "503 server_is_overloaded", "odd events", "no message")
+    found = words.rows(words.turns(CODEX, tmp_path, some))
+    assert [row for row in found if row not in words.in_readme()] == []
+
+
+@needs_codex
+def test_a_trouble_can_be_in_the_middle_of_a_later_turn_only(server: CodexServer, repo: Path) -> None:
+    server.faults.add({"kind": "overloaded", "turn": 2, "step": 1, "count": None})
+    first = Turn(server, repo, PROMPT)
+    assert first.code == 0
+    second = Turn(server, repo, "The checks failed", first.thread)
+    assert second.code == 1
+    assert [entry["step"] for entry in server.log.entries[2:]][:2] == [0, 1]
+
+
+def test_a_trouble_lasts_as_long_as_it_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    made = troubles.lasting({"kind": "usage-limit", "lasts": 60, "resets_at": "+60"})
+    assert made == {"kind": "usage-limit", "until": 1060.0, "resets_at": 1060, "count": None}
+    fault = Fault("usage-limit", detail=made)
+    assert troubles.meets(fault, 1, 0)
+    monkeypatch.setattr(time, "time", lambda: 1060.0)
+    assert not troubles.meets(fault, 1, 0)
+    with pytest.raises(ValueError, match="`lasts` is 'long': it is a number of seconds"):
+        troubles.lasting({"kind": "quota", "lasts": "long"})
 
 
 @needs_codex

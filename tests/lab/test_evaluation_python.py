@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from yt_fsm.lab.machine import Machine
+from yt_fsm.tools import systems
+
 PROGRAM = Path(__file__).parents[2] / "yt_fsm" / "lab" / "bin" / "faulty-python"
+STANDIN = Path(__file__).parents[2] / "yt_fsm" / "lab" / "standin" / "ttnn"
 
 # Prints metrics and seals them, as the harness does.
 EVALUATION = """
@@ -92,3 +96,56 @@ def test_it_can_hang(evaluation: Evaluation) -> None:
     evaluation.set({"kind": "hang"})
     with pytest.raises(subprocess.TimeoutExpired):
         evaluation(timeout=1)
+
+
+OPENS = "import ttnn; print(ttnn.open_mesh_device(ttnn.MeshShape(1, 1)))"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A machine whose evaluation Python has no torch: `ttnn` is the stand-in's device alone."""
+    made = Machine(tmp_path / "machine")
+    made.make(systems.known().find("n300"), Path(sys.executable), "")
+    (tmp_path / "ttnn").mkdir()
+    for name in ("board", "device", "errors"):
+        (tmp_path / "ttnn" / f"{name}.py").write_text((STANDIN / f"{name}.py").read_text())
+    memory = "GRID = CoreCoord = CoreGrid = type('Grid', (), {'x': 8, 'y': 8, '__init__': lambda *a, **k: None})\n"
+    (tmp_path / "ttnn" / "memory.py").write_text(memory)
+    (tmp_path / "ttnn" / "__init__.py").write_text("from .device import *\n")
+    return made
+
+
+def opened(machine: Machine, mesh: str = "1x1") -> "subprocess.CompletedProcess[str]":
+    """Open a mesh in the machine's evaluation."""
+    python = machine.folder / "bin" / "evaluation-python"
+    code = OPENS.replace("1, 1", mesh.replace("x", ", "))
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(machine.folder.parent), "YT_MESH": "1x2"}
+    return subprocess.run([str(python), "-c", code], env=env, capture_output=True, text=True, timeout=20, check=False)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("timeout", "Device 0 init: failed to initialize FW! Try resetting the board."),
+        ("no-chips", "No chips detected in the cluster"),
+        ("busy", "which is currently held by thread TID"),
+        ("full", "No space left on device"),
+        ("killed", ""),
+    ],
+)
+def test_opening_a_mesh_fails_in_the_drivers_words_until_a_reset(machine: Machine, what: str, words: str) -> None:
+    assert opened(machine).returncode == 0
+    machine.add_fault("board", {"kind": "open", "what": what})
+    done = opened(machine)
+    assert done.returncode == (-9 if what == "killed" else 1)
+    assert words in done.stderr
+    subprocess.run([str(machine.folder / "bin" / "tt-smi"), "-r"], check=True, capture_output=True)
+    assert opened(machine).returncode == 0
+
+
+def test_an_evaluation_can_be_when_chips_are_lost(machine: Machine) -> None:
+    machine.add_fault("evaluation", {"kind": "lost", "chips": 1, "operation": "import"})
+    assert "larger than the system's mesh of 1 device(s)" in opened(machine, "1x2").stderr
+    assert opened(machine, "1x1").returncode == 0, "an n300 whose remote chip is gone opens as an n150 (tt-umd#855)"
+    machine.add_fault("board", {"kind": "lost", "chips": "all"})
+    assert "No chips detected in the cluster" in opened(machine, "1x1").stderr

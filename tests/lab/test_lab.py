@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.parts.command import finish, renamed
 from yt_fsm.lab.errors import LabError
 from yt_fsm.lab.serving import Running, running_lab, start
 
@@ -313,3 +315,10 @@ def test_the_commands_load_nothing_heavy() -> None:
     heavy = ["aiohttp", "graphql", "pydantic", "huggingface_hub", "torch", "platformdirs"]
     code = f"import sys, yt_fsm.lab.cli, yt_fsm.lab.client; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+def test_a_host_can_have_another_name() -> None:
+    names = "import platform, socket; print(platform.node(), socket.gethostname())"
+    done = finish(renamed("other-host", [sys.executable, "-c", names]), dict(os.environ))
+    assert done.out.split() == ["other-host"] * 2
+    assert platform.node() != "other-host"

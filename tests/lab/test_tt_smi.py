@@ -145,3 +145,49 @@ def test_every_call_is_recorded(smi: Smi) -> None:
     smi("-s")
     smi("-r", "7")
     assert [(call["argv"], call["exit"]) for call in smi.calls] == [(["-s"], 0), (["-r", "7"], 1)]
+
+
+def test_chips_that_are_lost_stay_lost_until_a_reset_mends_them(smi: Smi, tmp_path: Path) -> None:
+    (tmp_path / "faulty").mkdir()
+    smi.board(system="lb", faults=[
+        {"kind": "lost", "chips": "half", "command": "list", "after": 1},
+        {"kind": "idle", "command": "reset"},
+    ])  # fmt: skip
+    smi("-ls")
+    assert len(smi.types()) == 8
+    smi("-ls")
+    assert smi.types() == ["n300 L"] * 4
+    assert smi("-r").returncode == 0
+    assert smi.types() == ["n300 L"] * 4, "this reset mended nothing"
+    assert smi("-r").returncode == 0
+    assert len(smi.types()) == 8
+
+
+@pytest.mark.parametrize(("chips", "left"), [(1, ["n300 L"]), ("half", ["n300 L"]), ("all", [])])
+def test_a_reset_can_lose_chips(smi: Smi, tmp_path: Path, chips: Any, left: list[str]) -> None:
+    (tmp_path / "faulty").mkdir()
+    smi.board(system="n300", faults=[{"kind": "lost", "chips": chips, "command": "reset"}])
+    assert smi("-r").returncode == 0
+    assert (smi.types() if left else smi("-s").returncode) == (left or 1)
+
+
+def test_a_board_of_another_type_may_be_beside(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.make(systems.known().find("n300"), Path(sys.executable), "")
+    machine.add_fault("board", {"kind": "beside", "type": "p150"})
+    machine.add_fault("board", {"kind": "lost", "chips": 1})
+    smi = Smi.__new__(Smi)
+    smi.file = machine.board
+    assert smi.types() == ["n300 L", "p150 L"]
+    assert machine.faults("board") == [{"kind": "lost", "chips": 1}, {"kind": "beside", "type": "p150", "chips": 1}]
+    smi("-r")
+    assert smi.types() == ["n300 L", "p150 L", "n300 R"]
+    machine.clear_faults("board")
+    assert smi.types() == ["n300 L", "n300 R"]
+
+
+def test_a_snapshot_may_have_lines_around_it(smi: Smi) -> None:
+    smi.fault("warns")
+    said = smi("-s").stdout
+    assert said.startswith("WARNING: {UMD}")
+    assert said.endswith("available: {6.9.0}\n")

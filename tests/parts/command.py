@@ -1,6 +1,8 @@
 """The installed `ytfsm`, run to its end or started in the background."""
 
 import json
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,6 +33,12 @@ def finish(argv: list[str], env: dict[str, str], timeout: float = 180) -> Finish
     """Run a command to its end."""
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=timeout, check=False)
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def renamed(host: str, argv: list[str]) -> list[str]:
+    """The command on a host of that name: what `platform.node()` returns is the kernel's, so it gets one of its own."""
+    own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *own, "--uts", "sh", "-c", f'hostname {shlex.quote(host)} && exec "$@"', "sh", *argv]
 
 
 class Started:

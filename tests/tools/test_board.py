@@ -32,6 +32,7 @@ else:
     plan["away"] -= 1
     print(plan["noise"], end="")
     print(json.dumps({"device_info": [{"board_info": {"board_type": kind}} for kind in boards]}))
+    print(plan["after"], end="")
 with open(folder + "/smi.json", "w") as file:
     json.dump(plan, file)
 sys.exit(code)
@@ -43,8 +44,8 @@ def plan(program: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., N
     """Says what tt-smi sees: chips, exit codes of the next resets, snapshots with the boards away, words before."""
     program("tt-smi", SMI)
 
-    def make(*boards: str, resets: tuple[int, ...] = (), away: int = 0, noise: str = "") -> None:
-        told = {"boards": boards, "resets": resets, "away": away, "noise": noise}
+    def make(*boards: str, resets: tuple[int, ...] = (), away: int = 0, noise: str = "", after: str = "") -> None:
+        told = {"boards": boards, "resets": resets, "away": away, "noise": noise, "after": after}
         (tmp_path / "smi.json").write_text(json.dumps(told))
 
     make("n300 L", "n300 R")
@@ -85,9 +86,43 @@ def test_boards_are_counted_by_their_first_chips(
     assert board().boards() == boards
 
 
-def test_words_before_the_snapshot_do_not_matter(board: Callable[..., Board], plan: Callable[..., None]) -> None:
-    plan("n300 L", noise="Detected 1 device(s)\n")
+@pytest.mark.parametrize(
+    "words", ["Detected 1 device(s)\n", "WARNING: {UMD} is new\n", "{odd}\n", '{"time": 3}\n', "}\n"]
+)
+def test_words_before_and_after_the_snapshot_do_not_matter(
+    board: Callable[..., Board], plan: Callable[..., None], words: str
+) -> None:
+    plan("n300 L", noise=words)
     assert board().boards() == ["n300"]
+    plan("n300 L", after=words)
+    assert board().boards() == ["n300"]
+
+
+@pytest.mark.parametrize(("system", "chips"), [("n300", ["n300 L"]), ("lb", ["n300 L"] * 4 + ["n300 R"] * 3)])
+def test_a_board_that_lost_a_chip_is_not_whole(
+    board: Callable[..., Board], plan: Callable[..., None], system: str, chips: list[str]
+) -> None:
+    plan(*chips)
+    with pytest.raises(SetupError, match=rf"not whole: tt-smi lists {len(chips)} chip\(s\) of {len(chips) + 1}"):
+        board(system).verify()
+
+
+@pytest.mark.parametrize("device", [1, 7])
+def test_a_device_that_is_not_there_is_named(
+    board: Callable[..., Board], plan: Callable[..., None], device: int
+) -> None:
+    plan("n300 L", "n300 R")
+    with pytest.raises(SetupError, match=rf"YT_DEVICE = {device}: tt-smi lists 1 board\(s\), which count from 0"):
+        board(device=device).verify()
+
+
+def test_of_a_mixed_host_the_chosen_device_is_looked_at(board: Callable[..., Board], plan: Callable[..., None]) -> None:
+    plan("p150", "n300 L", "n300 R")
+    board(device=1).verify()
+    with pytest.raises(SetupError, match="lists p150, and n300 was expected"):
+        board(device=0).verify()
+    with pytest.raises(SetupError, match="lists n300, p150, and n300 was expected"):
+        board().verify()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +158,7 @@ def test_a_tt_smi_that_prints_no_snapshot_is_quoted(
     board: Callable[..., Board], program: Callable[[str, str], Path]
 ) -> None:
     program("tt-smi", "print('No Tenstorrent driver detected')")
-    with pytest.raises(SetupError, match=r"printed no snapshot \(it is not JSON .*\):\nNo Tenstorrent driver"):
+    with pytest.raises(SetupError, match=r"printed no snapshot \(there is no JSON in it\):\nNo Tenstorrent driver"):
         board().boards()
 
 
@@ -161,7 +196,7 @@ def test_only_the_own_board_is_reset(board: Callable[..., Board], tmp_path: Path
 def test_a_reset_that_says_0_and_failed_is_found_and_tried_again(
     board: Callable[..., Board], plan: Callable[..., None], tmp_path: Path
 ) -> None:
-    plan("n300 L", away=1)
+    plan("n300 L", "n300 R", away=1)
     board().reset()
     assert calls(tmp_path) == ["-r", "-s", "-r", "-s"]
 
@@ -169,7 +204,7 @@ def test_a_reset_that_says_0_and_failed_is_found_and_tried_again(
 def test_a_reset_that_fails_now_and_then_is_tried_again(
     board: Callable[..., Board], plan: Callable[..., None], tmp_path: Path
 ) -> None:
-    plan("n300 L", resets=(1, 1))
+    plan("n300 L", "n300 R", resets=(1, 1))
     board().reset()
     assert calls(tmp_path).count("-r") == 3
 
@@ -177,14 +212,14 @@ def test_a_reset_that_fails_now_and_then_is_tried_again(
 def test_a_reset_that_keeps_failing_is_the_worlds_fault(
     board: Callable[..., Board], plan: Callable[..., None], tmp_path: Path
 ) -> None:
-    plan("n300 L", resets=(1, 1, 1, 1))
+    plan("n300 L", "n300 R", resets=(1, 1, 1, 1))
     with pytest.raises(CommandFailed, match="`tt-smi -r` exited 1"):
         board().reset()
     assert calls(tmp_path).count("-r") == 3
 
 
 def test_a_board_that_stays_away_is_the_worlds_fault(board: Callable[..., Board], plan: Callable[..., None]) -> None:
-    plan("n300 L", away=9)
+    plan("n300 L", "n300 R", away=9)
     with pytest.raises(SetupError, match="did not bring the board back in 3 tries: tt-smi sees no board"):
         board().reset()
 
@@ -207,7 +242,7 @@ def reset_by(*resets: Reset) -> System:
 def test_the_next_way_to_reset_is_tried_when_one_has_failed(
     board: Callable[..., Board], plan: Callable[..., None], tmp_path: Path
 ) -> None:
-    plan("n300 L", resets=(1, 1, 0))
+    plan("n300 L", "n300 R", resets=(1, 1, 0))
     board(reset_by(reset("tt-smi", "-r", pauses_secs=(1,)), reset("tt-smi", "-r", "--use_luwen"))).reset()
     assert calls(tmp_path) == ["-r", "-r", "-r --use_luwen", "-s"]
 
@@ -217,7 +252,7 @@ def test_the_board_is_given_time_before_each_look_and_each_further_try(
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: waited.append(seconds))
-    plan("n300 L", resets=(1,), away=1)
+    plan("n300 L", "n300 R", resets=(1,), away=1)
     board(reset_by(reset("tt-smi", "-r", pauses_secs=(3, 5), settle=20))).reset()
     assert [seconds for seconds in waited if seconds in (3, 5, 20)] == [3, 20, 5, 20]
 

@@ -145,7 +145,7 @@ def seed(
 
 @app.command()
 def faults(
-    target: Annotated[str | None, typer.Argument(help="github, hub, codex, tt-smi, evaluation or disk")] = None,
+    target: Annotated[str | None, typer.Argument(help="github, hub, codex, tt-smi, board, evaluation or disk")] = None,
     kind: Annotated[str | None, typer.Argument(help="what goes wrong; with `codex script=NAME`, the script")] = None,
     setting: Annotated[
         list[str] | None, typer.Argument(help="NAME=VALUE: operation, count, after, probability …")

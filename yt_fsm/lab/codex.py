@@ -15,31 +15,17 @@ from typing import Any
 
 from aiohttp import web
 
+from yt_fsm.lab import troubles
 from yt_fsm.lab.faults import Faults, Vocabulary
 from yt_fsm.lab.request_log import RequestLog, now
 from yt_fsm.lab.scripts import SCRIPTS, Step, Turn, script_of
 
-ERRORS = {
-    401: (
-        "invalid_request_error",
-        "token_expired",
-        "Your authentication token has expired. Please sign in again.",
-    ),
-    429: ("usage_limit_reached", "usage_limit_reached", "You've hit your usage limit. Try again later."),
-    500: ("server_error", "server_error", "The server had an error while processing your request."),
-}
-SERVER_KINDS = {
-    "status": "an answer of `status` (500): 401 is an expired login, 429 a used-up limit",
-    "hang": "the answer begins, then nothing",
-    "cut": "the stream breaks",
-    "slow": "the answer takes `seconds` (1) longer",
-}
-TURN_KINDS = {name: f"a turn goes by the script `{name}`" for name in SCRIPTS if name not in SERVER_KINDS}
+TURN_KINDS = {name: f"a turn goes by the script `{name}`" for name in SCRIPTS if name not in troubles.KINDS}
 FAULTS = Vocabulary(
-    kinds=SERVER_KINDS | TURN_KINDS,
+    kinds=troubles.KINDS | TURN_KINDS,
     operations=("responses", "turn"),
-    details=("status", "seconds"),
-    only=dict.fromkeys(SERVER_KINDS, ("responses",)) | dict.fromkeys(TURN_KINDS, ("turn",)),
+    details=troubles.DETAILS,
+    only=dict.fromkeys(troubles.KINDS, ("responses",)) | dict.fromkeys(TURN_KINDS, ("turn",)),
 )
 HEAD = 400  # characters of a text that the log keeps
 OUTPUT = 4000  # characters of a tool's output that the log keeps
@@ -117,11 +103,14 @@ class CodexServer:
         thread_id = str(request.headers.get("thread-id") or asked.get("prompt_cache_key"))
         turn = self._turn(thread, thread_id)
         step = turn.steps[thread.step % len(turn.steps) if turn.endless else min(thread.step, len(turn.steps) - 1)]
-        fault = self.faults.due("responses", never=TURN_KINDS)
+        fault = self.faults.due(
+            "responses", never=TURN_KINDS, fits=lambda fault: troubles.meets(fault, thread.turn, thread.step)
+        )
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(float(fault.detail.get("seconds", 1)))
         elif fault is not None:
-            step = {fault.kind: int(fault.detail.get("status", 500)) if fault.kind == "status" else True}
+            still = step if fault.kind in troubles.ANSWERED else {}
+            step = {**still, fault.kind: 500 if fault.kind == "status" else True, **fault.detail}
         entry = {
             "at": now(),
             "client": request.headers.get("User-Agent", "").partition(" (")[0],
@@ -142,7 +131,7 @@ class CodexServer:
     def _turn(self, thread: "Thread", thread_id: str) -> Turn:
         """What this prompt's answer goes by: a fault's script if one was due when it came, else the script in force."""
         here = (thread_id, thread.turn)
-        if thread.step == 0 and here not in self._turns and (fault := self.faults.due("turn", never=SERVER_KINDS)):
+        if thread.step == 0 and here not in self._turns and (fault := self.faults.due("turn", never=troubles.KINDS)):
             self._turns[here] = fault.kind
         script = script_of(self._turns.get(here) or self.by_model.get(thread.field("hf_model_id"), self.script))
         return script[min(thread.turn, len(script)) - 1]
@@ -150,10 +139,12 @@ class CodexServer:
     async def _answer(
         self, request: web.Request, asked: dict[str, Any], thread: "Thread", step: Step, entry: dict[str, Any]
     ) -> web.StreamResponse:
-        if "status" in step:
-            kind, code, text = ERRORS.get(step["status"], ERRORS[500])
-            error = {"error": {"type": kind, "code": code, "message": text, "param": None}}
-            return web.json_response(error, status=step["status"])
+        trouble = next((name for name in step if name in troubles.KINDS), "")
+        if trouble == "no-answer":
+            await asyncio.sleep(3600)
+        if refused := troubles.refusal(trouble, step):
+            status, headers, body = refused
+            return web.json_response(body, status=status, headers=headers)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         await stream.prepare(request)
         answer = {
@@ -163,17 +154,27 @@ class CodexServer:
             "status": "in_progress",
         }
         await _event(stream, "response.created", response=answer)
-        if "hang" in step:
-            await asyncio.sleep(3600)
-        if "cut" in step:
-            if request.transport is not None:
-                request.transport.abort()
+        if trouble == "usage-limit":
+            error = {"code": "usage_limit_reached", "message": troubles.USED_UP}
+            await _event(stream, "response.failed", response=answer | {"status": "failed", "error": error})
+            await stream.write_eof()
             return stream
-        item = call(asked, thread.shell(step["exec"])) if "exec" in step else message(step["say"])
-        await _event(stream, "response.output_item.done", output_index=0, item=item)
-        entry["tokens"] = usage(asked, item, thread.step > 0 or thread.turn > 1)
+        if trouble == "hang":
+            await asyncio.sleep(3600)
+        for kind, body in troubles.ODD if trouble == "odd" else ():
+            await _send(stream, kind, body)
+        if trouble == "cut" and not step.get("middle"):
+            return _cut(request, stream)
+        items = [] if trouble == "no-message" else [_item(asked, thread, step)]
+        for item in items:
+            await _event(stream, "response.output_item.done", output_index=0, item=item)
+        if trouble == "cut":
+            return _cut(request, stream)
+        entry["tokens"] = usage(asked, items, thread.step > 0 or thread.turn > 1)
         done: dict[str, Any] = answer | {"status": "completed", "usage": entry["tokens"]}
         await _event(stream, "response.completed", response=done)
+        if trouble == "hang-after":
+            await asyncio.sleep(3600)
         await stream.write_eof()
         return stream
 
@@ -242,18 +243,29 @@ def message(text: str) -> dict[str, Any]:
     }
 
 
-def usage(asked: dict[str, Any], item: dict[str, Any], cached: bool) -> dict[str, Any]:
+def _item(asked: dict[str, Any], thread: Thread, step: Step) -> dict[str, Any]:
+    """What the script's step is in an answer."""
+    return call(asked, thread.shell(step["exec"])) if "exec" in step else message(str(step.get("say", "")))
+
+
+def _cut(request: web.Request, stream: web.StreamResponse) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return stream
+
+
+def usage(asked: dict[str, Any], answered: list[dict[str, Any]], cached: bool) -> dict[str, Any]:
     """Tokens at four characters each; all of a thread's earlier input is cached."""
     items = asked.get("input", [])
     before = len(asked.get("instructions") or "") + len(json.dumps(items[:-1] if cached else []))
     sent = len(asked.get("instructions") or "") + len(json.dumps(items))
-    answered = len(json.dumps(item)) // 4
+    told = sum(len(json.dumps(item)) for item in answered) // 4
     return {
         "input_tokens": sent // 4,
         "input_tokens_details": {"cached_tokens": before // 4 if cached else 0},
-        "output_tokens": answered,
-        "output_tokens_details": {"reasoning_tokens": answered // 2},
-        "total_tokens": sent // 4 + answered,
+        "output_tokens": told,
+        "output_tokens_details": {"reasoning_tokens": told // 2},
+        "total_tokens": sent // 4 + told,
     }
 
 
@@ -266,5 +278,8 @@ def _text(output: Any) -> str:
 
 
 async def _event(stream: web.StreamResponse, kind: str, **fields: Any) -> None:
-    body = json.dumps({"type": kind, **fields})
-    await stream.write(f"event: {kind}\ndata: {body}\n\n".encode())
+    await _send(stream, kind, {"type": kind, **fields})
+
+
+async def _send(stream: web.StreamResponse, kind: str, body: Any) -> None:
+    await stream.write(f"event: {kind}\ndata: {json.dumps(body)}\n\n".encode())

@@ -9,7 +9,7 @@ parts' own kinds: HubServer, CodexServer, yt_fsm.lab.machine; GitHub's: yt_fsm.l
 import json
 import random
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,12 +132,18 @@ class Faults:
         """What is set, as JSON."""
         return [fault.listing() for fault in self._faults]
 
-    def due(self, operation: str, path: str = "", never: Collection[str] = ()) -> Fault | None:
-        """The fault that this operation meets, if any, of a kind that is not among `never`."""
+    def due(
+        self,
+        operation: str,
+        path: str = "",
+        never: Collection[str] = (),
+        fits: Callable[[Fault], bool] = lambda fault: True,
+    ) -> Fault | None:
+        """The fault that this operation meets, if any, of a kind that is not among `never`, and that `fits`."""
         for fault in self._faults:
             if fault.over or fault.kind in never or fault.operation not in ("any", operation):
                 continue
-            if str(fault.detail.get("path", "")) not in path:
+            if str(fault.detail.get("path", "")) not in path or not fits(fault):
                 continue
             if fault.after > 0:
                 fault.after -= 1

@@ -23,6 +23,7 @@ from yt_fsm.tools.systems import System
 HERE = Path(__file__).parent
 FAULTY = "faulty"  # the folder of the faults, which programs behind walls may write to
 DISKS = ("tmp", "ytfsm", "home")  # the folders that can be given a small disk
+OPENS = ("timeout", "no-chips", "busy", "full", "killed")  # what can come of opening a mesh
 Faults = list[dict[str, Any]]
 
 # What the programs in `bin` can be made to do.
@@ -34,9 +35,23 @@ FAULTS = {
             "vanishes": "a reset exits 0 and the board is gone; the next good reset brings it back",
             "absent": "no device is found",
             "driver": "no kernel driver is found",
+            "lost": "from now on `chips` (1, a number, half or all) of the board are gone, until a reset mends it",
+            "idle": "a reset exits 0 and mends nothing",
+            "warns": "the snapshot has lines before and after its JSON",
         },
         operations=("reset", "list", "snapshot"),
-        only={"vanishes": ("reset",)},
+        details=("chips",),
+        only={"vanishes": ("reset",), "idle": ("reset",), "warns": ("snapshot",)},
+    ),
+    "board": Vocabulary(
+        kinds={
+            "lost": "`chips` (1, a number, half or all) of it are gone, until a reset mends it",
+            "open": "opening a mesh fails, until a reset mends it: `what` is timeout, no-chips, busy, full (the disk) "
+            "or killed (for its memory)",
+            "beside": "another board is in the host: its `type` (p150) and `chips` (1)",
+        },
+        operations=(),
+        details=("chips", "what", "type"),
     ),
     "evaluation": Vocabulary(
         kinds={
@@ -48,9 +63,11 @@ FAULTS = {
             "metrics": "its metrics are changed by the object `set`",
             "twice": "an older line of metrics comes first",
             "silent": "it prints no metrics",
+            "lost": "from now on `chips` (1, a number, half or all) of the board are gone, until a reset mends it",
+            "open": "from now on opening a mesh fails, until a reset mends it: `what`, as of the board",
         },
         operations=("pytest", "hf", "tt0", "tt1", "eval", "import"),
-        details=("code", "text", "seconds", "set"),
+        details=("code", "text", "seconds", "set", "chips", "what"),
         only=dict.fromkeys(("nan", "metrics", "twice", "silent"), ("hf", "tt0", "tt1", "eval")),
     ),
     "codex": Vocabulary(
@@ -58,9 +75,12 @@ FAULTS = {
             "exit": "codex itself exits with `code` (1) and `text`",
             "killed": "codex itself is killed",
             "mute": "codex itself prints nothing and never ends",
+            "lingers": "codex does its work, and then stays for `seconds` (for ever)",
+            "exit-after": "codex does its work, and then exits with `code` (1)",
+            "babbles": "codex prints lines and events of unknown shapes, then does its work",
         },
         operations=("exec", "version"),
-        details=("code", "text"),
+        details=("code", "text", "seconds"),
     ),
 }
 
@@ -133,15 +153,24 @@ class Machine:
 
     def faults(self, target: str) -> Faults:
         """How the programs of `target` (one of FAULTS) will fail."""
+        if target == "board":
+            return [{"kind": kind, **value} for kind, value in _listed(self._wounds())]
         return list(self._changed(target, lambda faults: faults))
 
     def add_fault(self, target: str, fault: dict[str, Any]) -> None:
         """Let a program fail. Raises ValueError for a fault that it cannot have."""
         FAULTS[target].check(fault)
+        _check_board(fault)
+        if target == "board":
+            self._wound(fault)
+            return
         self._changed(target, lambda faults: [*faults, {"operation": "any", "count": 1, **fault}])
 
     def clear_faults(self, target: str) -> None:
         """Let them work again; a board that a fault took away is back."""
+        if target == "board":
+            self._file(target).unlink(missing_ok=True)
+            return
         self._changed(target, lambda faults: [])
         if target == "tt-smi":
             self._change_board(lambda board: board | {"present": True})
@@ -150,6 +179,21 @@ class Machine:
         """Take its small disks away; what is on them stays in its folders."""
         for name in DISKS:
             disk.release(self.folder / name)
+
+    def _wounds(self) -> dict[str, Any]:
+        """What is wrong with the board until a reset, as bin/wounds.py has it."""
+        path = self._file("board")
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def _wound(self, fault: dict[str, Any]) -> None:
+        wounds, kind, chips = self._wounds(), fault["kind"], fault.get("chips", 1)
+        if kind == "beside":
+            wounds["beside"] = [*wounds.get("beside", []), [fault.get("type", "p150"), 1, chips]]
+        else:
+            wounds[kind] = chips if kind == "lost" else fault.get("what", "timeout")
+        scratch = self._file("board").with_suffix(".ours")
+        scratch.write_text(json.dumps(wounds))
+        scratch.replace(self._file("board"))
 
     def _file(self, target: str) -> Path:
         return self.folder / FAULTY / f"{target}.json"
@@ -192,12 +236,31 @@ class Machine:
         """The program, but for the time when there are faults behind the wrapper that makes it fail."""
         where, plain = shlex.quote(str(faults)), shlex.quote(program)
         faulty = shlex.join([sys.executable, "-I", "-S", str(HERE / "bin" / wrapper), str(faults), program])
-        self._program(name, f'if [ -e {where} ]; then exec {faulty} "$@"; fi\nexec {plain} "$@"')
+        board = shlex.quote(str(self._file("board")))
+        self._program(
+            name, f'export YTFSM_LAB_BOARD={board}\nif [ -e {where} ]; then exec {faulty} "$@"; fi\nexec {plain} "$@"'
+        )
 
     def _program(self, name: str, body: str) -> None:
         path = self.folder / "bin" / name
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
+
+
+def _check_board(fault: dict[str, Any]) -> None:
+    """Raises ValueError for what no board can lose, and no mesh do."""
+    chips, what = fault.get("chips", 1), fault.get("what", "timeout")
+    if chips not in ("half", "all") and not (isinstance(chips, int) and chips >= 1):
+        raise ValueError(f"`chips` is {chips!r}: it is 1 or more, half or all")
+    if what not in OPENS:
+        raise ValueError(f"`what` is {what!r}: it is one of {', '.join(OPENS)}")
+
+
+def _listed(wounds: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Wounds in the words that made them."""
+    beside = [("beside", {"type": sort, "chips": chips}) for sort, _, chips in wounds.get("beside", [])]
+    names = {"lost": "chips", "open": "what"}
+    return [*((kind, {name: wounds[kind]}) for kind, name in names.items() if kind in wounds), *beside]
 
 
 def _write(file: IO[str], data: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from yt_fsm.lab import codex, disk, hub
+from yt_fsm.lab import codex, disk, hub, troubles
 from yt_fsm.lab import machine as machines
 from yt_fsm.lab.faults import Vocabulary
 from yt_fsm.lab.github.faults import KINDS as ON_GITHUB
@@ -26,6 +26,7 @@ KINDS: dict[str, Mapping[str, str]] = {
     "hub": hub.FAULTS.kinds,
     "codex": {**codex.FAULTS.kinds, **machines.FAULTS["codex"].kinds},
     "tt-smi": machines.FAULTS["tt-smi"].kinds,
+    "board": machines.FAULTS["board"].kinds,
     "evaluation": machines.FAULTS["evaluation"].kinds,
     "disk": DISK.kinds,
 }
@@ -59,7 +60,7 @@ class Misbehaviour:
         elif target == "hub":
             self.lab.hub.misbehave(asked)
         elif target == "codex" and asked["kind"] in codex.FAULTS.kinds:
-            self.lab.codex.faults.add(asked)
+            self.lab.codex.faults.add(troubles.lasting(asked))
         else:
             machine.add_fault(target, asked)
 

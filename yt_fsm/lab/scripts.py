@@ -2,8 +2,7 @@
 
 A turn answers one prompt. Its steps are answered one a request: `exec` runs a shell command in codex's own
 working folder (with `$target`, the model file, `$model` and `$system` set from the prompt), `say` ends the
-turn with a message; `status`, `hang` and `cut` are a server's ways to fail. The last turn answers all later
-prompts.
+turn with a message; the others are a server's ways to fail (troubles.py). The last turn answers all later prompts.
 """
 
 import shlex
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yt_fsm.lab.hostile import ESCAPES, EXCESSES, command
+from yt_fsm.lab.troubles import KINDS
 
 Step = dict[str, Any]
 
@@ -86,6 +86,6 @@ def script_of(value: Any) -> tuple[Turn, ...]:
         raise ValueError("a script is a list of turns, each a list of at least one step")
     for turn in turns:
         for step in turn.steps:
-            if not set(step) & {"exec", "say", "status", "hang", "cut"}:
-                raise ValueError(f"a step is exec, say, status, hang or cut, not {sorted(step)}")
+            if not set(step) & {"exec", "say", *KINDS}:
+                raise ValueError(f"a step is exec, say or one of {', '.join(KINDS)}, not {sorted(step)}")
     return turns

@@ -10,10 +10,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shlex
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from yt_fsm.engine.errors import CommandFailed, SetupError
 from yt_fsm.engine.outside import Malformed, at, parse, shown
@@ -27,7 +29,17 @@ if TYPE_CHECKING:
 
 DEVICES = Path("/dev/tenstorrent")
 MOST_CHIPS = 256  # a galaxy has 32
+MOST_STARTS = 100  # of braces that may be a listing's first
 LOCK_SECS = 600.0
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One entry of the listing: its board's type and number ("" where it has none); `second`: not its board's first."""
+
+    type: str
+    second: bool
+    board: str
 
 
 class Board:
@@ -57,34 +69,70 @@ class Board:
 
     def boards(self) -> list[str]:
         """The type of every board that is listed (`n150`, `n300`), in lower case. Raises SetupError when none is."""
-        listing = self.system.listing
-        argv, name = list(listing.command), listing.program
-        pretend = json.dumps({"device_info": [{"board_info": {"board_type": kind}} for kind in self.system.types]})
-        result = self.shell.run(argv, name=name, timeout=listing.timeout_secs, pretend=pretend)
-        try:
-            snapshot = parse(result.out[max(0, result.out.find("{")) :])
-            devices = at(list, snapshot, "device_info")
-            types = [shown(at(str, device, "board_info", "board_type"), 40) for device in devices[:MOST_CHIPS]]
-        except Malformed as problem:
-            raise SetupError(f"`{shlex.join(argv)}` printed no snapshot ({problem}):\n{result.tail}") from None
-        # "n300 R" is the second chip of the board whose first is "n300 L".
-        entries = [words for kind in types if (words := kind.split())]
-        boards = [kind.lower() for kind, *more in entries if more[-1:] != [listing.second_chip]]
-        if not boards:
-            raise SetupError(f"{name} sees no board: check the card and the driver, or reset the host")
-        return boards
+        return [chip.type for chip in self._first_chips(self._chips())]
 
     def verify(self) -> None:
-        """Check that the boards are those of this system type. Raises SetupError."""
-        found = self.boards()
-        wanted = self.system.types
+        """Check that the boards are those of this system type, and whole. Raises SetupError."""
+        listing, chips = self.system.listing, self._chips()
+        boards, wanted = self._first_chips(chips), self.system.types
         if self.device is not None:
-            found, wanted = found[:1], wanted[:1]
-        if sorted(found) != sorted(wanted):
+            if self.device >= len(boards):
+                raise SetupError(
+                    f"YT_DEVICE = {self.device}: {listing.program} lists {len(boards)} board(s), which count from 0: "
+                    "set it to one of them, or leave it out to use all"
+                )
+            boards, wanted = [boards[self.device]], wanted[:1]
+        found = sorted(board.type for board in boards)
+        if found != sorted(wanted):
             raise SetupError(
-                f"this is no {self.system.name}: {self.system.listing.program} lists {', '.join(found)}, and "
+                f"this is no {self.system.name}: {listing.program} lists {', '.join(found)}, and "
                 f"{', '.join(wanted)} was expected. Set YT_SYSTEM to what the machine is"
             )
+        whole = self.system.chips
+        if self.device is not None:  # its neighbours are nobody's business
+            whole = next(board.chips for board in self.system.boards if board.type == wanted[0])
+            chips = [chip for chip in chips if chip.board == boards[0].board] if boards[0].board else chips[:whole]
+        if len(chips) < whole:
+            raise SetupError(
+                f"this {self.system.name} is not whole: {listing.program} lists {len(chips)} chip(s) of {whole}. Reset "
+                "it, else start the host from cold"
+            )
+
+    def _chips(self) -> list[Chip]:
+        """Every chip that is listed. Raises SetupError when none is."""
+        listing = self.system.listing
+        argv, name = list(listing.command), listing.program
+        result = self.shell.run(argv, name=name, timeout=listing.timeout_secs, pretend=json.dumps(self._as_expected()))
+        try:
+            devices = at(list, _snapshot(result.out), "device_info")[:MOST_CHIPS]
+            found = [self._chip(device) for device in devices]
+        except Malformed as problem:
+            raise SetupError(f"`{shlex.join(argv)}` printed no snapshot ({problem}):\n{result.tail}") from None
+        chips = [chip for chip in found if chip.type]
+        if not self._first_chips(chips):
+            raise SetupError(f"{name} sees no board: check the card and the driver, or reset the host")
+        return chips
+
+    def _chip(self, device: Any) -> Chip:
+        words = shown(at(str, device, "board_info", "board_type"), 40).split()  # "n300 R": an n300's second chip
+        second = words[1:][-1:] == [self.system.listing.second_chip]
+        number = device["board_info"].get("board_id")
+        return Chip(words[0].lower() if words else "", second, number if isinstance(number, str) else "")
+
+    def _first_chips(self, chips: list[Chip]) -> list[Chip]:
+        """One chip of every board."""
+        return [chip for chip in chips if not chip.second]
+
+    def _as_expected(self) -> dict[str, Any]:
+        """What a dry run takes for the listing."""
+        second = self.system.listing.second_chip
+        kinds = [
+            f"{board.type} {second}" if chip else board.type
+            for board in self.system.boards
+            for _ in range(board.count)
+            for chip in range(board.chips)
+        ]
+        return {"device_info": [{"board_info": {"board_type": kind}} for kind in kinds]}
 
     def reset(self) -> None:
         """Reset as the system's file says, and verify (§9.1 D). Raises SetupError when the boards do not come back."""
@@ -144,6 +192,25 @@ class Board:
         while self._held:
             os.close(self._held.pop())
         return held
+
+
+def _snapshot(text: str) -> Any:
+    """The listing's JSON, whatever lines stand before and after it. Raises Malformed when there is none."""
+    problem = Malformed("there is no JSON in it")
+    starts = [found.start() for found in re.finditer(r"\{", text)][:MOST_STARTS]
+    for start in starts:
+        try:
+            _, end = json.JSONDecoder().raw_decode(text, start)
+            snapshot = parse(text[start:end])
+        except Malformed as why:
+            problem = why
+        except (ValueError, RecursionError) as why:
+            problem = Malformed(f"it is not JSON ({shown(why)})")
+        else:
+            if "device_info" in snapshot:
+                return snapshot
+            problem = Malformed("`device_info` is missing")
+    raise problem
 
 
 class NoBoard(Board):

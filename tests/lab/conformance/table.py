@@ -157,22 +157,27 @@ def faults_written() -> str:
 
 def in_readme() -> str:
     """The table as the README has it."""
-    return _part(BEGIN)[1]
+    return part(BEGIN)[1]
 
 
 def faults_in_readme() -> str:
     """The list of faults as the README has it."""
-    return _part(FAULTS)[1]
+    return part(FAULTS)[1]
 
 
 def put_in_readme(table: str) -> None:
     """Replaces the README's table, and its list of faults."""
     for begin, text in ((BEGIN, table), (FAULTS, faults_written())):
-        before, _, after = _part(begin)
-        README.write_text(before + begin + text + END + after)
+        put(begin, text)
 
 
-def _part(begin: str) -> tuple[str, str, str]:
+def put(begin: str, text: str) -> None:
+    """Replaces one part of the README."""
+    before, _, after = part(begin)
+    README.write_text(before + begin + text + END + after)
+
+
+def part(begin: str) -> tuple[str, str, str]:
     """What stands before a mark, between it and its end, and after."""
     before, _, rest = README.read_text().partition(begin)
     inside, _, after = rest.partition(END)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab.conformance import table
+from yt_fsm.lab import machine
 from yt_fsm.lab.codex import TURN_KINDS
 from yt_fsm.lab.errors import LabError
 from yt_fsm.lab.misbehaviour import KINDS
@@ -64,15 +65,30 @@ SEEN = [
     ("edits to the harness", "codex", "harness"),
     ("its own commits", "codex", "commits"),
     ("forking background processes", "codex", "forks"),
+    ("a usage limit", "codex", "usage-limit"),
+    ("a rate limit", "codex", "rate-limit"),
+    ("no money left", "codex", "quota"),
+    ("overload", "codex", "overloaded"),
+    ("odd events of the model's stream", "codex", "odd"),
+    ("odd events of codex", "codex", "babbles"),
+    ("a turn without a message", "codex", "no-message"),
+    ("no answer of the model", "codex", "no-answer"),
+    ("codex stays after its turn", "codex", "lingers"),
+    ("codex exits 1 after its turn", "codex", "exit-after"),
     ("tt-smi hangs", "tt-smi", "hang"),
     ("tt-smi exits 0 but the board is absent", "tt-smi", "vanishes"),
     ("tt-smi fails twice, then works", "tt-smi", "fails"),
+    ("a reset that mends nothing", "tt-smi", "idle"),
+    ("chips that are lost", "board", "lost"),
+    ("a mesh that does not open", "board", "open"),
+    ("a host with boards of two types", "board", "beside"),
     ("the evaluation hangs", "evaluation", "hang"),
     ("the evaluation is OOM-killed", "evaluation", "killed"),
     ("NaN metrics", "evaluation", "nan"),
 ]
 NEEDS = {("github", "act"): {"act": {"do": "close_issue"}}}
 AT_ONCE = ("hub", "away")  # for everybody: no operation, no count
+STATES = ("disk", "board")  # hold at once, until they are taken back
 CHOSEN = {"count": 3, "after": 2, "probability": 0.5, "seed": 9}
 OPERATION = {"github": "addComment", "tt-smi": "reset", "evaluation": "hf"}
 
@@ -80,10 +96,10 @@ OPERATION = {"github": "addComment", "tt-smi": "reset", "evaluation": "hf"}
 def operation(target: str, kind: str) -> str:
     """One that can meet this fault."""
     if target == "codex":
-        return "exec" if kind in ("exit", "killed", "mute") else "turn" if kind in TURN_KINDS else "responses"
+        return "exec" if kind in machine.FAULTS["codex"].kinds else "turn" if kind in TURN_KINDS else "responses"
     if target == "hub":
         return {"huge": "info", "reset": "content", "corrupt": "content"}.get(kind, "resolve")
-    return OPERATION[target]
+    return "snapshot" if kind == "warns" else OPERATION[target]
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +136,7 @@ def said(listed: dict[str, Any]) -> dict[str, Any]:
     return {words.get(name, name): value for name, value in listed.items()}
 
 
-@pytest.mark.parametrize("target", [target for target in KINDS if target != "disk"])
+@pytest.mark.parametrize("target", [target for target in KINDS if target not in STATES])
 def test_every_fault_can_be_chosen_by_operation_count_and_chance_while_the_lab_runs(well: Running, target: str) -> None:
     for fault in everything(target):
         well.fault(target, **fault)
@@ -133,7 +149,7 @@ def test_every_fault_can_be_chosen_by_operation_count_and_chance_while_the_lab_r
 
 
 def test_every_fault_can_be_set_at_the_start_and_outlives_a_kill(tmp_path: Path) -> None:
-    asked = [{"target": target, **fault} for target in KINDS if target != "disk" for fault in everything(target)]
+    asked = [{"target": target, **fault} for target in KINDS if target not in STATES for fault in everything(target)]
     with running_lab(tmp_path / "lab", faults=asked) as lab:
         at_start = lab.ask("GET", "/faults")
         assert sum(len(faults) for faults in at_start.values()) == len(asked)
@@ -154,7 +170,7 @@ def test_a_fault_at_the_start_of_a_command_is_met_by_it(tmp_path: Path) -> None:
     ("fault", "words"),
     [
         ("hub rain", "there is no fault 'rain' of hub; there is: status, gated"),
-        ("codex rain", "there is: status, hang, cut, slow, bringup"),
+        ("codex rain", "there is: status, usage-limit, rate-limit, quota"),
         ("moon rain", "no target 'moon'; there are github, hub"),
         ("hub gated operation=push", "no operation 'push' meets 'gated'; there is: any, info"),
         ("hub reset operation=info", "there is: any, resolve, content"),
@@ -164,6 +180,10 @@ def test_a_fault_at_the_start_of_a_command_is_met_by_it(tmp_path: Path) -> None:
         ("github hang probability=2", "`probability` is 2"),
         ("evaluation nan seed=x", "`seed` is 'x'"),
         ("tt-smi hang machine=third", "no machine 'third'"),
+        ("board lost chips=none", "`chips` is 'none': it is 1 or more, half or all"),
+        ("board open what=rain", "`what` is 'rain': it is one of timeout, no-chips"),
+        ("tt-smi idle operation=list", "no operation 'list' meets 'idle'"),
+        ("codex quota lasts=long", "`lasts` is 'long'"),
         ("disk full folder=etc", "`folder` is 'etc'"),
         ('github act act={"do":"dance"}', "nobody knows how to 'dance'"),
     ],

@@ -2,6 +2,7 @@
 
 import enum
 
+from .board import refuse_where_broken
 from .errors import refuse, require
 from .memory import GRID, CoreCoord, CoreGrid
 
@@ -90,6 +91,7 @@ class MeshDevice:
     def __init__(self, shape, trace_region_size=0, device_id=0):
         require(MeshDevice._open is None, "a device is already open in this process; close it first")
         shape = MeshShape(shape)
+        refuse_where_broken(shape)
         require(shape.mesh_size() <= SYSTEM_DEVICES, f"mesh {shape} is larger than the system")
         if shape.mesh_size() > 1:
             require(
