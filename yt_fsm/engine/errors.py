@@ -24,12 +24,9 @@ says that trying again changes nothing. The rooms above add their own: `github.e
 A SetupError's `cause` is equal for two runs that met one trouble, whatever paths, numbers and ids their texts name.
 """
 
-import re
 import shlex
 from pathlib import Path
 from typing import ClassVar
-
-_OF_ONE_RUN = re.compile(r"\S*[/\d]\S*")  # paths, numbers, run ids, hashes
 
 
 class YtfsmError(Exception):
@@ -116,7 +113,8 @@ class SetupError(Verdict):
     @property
     def cause(self) -> str:
         """What went wrong, without what only one run has: a key to compare setup errors by (faults Q4)."""
-        return f"{type(self).__name__}: {_OF_ONE_RUN.sub('…', str(self).partition(chr(10))[0])}"
+        words = str(self).partition("\n")[0].split()  # paths, numbers, run ids and hashes are of one run
+        return f"{type(self).__name__}: {' '.join('…' if any(c in '/0123456789' for c in w) else w for w in words)}"
 
 
 class Lost(Verdict):
