@@ -9,6 +9,8 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,7 @@ class Wire(Shell):
 
 def http(status: int, body: Any, **headers: str) -> str:
     """What `gh api -i` prints for an answer."""
+    headers = {"Date": format_datetime(datetime.now(timezone.utc), usegmt=True), **headers}
     lines = [f"HTTP/2.0 {status} Whatever", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return "\r\n".join(lines) + "\r\n\r\n" + (body if isinstance(body, str) else json.dumps(body))
 

@@ -10,7 +10,18 @@ from machines.bringup import MACHINE, WORKING
 from yt_fsm import bringup, github
 from yt_fsm.bringup.errors import BadReference, BranchExists, BringupError
 from yt_fsm.engine import errors
-from yt_fsm.engine.errors import CommandFailed, JournalBroken, Lost, SetupError, StopRequested, Verdict, YtfsmError
+from yt_fsm.engine.errors import (
+    AnswerTooLarge,
+    CommandFailed,
+    JournalBroken,
+    Lost,
+    ServiceError,
+    SetupError,
+    StopRequested,
+    Unconfirmed,
+    Verdict,
+    YtfsmError,
+)
 from yt_fsm.github.errors import GitHubError
 
 MODULES = (errors, github.errors, bringup.errors)
@@ -92,3 +103,49 @@ def test_a_failed_command_words_itself(code: int | None, why: str, words: str) -
 
 def test_a_failed_command_that_said_nothing_ends_with_its_first_line() -> None:
     assert str(CommandFailed(["x"], 1, "", None)) == "`x` exited 1"
+
+
+# --- causes
+
+
+def cloned(run: str, code: int | None = 128) -> CommandFailed:
+    return CommandFailed(["/usr/bin/git", "clone", f"/tmp/{run}/clean"], code, f"fatal: {run}", Path(f"/runs/{run}/1"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (cloned("20261122T093704Z-n300-i1-90a6"), cloned("20261122T093705Z-n300-i2-beef")),
+        (SetupError("the disk that holds /tmp/a is full\nx"), SetupError("the disk that holds /tmp/b is full\ny")),
+        (SetupError("/tmp has 0.5 GB free"), SetupError("/tmp has 0.25 GB free")),
+        (ServiceError("asked by run 7", "5xx"), ServiceError("asked by run 8", "5xx")),
+        (AnswerTooLarge(["gh", "x"], 16, Path("a.log")), AnswerTooLarge(["gh", "y"], 16, None)),
+    ],
+)
+def test_one_trouble_of_two_runs_is_one_cause(one: SetupError, other: SetupError) -> None:
+    """Faults Q4: a git that could not clone spoiled the whole queue, as each text named its run's own paths."""
+    assert str(one) != str(other)
+    assert one.cause == other.cause
+    assert one.cause.startswith(type(one).__name__)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (cloned("a"), cloned("a", 1)),
+        (cloned("a"), cloned("a", None)),
+        (cloned("a"), CommandFailed(["gh"], 128, "", None)),
+        (SetupError("no board"), SetupError("no disk")),
+        (ServiceError("x", "5xx"), ServiceError("x", "NETWORK")),
+        (ServiceError("x", "5xx"), GitHubError("x", "5xx")),
+    ],
+)
+def test_two_troubles_are_two_causes(one: SetupError, other: SetupError) -> None:
+    assert one.cause != other.cause
+
+
+def test_nobodys_word_for_a_claim_is_no_loss() -> None:
+    """Faults W6."""
+    problem = Unconfirmed("GitHub does not answer", 12.0)
+    assert (problem.fault, problem.final, problem.since) == ("service", False, 12.0)
+    assert not isinstance(problem, Lost)

@@ -12,6 +12,8 @@ from yt_fsm.github.project import Label, Part
 
 LABELS = [Label("n150", "1d76db", "bring up on n150"), Label("n300", "0e8a16", "two"), Label("lb", "5319e7", "eight")]
 
+LAST = {"hasNextPage": False, "endCursor": None}
+
 
 class Owner:
     """An owner with a models repo and perhaps a Project."""
@@ -31,11 +33,17 @@ class Owner:
 
     def __call__(self, name: str, variables: dict[str, Any]) -> Any:
         if name == "labels":
-            return {"repository": {"id": "R", "labels": {"nodes": [{"name": label} for label in self.labels]}}}
+            return {
+                "repository": {
+                    "id": "R",
+                    "labels": {"pageInfo": LAST, "nodes": [{"name": label} for label in self.labels]},
+                }
+            }
         if name == "project":
             return {"repositoryOwner": {"id": "O", "projectV2": self.project}}
         if name == "projects":
-            return {"repositoryOwner": {"id": "O", "projectsV2": {"nodes": [self.project] if self.project else []}}}
+            found = [self.project] if self.project else []
+            return {"repositoryOwner": {"id": "O", "projectsV2": {"pageInfo": LAST, "nodes": found}}}
         self.writes.append(name)
         if name.startswith("gh label create"):
             self.labels.append(name.split()[3])

@@ -165,7 +165,9 @@ class Forge:
             if self.refusal:
                 return self.refusal
             url = "https://github.com/yieldthought/ttnn_models/pull/31"
-            self.pulls.append({"number": 31, "url": url, "state": "OPEN", "headRefOid": "x"})
+            self.pulls.append(
+                {"number": 31, "url": url, "state": "OPEN", "headRefOid": "c" * 40, "isCrossRepository": False}
+            )
             return 0, url + "\n"
         raise AssertionError(name)
 
@@ -299,39 +301,65 @@ def committed(owning: Run) -> Run:
     return owning
 
 
-def test_a_pull_request_is_opened_once(committed: Run, forge: Forge) -> None:
+@pytest.fixture
+def pushed(committed: Run) -> Run:
+    for kind in ("effect.intent", "effect.done"):
+        committed.journal.append(
+            kind, effect="push", key=committed.facts.branch, result={"sha": committed.facts.commit}
+        )
+    return committed
+
+
+def test_a_pull_request_is_opened_once(pushed: Run, forge: Forge) -> None:
     for _ in range(2):
         assert publishing.pull_request(
-            committed, committed.facts.branch, committed.facts.into, "T", "B", "in progress"
+            pushed, pushed.facts.branch, pushed.facts.into, "T", "B", "in progress"
         ).endswith("/pull/31")
     assert len(forge.pulls) == 1
-    done = committed.effects.done("pull request", "bringup/issue-12-org-name")
+    done = pushed.effects.done("pull request", "bringup/issue-12-org-name")
     assert done
     assert done["number"] == 31
 
 
-def test_a_pull_request_that_is_there_after_a_lost_answer_is_taken(committed: Run, forge: Forge) -> None:
+def test_a_pull_request_that_is_there_after_a_lost_answer_is_taken(pushed: Run, forge: Forge) -> None:
     branch = "bringup/issue-12-org-name"
     command = f"gh pr create -R yieldthought/ttnn_models --base main --head {branch} --title T --body-file -"
     forge.faults[command] = [(1, "HTTP 502: Bad Gateway")]
-    assert publishing.pull_request(
-        committed, committed.facts.branch, committed.facts.into, "T", "B", "in progress"
-    ).endswith("/pull/31")
+    assert publishing.pull_request(pushed, pushed.facts.branch, pushed.facts.into, "T", "B", "in progress").endswith(
+        "/pull/31"
+    )
     assert len(forge.pulls) == 1
 
 
-def test_a_refused_pull_request_is_refused_for_good(committed: Run, forge: Forge) -> None:
+@pytest.mark.parametrize("another", [{"state": "CLOSED"}, {"headRefOid": "x"}, {"isCrossRepository": True}])
+def test_a_pull_request_that_is_not_ours_is_not_taken_for_it(
+    pushed: Run, forge: Forge, another: dict[str, Any]
+) -> None:
+    """Faults P1: a closed one was adopted, and no open one existed."""
+    theirs = {"number": 30, "url": "https://x/30", "state": "OPEN", "headRefOid": "c" * 40, "isCrossRepository": False}
+    forge.pulls.append({**theirs, **another})
+    assert opened(pushed).endswith("/pull/31")
+
+
+def test_an_open_pull_request_with_other_commits_is_waited_for(pushed: Run, forge: Forge) -> None:
+    forge.refusal = (1, 'a pull request for branch "b" into branch "main" already exists:\nhttps://x/30')
+    with pytest.raises(GitHubError, match="is open already") as caught:
+        opened(pushed)
+    assert not caught.value.final
+
+
+def test_a_refused_pull_request_is_refused_for_good(pushed: Run, forge: Forge) -> None:
     refusal = (1, "pull request create failed: GraphQL: No commits between main and b (createPullRequest)")
     forge.refusal = refusal
     with pytest.raises(Refused, match="No commits between main and b"):
-        opened(committed)
+        opened(pushed)
 
 
-def test_a_rate_limit_refuses_nothing_for_good(committed: Run, forge: Forge) -> None:
+def test_a_rate_limit_refuses_nothing_for_good(pushed: Run, forge: Forge) -> None:
     refusal = (1, "pull request create failed: GraphQL: API rate limit exceeded")
     forge.refusal = refusal
     with pytest.raises(GitHubError, match="rate limit"):
-        opened(committed)
+        opened(pushed)
 
 
 # --- the push

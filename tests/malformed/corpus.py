@@ -173,17 +173,22 @@ BOARD = {
     "field": {"id": "F", "options": [{"id": f"o-{s}", "name": s} for s in STATUSES]},
 }  # fmt: skip
 ISSUES = {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": [ISSUE, {**ISSUE, "number": 13}]}
-PULL = {"number": 3, "url": "https://x/pull/3", "state": "OPEN", "headRefOid": "0" * 40}
+PULL = {"number": 3, "url": "https://x/pull/3", "state": "OPEN", "headRefOid": "0" * 40, "isCrossRepository": False}
 WRITTEN = {**COMMENT, "editor": {"login": "bot"}, "issue": {**ISSUE, "labels": {"nodes": [{"name": "n300"}]}},
            "userContentEdits": {"nodes": [{"diff": "x", "editor": {"login": "bot"}}, None]}}  # fmt: skip
 ANSWERS: dict[str, Any] = {
     "project": {"repositoryOwner": {"id": "O", "projectV2": BOARD}},
-    "projects": {"repositoryOwner": {"id": "O", "projectsV2": {"nodes": [BOARD]}}},
+    "projects": {
+        "repositoryOwner": {
+            "id": "O",
+            "projectsV2": {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": [BOARD]},
+        }
+    },
     "poll": {"repository": {"issues": ISSUES}},
     "poll_past": {"repository": {"issues": {**ISSUES, "nodes": [{"number": 12}]}}},
     "issue": {"repository": {"issue": ISSUE}},
     "snapshot": {"node": ISSUE},
-    "labels": {"repository": {"id": "R", "labels": {"nodes": [{"name": "n300"}]}}},
+    "labels": {"repository": {"id": "R", "labels": {**ISSUES, "nodes": [{"name": "n300"}]}}},
     "pull_requests": {"repository": {"pullRequests": {"nodes": [PULL]}}},
     "add_comment": {"addComment": {"commentEdge": {"node": COMMENT}}},
     "edit_comment": {"updateIssueComment": {"issueComment": WRITTEN}},
@@ -206,7 +211,7 @@ ASKS: dict[str, Callable[[GitHub], Any]] = {
     "issue": lambda github: github.issue(12),
     "snapshot": lambda github: github.snapshot("ISSUE12"),
     "labels": lambda github: github.repository(),
-    "pull_requests": lambda github: github.pull_request("b"),
+    "pull_requests": lambda github: github.pull_request("b", "0" * 40),
     "add_comment": lambda github: github.comment("ISSUE12", "x"),
     "edit_comment": lambda github: github.edit_comment("C1", "x"),
     "read_comment": lambda github: github.read_comment("C1"),
@@ -242,7 +247,7 @@ def github_answers(chance: Random, place: Place) -> None:
             )
         data = ANSWERS.get(name, {"login": "bot"})
         if name == "project" and asked != "project":  # so that what was asked for is reached
-            return f"HTTP/2.0 200 OK\n\n{json.dumps({'data': data})}"
+            return f"HTTP/2.0 200 OK\nDate: {HEADERS['Date']}\n\n{json.dumps({'data': data})}"
         body: Any = {"data": data} if name in ANSWERS else data
         if chance.random() < 0.15:
             body["errors"] = [ERROR] * chance.randrange(1, 3)

@@ -338,7 +338,7 @@ def test_a_pull_request_is_opened_without_secrets(
 ) -> None:
     run, _ = leaking
     sent: list[str] = []
-    monkeypatch.setattr(run.github, "pull_request", lambda head: None)
+    monkeypatch.setattr(run.github, "pull_request", lambda head, sha: None)
     monkeypatch.setattr(run.github, "create_pull_request", lambda *texts: sent.extend(texts) or "https://h/pull/3")
     publishing.pull_request(
         run, run.facts.branch, run.facts.into, f"Bringup {TOKEN}", f"It said {TOKEN}", "in progress"

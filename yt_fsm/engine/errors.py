@@ -17,10 +17,12 @@ YtfsmError                  what the command line prints without a traceback; `e
     │   ├── CommandFailed   a program exited badly
     │   ├── AnswerTooLarge  a program printed more than is read
     │   └── ServiceError    a service said no, or kept failing
+    │       └── Unconfirmed  nobody says whether the subject is still this run's; no loss
     └── Lost                lose: the subject is no longer this run's, or a person acted
 
 `fault` says whose it is: `issue` (what was asked for), `reference`, `model`, `machine`, `service` or `ours`. `final`
 says that trying again changes nothing. The rooms above add their own: `github.errors`, `bringup.errors`.
+A SetupError's `cause` is equal for two runs that met one trouble, whatever paths, numbers and ids their texts name.
 """
 
 import shlex
@@ -123,6 +125,12 @@ class SetupError(Verdict):
     event = "abort"
     fault = "machine"
 
+    @property
+    def cause(self) -> str:
+        """What went wrong, without what only one run has: a key to compare setup errors by (faults Q4)."""
+        words = str(self).partition("\n")[0].split()  # paths, numbers, run ids and hashes are of one run
+        return f"{type(self).__name__}: {' '.join('…' if any(c in '/0123456789' for c in w) else w for w in words)}"
+
 
 class Lost(Verdict):
     """The subject is no longer this run's, or a person acted on it; it is left as it is."""
@@ -143,6 +151,22 @@ class ServiceError(SetupError):
         self.landed = landed  # None: the write may have landed, look before you write again
         self.retry_after = retry_after  # seconds
 
+    @property
+    def cause(self) -> str:
+        """The class and the service's word for it."""
+        return f"{type(self).__name__}: {self.kind}" if self.kind else super().cause
+
+
+class Unconfirmed(ServiceError):
+    """Nobody says whether the subject is still this run's, `since` that time (CLOCK_BOOTTIME, seconds).
+
+    No loss: what the run does meanwhile must stop, its work be kept, and the subject be taken up again (faults W6).
+    """
+
+    def __init__(self, text: str, since: float) -> None:
+        super().__init__(text, "UNCONFIRMED")
+        self.since = since
+
 
 class AnswerTooLarge(SetupError):
     """A program printed more than is kept of its output, and all of it was needed: nothing is read from a part."""
@@ -153,6 +177,12 @@ class AnswerTooLarge(SetupError):
             + (f" (log: {log.name})" if log else "")
             + ": find out what makes its answer so large, and make that smaller"
         )
+        self.program = Path(argv[0]).name
+
+    @property
+    def cause(self) -> str:
+        """The class and the program."""
+        return f"{type(self).__name__}: {self.program}"
 
 
 class CommandFailed(SetupError):
@@ -169,6 +199,12 @@ class CommandFailed(SetupError):
         if log:
             text += f" (log: {log.name})"
         super().__init__(f"{text}\n{tail}".rstrip())
+
+    @property
+    def cause(self) -> str:
+        """The class, the program and how it ended."""
+        how = "killed" if self.code is None else f"exit {self.code}"
+        return f"{type(self).__name__}: {Path(self.argv[0]).name} {how}"
 
 
 def in_a_line(problem: Exception) -> str:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from yt_fsm.engine.errors import Lost, NotFound, PreflightFailed
 from yt_fsm.engine.outside import Malformed, at, maybe, parse, shown
 from yt_fsm.engine.shell import Result, Shell
 
-from .errors import GitHubError
+from .errors import GitHubError, kind_of, may_have_landed
 
 log = logging.getLogger("ytfsm")
 
@@ -41,6 +41,7 @@ STATUSES = (
     "reference error",
 )
 POLLED = 49  # issues a page: one point, where 50 would be two
+_POLLS = ("poll", "poll_past")
 COMMENTS = 100  # a page of the lease's query
 TIMEOUT_SECS = 60.0
 NOT_LOGGED_IN = 4  # gh's exit code for it; with CI set its words are others
@@ -53,7 +54,6 @@ _PULL_REQUEST = re.compile(r"https?://[^\s/]+/[^\s/]+/[^\s/]+/pull/\d{1,12}", re
 _TOO_LARGE = "TOO_LARGE"
 _WORDS_CHARS = 2000  # of what GitHub says, in an error
 _GONE = "The single select option Id does not belong to the field"
-_PASSING = ("RATE_LIMITED", "RATE_LIMIT", "SECONDARY", "5xx", "NETWORK")
 
 Fence = Callable[[], None]
 """Raises Lost when a write must not be sent any more."""
@@ -79,7 +79,9 @@ class Comment:
 
 @dataclass(frozen=True)
 class Issue:
-    """An issue; `item` and `status` are None when it is not in our project, and a poll finds it without its body."""
+    """An issue; `item` and `status` are None when it has no card in our project, or an archived one, which nobody can
+    move. A poll finds it without its body.
+    """
 
     id: str
     number: int
@@ -93,6 +95,7 @@ class Issue:
     comments: tuple[Comment, ...] = ()
     comments_total: int = 0
     seen: float = 0.0  # when, by GitHub's clock
+    archived: bool = False  # its card is
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,17 @@ class Project:
 
 @dataclass(frozen=True)
 class Answer:
-    """A GraphQL answer's data and GitHub's clock."""
+    """A GraphQL answer's data and its Date."""
 
     data: dict[str, Any]
-    now: float
+    date: float | None
+
+    @property
+    def now(self) -> float:
+        """GitHub's clock, which decides about claims; this machine's may be hours off. Raises Malformed without one."""
+        if self.date is None:
+            raise Malformed("it has no Date that can be read")
+        return self.date
 
 
 @contextmanager
@@ -207,16 +217,17 @@ class GitHub:
             owner = self._owner(self.query("project", owner=self.owner, number=self.number, missing_is_null=True))
             node, asked = maybe(dict, owner, "projectV2"), f"number {self.number}"
         elif self.title:
-            owner = self._owner(self.query("projects", owner=self.owner, title=self.title))
-            found = [n for n in at(list, owner, "projectsV2", "nodes") if n is not None]
-            titled = [n for n in found if at(str, n, "title").lower() == self.title.lower()]
-            node, asked = (titled or [None])[0], f"title {self.title!r}"
+            node, asked = self._titled(self.title), f"title {self.title!r}"
         else:
             raise PreflightFailed("no Project is named: set YT_PROJECT_NUMBER (or YT_PROJECT_TITLE)")
         if node is None:
             raise PreflightFailed(
                 f"{self.owner} has no Project with {asked}, or this login may not see it: check YT_PROJECT_NUMBER, "
                 "run `gh auth refresh -s project`, or make the project with `ytfsm init-board`"
+            )
+        if maybe(bool, node, "closed"):
+            raise PreflightFailed(
+                f"the Project {at(str, node, 'url')} is closed: reopen it, or set YT_PROJECT_NUMBER to another"
             )
         options = maybe(list, node, "field", "options") or []
         return Project(
@@ -229,6 +240,31 @@ class GitHub:
             options={at(str, option, "name").lower(): at(str, option, "id") for option in options},
         )
 
+    def _titled(self, title: str) -> dict[str, Any] | None:
+        """The owner's one open Project of that title, in any case (faults Q6). Raises PreflightFailed for several."""
+        asked = {"owner": self.owner, "title": title}
+        nodes = self._listed("projects", lambda answer: at(dict, self._owner(answer), "projectsV2"), **asked)
+        found = [node for node in nodes if node is not None]
+        named = [n for n in found if at(str, n, "title").lower() == title.lower() and not maybe(bool, n, "closed")]
+        if len(named) > 1:
+            numbers = " and ".join(str(number) for number in sorted(at(int, n, "number") for n in named))
+            raise PreflightFailed(
+                f"{self.owner} has {len(named)} open Projects with the title {title!r}: set YT_PROJECT_NUMBER to one "
+                f"of {numbers}, or close the others"
+            )
+        return named[0] if named else None
+
+    def _listed(self, document_name: str, of: Callable[[Answer], dict[str, Any]], **asked: Any) -> list[Any]:
+        """All of a list that GitHub gives by pages; `of` finds a page in an answer."""
+        found: list[Any] = []
+        page: str | None = None
+        while True:
+            connection = of(self.query(document_name, after=page, **asked))
+            found += at(list, connection, "nodes")
+            page = _next_page(connection, page)
+            if page is None:
+                return found
+
     def _owner(self, answer: Answer) -> dict[str, Any]:
         owner: dict[str, Any] | None = maybe(dict, answer.data, "repositoryOwner")
         if owner is None:
@@ -238,7 +274,7 @@ class GitHub:
     @understood(landed=None)
     def create_project(self, title: str) -> str:
         """Make a Project of the owner's, shown on the models repo's page; returns its URL."""
-        owner = self._owner(self.query("projects", owner=self.owner, title=title))
+        owner = self._owner(self.query("projects", owner=self.owner, title=title, after=None))
         answer = self.mutate("create_project", owner=at(str, owner, "id"), title=title)
         made = at(dict, answer.data, "createProjectV2", "projectV2")
         repository = at(str, self.repository(), "id")
@@ -248,12 +284,17 @@ class GitHub:
 
     @understood()
     def repository(self) -> dict[str, Any]:
-        """The models repo's id and labels."""
-        found = self._repository(self.query("labels", owner=self.owner, repo=self.name, missing_is_null=True))
-        at(str, found, "id")
-        for node in at(list, found, "labels", "nodes"):
+        """The models repo's id and all its labels."""
+        found: dict[str, Any] = {}
+
+        def labels(answer: Answer) -> dict[str, Any]:
+            found.update(self._repository(answer))
+            return at(dict, found, "labels")
+
+        nodes = self._listed("labels", labels, owner=self.owner, repo=self.name, missing_is_null=True)
+        for node in nodes:
             at(str, node, "name")
-        return found
+        return {"id": at(str, found, "id"), "labels": {"nodes": nodes}}
 
     # --- reading issues
 
@@ -281,12 +322,10 @@ class GitHub:
                     for node in nodes:
                         self._pass_over(node, large)
                     nodes = []
-                before, page = page, maybe(str, issues, "pageInfo", "endCursor")
-                more = at(bool, issues, "pageInfo", "hasNextPage")
-                if more and page in (None, before):
-                    raise Malformed("it names no page that follows")
-            yield self._readable(nodes, answer.now)
-            if not more:
+                page = _next_page(issues, page)
+                found = self._readable(nodes, answer.now)
+            yield found
+            if not page:
                 return
 
     def _readable(self, nodes: list[Any], now: float) -> list[Issue]:
@@ -321,7 +360,7 @@ class GitHub:
         node = maybe(dict, answer.data, "node")
         if not node:
             raise Lost("the issue is gone")
-        item, status = self._standing(node)
+        item, status, _ = self._standing(node)
         comments = at(dict, node, "comments")
         more = None
         if at(bool, comments, "pageInfo", "hasPreviousPage"):
@@ -358,7 +397,7 @@ class GitHub:
         return repository
 
     def _issue(self, node: Any, now: float, body: str = "") -> Issue:
-        item, status = self._standing(node)
+        item, status, archived = self._standing(node)
         return Issue(
             id=at(str, node, "id"),
             number=at(int, node, "number"),
@@ -369,17 +408,21 @@ class GitHub:
             open=at(str, node, "state") == "OPEN",
             item=item,
             status=status,
-            comments=tuple(_comment(c) for c in at(list, node, "comments", "nodes")),
+            comments=tuple(_comment(c) for c in at(list, node, "comments", "nodes") if c is not None),
             comments_total=at(int, node, "comments", "totalCount"),
             seen=now,
+            archived=archived,
         )
 
-    def _standing(self, node: Any) -> tuple[str | None, str | None]:
+    def _standing(self, node: Any) -> tuple[str | None, str | None, bool]:
+        """An issue's card in our project, its Status, and whether it is archived, which leaves neither."""
         for item in at(list, node, "projectItems", "nodes"):
             if maybe(str, item, "project", "id") == self.project.id:  # a card that we may not see is null
+                if maybe(bool, item, "isArchived"):
+                    return None, None, True
                 status = maybe(str, item, "fieldValueByName", "name")
-                return at(str, item, "id"), status.lower() if status else None
-        return None, None
+                return at(str, item, "id"), status.lower() if status else None, False
+        return None, None, False
 
     # --- writing
 
@@ -398,23 +441,23 @@ class GitHub:
         Raises GitHubError of kind NOT_FOUND when somebody deleted it.
         """
         answer = self.mutate("edit_comment", comment=comment, body=body)
-        return self._written(at(dict, answer.data, "updateIssueComment", "issueComment"), answer.now)
+        return self._written(at(dict, answer.data, "updateIssueComment", "issueComment"), answer)
 
     @understood()
     def read_comment(self, comment: str) -> Written | None:
         """A comment as it stands, or None where this read shows none (it may lag: only an edit's answer is sure)."""
         answer = self.query("read_comment", comment=comment, missing_is_null=True)
         node = maybe(dict, answer.data, "node")
-        return self._written(node, answer.now) if node else None
+        return self._written(node, answer) if node else None
 
-    def _written(self, node: dict[str, Any], now: float) -> Written:
+    def _written(self, node: dict[str, Any], answer: Answer) -> Written:
         edits = [edit for edit in maybe(list, node, "userContentEdits", "nodes") or [] if edit]
         texts = [(node, "body"), *((edit, "diff") for edit in edits)]
         issue = at(dict, node, "issue")
-        _, status = self._standing(issue)
+        _, status, _ = self._standing(issue)
         edited = maybe(str, node, "lastEditedAt")
         return Written(
-            at=when(edited) if edited else now,
+            at=when(edited) if edited else answer.now,
             versions=tuple((maybe(str, v, "editor", "login") or "ghost", maybe(str, v, key) or "") for v, key in texts),
             open=at(str, issue, "state") == "OPEN",
             status=status,
@@ -430,20 +473,31 @@ class GitHub:
                 raise
 
     def set_status(self, item: str, status: str, fence: Fence = lambda: None) -> None:
-        """Move a card. The ids of the options are read again, once, when they went stale."""
+        """Move a card. The ids of the options are read again, once, when they went stale.
+
+        Raises GitHubError; of kind NO_OPTION while the Project lacks what this takes: a person can mend that.
+        """
         for last in (False, True):
             project = self.project
-            assert project.status_field
+            option = project.options.get(status)
             try:
-                option = project.options[status]
+                if option is None or project.status_field is None:
+                    raise GitHubError(
+                        f"the Project {project.url} has no Status option {status!r} any more: add it to the field "
+                        "Status, by hand in the project's settings; the card is moved then",
+                        "NO_OPTION",
+                    )
                 self.mutate(
                     "set_status", fence, project=project.id, item=item, field=project.status_field, option=option
                 )
                 return
             except GitHubError as problem:
-                if last or _GONE not in str(problem):
+                if last or not (problem.kind == "NO_OPTION" or _GONE in str(problem)):
                     raise
-                self._project = None
+            try:
+                self._project = self.find_project()  # kept where it cannot be had: cards are known by its id
+            except PreflightFailed as problem:
+                raise GitHubError(f"the card cannot be moved to {status!r} for now: {problem}", "NO_OPTION") from None
 
     def create_pull_request(self, head: str, base: str, title: str, body: str) -> str:
         """Open a pull request and return its URL. Raises GitHubError; landed=None when it may be there now."""
@@ -464,24 +518,30 @@ class GitHub:
                 told = f"`gh pr create` printed {shown(repr(url))}, not where the pull request is"
                 raise GitHubError(told, "MALFORMED", landed=None)
             return url
+        if "already exists" in result.tail:  # with commits that are not ours, or are not shown yet
+            raise GitHubError(f"a pull request of {head} is open already: {result.tail[:_WORDS_CHARS]}", "EXISTS")
         # gh's porcelain prints no headers: GitHub's own refusals are its lines with `GraphQL:`, others name a status.
         refusals = [line for line in result.tail.splitlines() if "GraphQL:" in line]
         named = re.search(r"\bHTTP (\d{3})\b", result.tail)
-        errors = [{"type": _kind_of(line), "message": line} for line in refusals]
+        errors = [{"message": line} for line in refusals]
         status = 200 if errors else int(named[1]) if named else None
         raise self._trouble(result, status, {}, write=True, body={"errors": errors})
 
     @understood()
-    def pull_request(self, head: str) -> dict[str, Any] | None:
-        """The newest pull request of a head branch (number, url, state, headRefOid), or None."""
+    def pull_request(self, head: str, sha: str) -> dict[str, Any] | None:
+        """The pull request of our branch `head` with the commit `sha`, open or merged (number, url), or None.
+
+        One that is closed, comes from a fork's branch of that name, or has other commits is somebody's, or an earlier
+        run's (faults P1).
+        """
         answer = self.query("pull_requests", owner=self.owner, repo=self.name, head=head)
-        nodes = at(list, self._repository(answer), "pullRequests", "nodes")
-        if not nodes:
-            return None
-        at(int, nodes[0], "number")
-        for name in ("url", "state", "headRefOid"):
-            at(str, nodes[0], name)
-        return at(dict, nodes[0])
+        for node in at(list, self._repository(answer), "pullRequests", "nodes"):
+            at(int, node, "number")
+            at(str, node, "url")
+            ours = at(str, node, "headRefOid") == sha and not at(bool, node, "isCrossRepository")
+            if ours and at(str, node, "state") in ("OPEN", "MERGED"):
+                return at(dict, node)
+        return None
 
     # --- gh
 
@@ -508,7 +568,7 @@ class GitHub:
             try:
                 return call()
             except GitHubError as problem:
-                if problem.kind not in _PASSING or problem.landed is None or attempt == TRIES - 1:
+                if not problem.passing or problem.landed is None or attempt == TRIES - 1:
                     raise
                 pause = problem.retry_after or random.uniform(0.5, 1) * 2**attempt  # noqa: S311 - jitter
                 if pause > LONGEST_WAIT_SECS * 4:
@@ -540,8 +600,8 @@ class GitHub:
             errors = _errors(body)
             if missing_is_null and all(e.get("type") == "NOT_FOUND" for e in errors):
                 errors = []
-            if all(_of_one_issue(e) for e in errors) and isinstance(body.get("data"), dict):
-                errors = []  # the others are readable
+            if name in _POLLS and _has_issues(body):
+                errors = []  # what could be read is readable; an issue that could not is null, and passed over
             if not errors and isinstance(body.get("data"), dict):
                 return Answer(body["data"], _clock(headers))
         raise self._trouble(result, status, headers, write, body)
@@ -565,26 +625,37 @@ class GitHub:
         text = text or (body or {}).get("message") or result.why or self._said(result) or _answer_of(status)
         what = f"GitHub, asked by `{' '.join(result.argv[:4])}`, says: {str(text)[:_WORDS_CHARS]}"
         retry_after = _seconds(headers.get("retry-after"))
-        kinds = [str(e.get("type", ""))[:100] for e in errors]
-        if any(kind in ("RATE_LIMITED", "RATE_LIMIT") for kind in kinds):
-            reset = _seconds(headers.get("x-ratelimit-reset"))
-            wait = retry_after or (max(1.0, reset - _clock(headers)) if reset else 60.0)
-            return GitHubError(what, "RATE_LIMITED", retry_after=wait)
+        kinds = [kind_of(str(e.get("message", "")), _type_of(e)) for e in errors]
+        if "RATE_LIMITED" in kinds:
+            return GitHubError(what, "RATE_LIMITED", retry_after=retry_after or _until_reset(headers) or 60.0)
         if kinds and status == 200:
-            return GitHubError(what, kinds[0] or "INVALID")
+            # One refusal among others that pass is none yet.
+            kind = next((kind for kind in kinds if not GitHubError("", kind).final), kinds[0])
+            return GitHubError(what, kind, landed=None if write and may_have_landed(kind) else False)
         if status == 401 or (status is None and result.code == NOT_LOGGED_IN):
             return GitHubError(f"{what}: log in with `gh auth login`, or mend GH_TOKEN", "UNAUTHORIZED")
         if status in (403, 429):
-            limited = retry_after or "rate limit" in what.lower()
+            limited = status == 429 or retry_after or kind_of(what) == "RATE_LIMITED"
             if headers.get("x-ratelimit-remaining") == "0" and not retry_after:
-                retry_after = max(1.0, _seconds(headers.get("x-ratelimit-reset")) - _clock(headers))
+                retry_after = _until_reset(headers)
             return GitHubError(what, "SECONDARY" if limited else "FORBIDDEN", retry_after=retry_after)
         if status is not None and 400 <= status < 500:
-            return GitHubError(what, str(status))
+            kind = "PASSING" if kind_of(what, str(status)) == "PASSING" or status in (408, 425) else str(status)
+            return GitHubError(what, kind, landed=None if write and may_have_landed(kind) else False)
         if status is None and result.code and not result.why and "error connecting" in result.tail:
             return GitHubError(f"{what}: check the network", "NETWORK", landed=None if write else False)
         kind = "5xx" if status else "NETWORK"
         return GitHubError(what, kind, landed=None if write else False)
+
+
+def _next_page(connection: dict[str, Any], page: str | None) -> str | None:
+    """The cursor of the page after `page`, None after the last. Raises Malformed where pages lead nowhere."""
+    if not at(bool, connection, "pageInfo", "hasNextPage"):
+        return None
+    after = maybe(str, connection, "pageInfo", "endCursor")
+    if after in (None, page):
+        raise Malformed("it names no page that follows")
+    return after
 
 
 def _answer_of(status: int | None) -> str:
@@ -598,19 +669,19 @@ def _errors(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [e if isinstance(e, dict) else {"message": shown(repr(e))} for e in listed]
 
 
-def _of_one_issue(error: dict[str, Any]) -> bool:
-    """Whether an error is about one issue of a poll, and so no reason to starve the others."""
-    path = error.get("path")
-    return isinstance(path, list) and len(path) > 3 and path[:3] == ["repository", "issues", "nodes"]
+def _has_issues(body: dict[str, Any]) -> bool:
+    """Whether a poll's answer has a page of issues, whatever errors stand beside it (faults Q1)."""
+    try:
+        return at(bool, body, "data", "repository", "issues", "pageInfo", "hasNextPage") is not None
+    except Malformed:
+        return False
 
 
-def _kind_of(refusal: str) -> str:
-    """GitHub's kind of error for a refusal of which gh printed the words only."""
-    if "rate limit" in refusal.lower():
-        return "RATE_LIMITED"
-    # A branch that was pushed a moment ago may not be known everywhere yet.
-    passing = ("Something went wrong", "must be a branch", "sha can't be blank")
-    return "PASSING" if any(words in refusal for words in passing) else "INVALID"
+def _type_of(error: dict[str, Any]) -> str:
+    """GitHub's type of an error; INVALID for a query that its schema refuses, which has a code instead."""
+    extensions = error.get("extensions")
+    code = extensions.get("code") if isinstance(extensions, dict) else None
+    return str(error.get("type") or ("INVALID" if code else ""))[:100]
 
 
 def split_response(text: str) -> tuple[int | None, dict[str, str], dict[str, Any]]:
@@ -639,14 +710,20 @@ def when(text: str) -> float:
         raise Malformed(f"{shown(repr(text))} is no time") from None
 
 
-def _clock(headers: dict[str, str]) -> float:
-    """GitHub's clock from the Date header; ours when there is none that can be read."""
+def _clock(headers: dict[str, str]) -> float | None:
+    """GitHub's clock from the Date header; None when there is none that can be read."""
     from email.utils import parsedate_to_datetime
 
     try:
         return parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, ValueError, TypeError, OverflowError, IndexError):
-        return datetime.now(timezone.utc).timestamp()
+        return None
+
+
+def _until_reset(headers: dict[str, str]) -> float:
+    """Seconds until a primary rate limit is over, by GitHub's clock; 0 where the answer does not say."""
+    reset, now = _seconds(headers.get("x-ratelimit-reset")), _clock(headers)
+    return max(1.0, reset - now) if reset and now is not None else 0.0
 
 
 def _seconds(text: str | None) -> float:

@@ -64,8 +64,10 @@ def comment(run: IssueRun, status: str, text: str) -> None:
 def pull_request(run: IssueRun, branch: str, into: str, title: str, body: str, *statuses: str | None) -> str:
     """Open the pull request; returns its URL. Raises Refused when GitHub will not have it."""
 
+    pushed = run.effects.done("push", branch) or {}
+
     def observe(_: Record) -> dict[str, Any] | None:
-        found = run.github.pull_request(branch)
+        found = run.github.pull_request(branch, pushed.get("sha", ""))
         return {"url": found["url"], "number": found["number"]} if found else None
 
     def apply(intent: Record) -> dict[str, Any]:
@@ -77,9 +79,7 @@ def pull_request(run: IssueRun, branch: str, into: str, title: str, body: str, *
             found = observe(intent)
             if found:
                 return found
-            if problem.landed is False and problem.kind not in (
-                "RATE_LIMITED", "SECONDARY", "UNAUTHORIZED", "PASSING",
-            ):  # fmt: skip
+            if problem.final:
                 raise Refused(f"GitHub refuses the pull request: {problem}") from None
             raise
         return {"url": url, "number": int(url.rsplit("/", 1)[-1])}

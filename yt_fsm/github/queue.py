@@ -73,6 +73,10 @@ class Issues(queue.Queue):
         where = f"{self.github.repo}#{name}"
         if not issue.open:
             raise NotFound(f"{where} is closed")
+        if issue.archived:
+            raise NotFound(
+                f"{where} has an archived card on {self.github.project.url}, which nobody can move: restore it"
+            )
         if issue.item is None:
             raise NotFound(f"{where} is not on the board {self.github.project.url}: add it there and set it to ready")
         if not self._mine(issue):
