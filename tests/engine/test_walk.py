@@ -24,6 +24,7 @@ from yt_fsm.engine.errors import (
     Refused,
     SetupError,
     StopRequested,
+    Unconfirmed,
     Wait,
     YtfsmError,
 )
@@ -702,3 +703,24 @@ def test_replay_says_what_a_run_waits_for_and_no_longer_than_it_does(new_run: Ne
     told = replay(Reading("ok", records[: at + 1]))
     assert told["waiting"] == {"until": records[at]["until"], "why": "the limit is used up"}
     assert replay(Reading("ok", records))["waiting"] is None
+
+
+def test_a_run_whose_subject_nobody_confirms_is_neither_lost_nor_failed(new_run: NewRun) -> None:
+    """Faults W6: GitHub away for TTL during codex's turn lost the run and its work."""
+    kept: list[str] = []
+    run = new_run(work=straight(bringup=raising(Unconfirmed("GitHub confirmed no heartbeat for 3600 s", 0.0))))
+    object.__setattr__(run.definition, "keep", lambda run: kept.append(run.state))
+    with pytest.raises(StopRequested, match="GitHub confirmed no heartbeat") as caught:
+        engine.walk(run)
+    assert caught.value.exit_code == 1
+    assert run.state == "bringup"
+    assert kept == ["bringup"]
+    assert "verdict" not in kinds(run)
+    assert "stopped" in kinds(run)
+
+
+@pytest.mark.parametrize(("state", "end"), [("ready", "released"), ("review", "review")])
+def test_before_it_is_taken_and_after_its_end_it_is_no_stop(new_run: NewRun, state: str, end: str) -> None:
+    run = new_run(work=straight(**{state: raising(Unconfirmed("GitHub is away", 0.0))}))
+    engine.walk(run)
+    assert run.state == end

@@ -12,7 +12,7 @@ from yt_fsm.bringup import preflight
 from yt_fsm.bringup.errors import BranchExists, MalformedIssue
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.engine import worker as module
-from yt_fsm.engine.errors import NotFound, SetupError, StopRequested, Usage
+from yt_fsm.engine.errors import CommandFailed, NotFound, SetupError, StopRequested, Usage
 from yt_fsm.engine.run import Run
 from yt_fsm.engine.worker import Outcome, Worker, outcome_of
 from yt_fsm.github.client import STATUSES
@@ -308,6 +308,40 @@ def test_a_run_whose_claim_github_does_not_confirm_is_gone_on_with_later(
     assert tries == [run.run_id] * 2
 
 
+def test_a_run_whose_subject_nobody_confirms_is_come_back_to(
+    worker: Worker, repo: Repo, new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults W6: with `--once` too, the run is walked to its end, and its end is what is told."""
+    from yt_fsm.engine import recovery
+
+    run = new_run(work=dict.fromkeys(MACHINE.states, lambda run: None))
+    tries: list[str] = []
+
+    def nobody_confirms(run: Run) -> None:
+        tries.append("walk")
+        raise StopRequested("GitHub confirmed no heartbeat for 3600 s", 1)
+
+    def resume(run: Run) -> None:
+        tries.append("resume")
+        if len(tries) < 4:
+            raise StopRequested("it waits", 1)
+        for event in ("claim", "prepare", "fetch", "clear", "begin", "submit", "accept"):
+            run.trigger(event)
+
+    repo.add(12)
+    walked = worker._walk
+    monkeypatch.setattr(worker, "_start", lambda subject: run)
+    monkeypatch.setattr(worker, "_walk", lambda run, how=nobody_confirms: walked(run, how))
+    left = iter([[], [run.folder], [run.folder], [run.folder]])
+    monkeypatch.setattr(recovery, "unfinished", lambda settings, machine, queue: next(left))
+    monkeypatch.setattr(recovery, "open_run", lambda *given: run)
+    monkeypatch.setattr(recovery, "resume", resume)
+    monkeypatch.setattr(module, "RECOVER_SECS", 0.01)
+    outcome = worker.work(once=True)
+    assert tries == ["walk", "resume", "resume", "resume"]
+    assert (outcome.state, outcome.code) == ("review", 0)
+
+
 def test_an_own_bid_that_a_crash_left_does_not_keep_the_issue_from_this_worker(
     worker: Worker, repo: Repo, new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +431,10 @@ def breaks(worker: Worker, *ends: Ended) -> bool:
 
 NO_BOARD = Ended("setup_error", SetupError("tt-smi sees no board\nmore"))
 NO_DISK = Ended("setup_error", SetupError("no disk"))
+CLONES = [
+    Ended("setup_error", CommandFailed(["git", "clone", url, f"/tmp/ytfsm-{n}/clean"], 128, f"fatal: no {n}", None))
+    for n, url in enumerate(["a", "b", "c"])
+]
 BRANCH = Ended("setup_error", BranchExists("the branch exists"))
 MALFORMED = Ended("setup_error", MalformedIssue("prefill_len = x"))
 REVIEW, FAILED, RELEASED = Ended("review", None), Ended("failed", None), Ended("released", None)
@@ -406,6 +444,7 @@ REVIEW, FAILED, RELEASED = Ended("review", None), Ended("failed", None), Ended("
     ("ends", "expected"),
     [
         ([NO_BOARD] * 3, True),
+        (CLONES, True),  # faults Q4: its texts hold the run's own paths
         ([NO_BOARD] * 2, False),
         ([NO_BOARD, NO_DISK, NO_BOARD, NO_DISK], False),
         ([NO_DISK, NO_BOARD, NO_BOARD, NO_BOARD], True),

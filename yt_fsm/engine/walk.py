@@ -10,7 +10,18 @@ from typing import TypeVar
 
 from . import record
 from .clock import boot_secs
-from .errors import JournalBroken, Lost, Refused, SetupError, StopRequested, Verdict, Wait, YtfsmError, in_a_line
+from .errors import (
+    JournalBroken,
+    Lost,
+    Refused,
+    SetupError,
+    StopRequested,
+    Unconfirmed,
+    Verdict,
+    Wait,
+    YtfsmError,
+    in_a_line,
+)
 from .machine import LOSE
 from .processes import end_survivors
 from .removal import remove_file
@@ -84,6 +95,9 @@ def step(run: Run) -> None:
         rest(run, wait)
     except (Verdict, Refused) as verdict:
         run.pause = None
+        if isinstance(verdict, Unconfirmed) and not run.final and run.state != run.definition.initial:
+            run.stop.clear()  # no loss (faults W6): its work is kept, and the next try takes its subject up first
+            raise StopRequested(str(verdict), 1) from verdict
         if run.final:
             unpublished(run, verdict)
         else:

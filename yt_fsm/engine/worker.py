@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from . import janitor, needs, recovery, walk
-from .errors import SetupError, StopRequested, YtfsmError
+from .errors import SetupError, StopRequested, YtfsmError, in_a_line
 from .machine import LOSE, Definition
 from .queue import Queue
 from .run import Run, create
@@ -151,7 +151,16 @@ class Worker:
                 continue
             idle = 0
             run = self._start(subject)
-            self._walk(run)
+            try:
+                self._walk(run)
+            except StopRequested as problem:
+                if self.stop:
+                    raise
+                log.error("%s", problem)  # nobody confirms whose the subject is (faults W6): it is taken up again later
+                self._recover_at = time.monotonic() + RECOVER_SECS
+                if once or name is not None:
+                    return self._come_back(run)
+                continue
             self.queue.walked(run)
             if once or name is not None:
                 self._empty_outbox()
@@ -189,6 +198,14 @@ class Worker:
                 self._recover_at = time.monotonic() + RECOVER_SECS
         for done in janitor.clean(self.settings, [self.definition]):
             log.info("cleared away: %s", done)
+
+    def _come_back(self, run: Run) -> Outcome:
+        """Take a run up again until it is confirmed; how it ended."""
+        while self._recover_at != float("inf"):
+            self._pause(RECOVER_SECS)
+            self._recover()
+        self._empty_outbox()
+        return self.last or outcome_of(run)
 
     def take_over(self, folder: Path, how: Callable[[Run], None], ending: bool = False) -> Outcome:
         """Go on with, or end, one run of this machine (`ytfsm resume`, `ytfsm abandon`)."""
@@ -230,12 +247,13 @@ class Worker:
             return
         if run.problem.fault == "issue":
             return  # one issue's trouble, not the machine's
-        self._setup_errors.append(f"{type(run.problem).__name__}: {str(run.problem).splitlines()[0]}")
+        self._setup_errors.append(run.problem.cause)
         last = self._setup_errors[-BREAKER:]
         if len(last) == BREAKER and len(set(last)) == 1:
             self._empty_outbox()
             raise SetupError(
-                f"{BREAKER} runs in a row ended in the same setup error, so this worker stops claiming: {last[0]}\n"
+                f"{BREAKER} runs in a row ended in the same setup error, so this worker stops claiming: "
+                f"{in_a_line(run.problem)}\n"
                 "Mend the machine (`ytfsm doctor` tells what is missing) and start the worker again"
             )
 
