@@ -103,7 +103,8 @@ class Worker:
         self.stop.set(error)
         if self._current:
             end = recovery.end_of(self._current, BACK)
-            log.warning("%s: stopping; the run can be resumed. Once more ends it by `%s`", name, end)
+            once_more = f". Once more ends it by `{end}`" if end else ""  # a final state's outbox only stops
+            log.warning("%s: stopping; the run can be resumed%s", name, once_more)
             self._current.stop.set(error)
 
     # --- the loop
