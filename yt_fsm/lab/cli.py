@@ -111,6 +111,8 @@ def state(folder: Inside = None, as_json: AsJson = False) -> None:
         "codex's model": len(found["codex"]["requests"]),
         "tt-smi": len(found["tt_smi"]["requests"]),
     }
+    if missing := sorted({one for request in found["requests"] for one in request.get("not_implemented", ())}):
+        print("\n".join(missing))
     print("requests: " + ", ".join(f"{count} to {name}" for name, count in counts.items()))
 
 

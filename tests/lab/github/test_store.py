@@ -159,5 +159,5 @@ def test_the_token_opens_only_what_it_says(lab: Any) -> None:
     assert lab.http("GET", "/user", token=TOKEN).status == 200
     assert lab.http("GET", "/user", token=None).body["message"] == "Requires authentication"
     assert lab.http("GET", "/user", token="ghp_nope").body["message"] == "Bad credentials"
-    assert lab.http("GET", "/nowhere").status == 404
+    assert lab.http("GET", "/users/nobody").status == 404
     assert lab.http("GET", "/_lab/nowhere").status == 404

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from yt_fsm.lab.github import ids
-from yt_fsm.lab.github.errors import GitHubError
+from yt_fsm.lab.github.asked import Asked
+from yt_fsm.lab.github.errors import GitHubError, not_implemented
+
+Key = Callable[[Any], Any]
+
+
+def ordered(found: Sequence[Any], order: Any, keys: Mapping[str, Key], default: str = "ASC") -> list[Any]:
+    """Sorted as `orderBy` (or nothing) says by one of `keys`, of which the first is the default.
+
+    What has the same key stays in the order in which it is, which `DESC` turns round as a whole.
+    """
+    field = order["field"] if order else next(iter(keys))
+    direction = order["direction"] if order else default
+    if field not in keys:
+        raise not_implemented(f"an order by {field}")
+    arranged = sorted(found, key=keys[field])
+    return arranged[::-1] if direction == "DESC" else arranged
+
+
+def nothing(_: Any, arguments: Asked, context: Any) -> Connection:
+    """Answers fields of which the lab has nothing, whatever is asked of it."""
+    arguments.means_nothing()
+    return Connection([], arguments)
 
 
 class Edge:

@@ -21,6 +21,14 @@ class GitHubError(Exception):
         self.errors = errors
 
 
+NOT_IMPLEMENTED = "NOT_IMPLEMENTED"
+
+
+def not_implemented(what: str) -> GitHubError:
+    """What GitHub would do and the lab cannot: said in so many words, as it must not look like GitHub's answer."""
+    return GitHubError(f"The lab's GitHub does not implement {what}.", NOT_IMPLEMENTED, 501)
+
+
 def not_found(message: str) -> GitHubError:
     """Something that is not there, or that this viewer may not see."""
     return GitHubError(message, "NOT_FOUND", 404)

@@ -47,12 +47,16 @@ class Request:
 
 @dataclass
 class Answer:
-    """What goes out: `content` is sent as JSON, unless it is text (sent as HTML) or None (no body)."""
+    """What goes out: `content` is sent as JSON, unless it is text (sent as HTML) or None (no body).
+
+    `not_implemented` is what the lab could not do of it, in words for the record.
+    """
 
     status: int
     content: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     cost: int = 0
+    not_implemented: list[str] = field(default_factory=list)
     _body: bytes | None = field(default=None, repr=False)
 
     def body(self) -> bytes:

@@ -27,9 +27,10 @@ from graphql import (
 from graphql.execution.values import get_argument_values, get_directive_values
 from graphql.language import ast
 
-from yt_fsm.lab.github.errors import GitHubError
+from yt_fsm.lab.github.asked import Asked
+from yt_fsm.lab.github.errors import GitHubError, not_implemented
 
-Resolver = Callable[[Any, dict[str, Any], Any], Any]
+Resolver = Callable[[Any, Asked, Any], Any]
 Completer = Callable[[Any, Any], Any]
 R = TypeVar("R", bound=Resolver)
 Path = Any  # None at the root, else a pair of the path before and a key
@@ -67,7 +68,9 @@ class Step:
     key: str
     node: ast.FieldNode
     resolve: Resolver
-    arguments: dict[str, Any]
+    arguments: Asked
+    asked: frozenset[str]  # the arguments that the client gave, and that say something else than their default
+    field: str  # Type.name
     complete: Completer | None
     nullable: bool
 
@@ -160,9 +163,11 @@ class Execution:
         node = nodes[0]
         name = node.name.value
         if name == "__typename":
-            return Step(key, node, lambda *_: parent.name, {}, None, False)
+            return Step(key, node, lambda *_: parent.name, Asked({}), frozenset(), name, None, False)
         definition = parent.fields[name]
-        arguments = get_argument_values(definition, node, self.variables)
+        arguments = Asked(get_argument_values(definition, node, self.variables))
+        given = {argument.name.value for argument in node.arguments or ()}
+        asked = frozenset(n for n, v in arguments.items() if n in given and v != definition.args[n].default_value)
         resolve = RESOLVERS.get(f"{parent.name}.{name}") or _attribute(name)
         kind = definition.type
         nullable = not isinstance(kind, GraphQLNonNull)
@@ -170,10 +175,11 @@ class Execution:
         named = get_named_type(kind)
         if sets and named.name.endswith("Connection"):
             resolve = self._bounded(resolve, name, arguments, sets, named)
-        return Step(key, node, resolve, arguments, self._completer(kind, sets), nullable)
+        field = f"{parent.name}.{name}"
+        return Step(key, node, resolve, arguments, asked, field, self._completer(kind, sets), nullable)
 
     def _bounded(
-        self, resolve: Resolver, name: str, arguments: dict[str, Any], sets: tuple[ast.SelectionSetNode, ...], kind: Any
+        self, resolve: Resolver, name: str, arguments: Asked, sets: tuple[ast.SelectionSetNode, ...], kind: Any
     ) -> Resolver:
         """GitHub's rule for connections: `first` or `last`, at most 100, unless only a count is asked for."""
         paged = {"nodes", "edges", "pageInfo"}
@@ -243,6 +249,8 @@ class Execution:
         for step in steps:
             try:
                 value = step.resolve(parent, step.arguments, self.context)
+                if step.asked:
+                    _answered(step)
                 if value is not None and step.complete is not None:
                     value = step.complete(value, (path, step.key))
             except GitHubError as error:
@@ -288,11 +296,18 @@ class Execution:
         return done.data or {}
 
 
+def _answered(step: Step) -> None:
+    """Raises NOT_IMPLEMENTED for an argument that the client gave and nobody read."""
+    dropped = [name for name in step.arguments.unread() if name.partition(".")[0] in step.asked]
+    if dropped:
+        raise not_implemented(f"the argument {', '.join(dropped)} of {step.field}")
+
+
 def _attribute(name: str) -> Resolver:
     """The resolver of a field that nobody registered: the object's attribute (or a dictionary's key) of that name."""
     attribute = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
-    def resolve(parent: Any, arguments: dict[str, Any], context: Any) -> Any:
+    def resolve(parent: Any, arguments: Asked, context: Any) -> Any:
         if isinstance(parent, dict):
             return parent.get(name)
         return getattr(parent, attribute)
@@ -301,7 +316,7 @@ def _attribute(name: str) -> Resolver:
 
 
 def _refusal(error: GitHubError) -> Resolver:
-    def refuse(parent: Any, arguments: dict[str, Any], context: Any) -> Any:
+    def refuse(parent: Any, arguments: Asked, context: Any) -> Any:
         raise error
 
     return refuse

@@ -167,9 +167,22 @@ class Git:
             return []
         return self._log(full_name, "--reverse", "--topo-order", f"{since}..{until}")
 
-    def history(self, full_name: str, sha: str, count: int) -> list[Commit]:
-        """The newest `count` commits that lead to `sha`, newest first."""
-        return self._log(full_name, f"--max-count={count}", sha)
+    def history(
+        self,
+        full_name: str,
+        sha: str,
+        count: int,
+        *,
+        path: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        authors: tuple[str, ...] = (),
+    ) -> list[Commit]:
+        """The newest `count` commits that lead to `sha`, newest first; those of a path, a time, authors (any's)."""
+        narrowed = [f"--since={since}"] if since else []
+        narrowed += [f"--until={until}"] if until else []
+        narrowed += ["--fixed-strings", "--regexp-ignore-case"] + [f"--author={one}" for one in authors]
+        return self._log(full_name, f"--max-count={count}", *narrowed, sha, path=path)
 
     def ahead_behind(self, full_name: str, base: str, head: str) -> tuple[int, int]:
         """How many commits `head` has that `base` lacks, and the other way round."""
@@ -271,6 +284,10 @@ class Git:
         """Lets the next pushes land, but breaks their connection before the client hears of it."""
         (self.path(full_name) / "lab-drop").write_text(f"{count}\n")
 
+    def has(self, full_name: str, sha: str, path: str) -> bool:
+        """Whether there is a file or a folder at a commit."""
+        return self._try(full_name, "cat-file", "-e", f"{sha}:{path}").returncode == 0
+
     def file(self, full_name: str, sha: str, path: str) -> str | None:
         """A text file's content at a commit, or None when it is not there."""
         done = self._try(full_name, "cat-file", "blob", f"{sha}:{path}")
@@ -280,8 +297,8 @@ class Git:
         """The whole difference between the merge base of both and `head`, as a patch."""
         return self._in(full_name, "diff", self.merge_base(full_name, base, head) or base, head)
 
-    def _log(self, full_name: str, *arguments: str) -> list[Commit]:
-        done = self._try(full_name, "log", f"--format={_FORMAT}", *arguments, "--")
+    def _log(self, full_name: str, *arguments: str, path: str | None = None) -> list[Commit]:
+        done = self._try(full_name, "log", f"--format={_FORMAT}", *arguments, "--", *([path] if path else []))
         if done.returncode != 0:
             return []
         return [_commit(record.lstrip("\n")) for record in done.stdout.split("\x01") if record.strip()]

@@ -13,6 +13,7 @@ from graphql.language import ast, print_ast
 from yt_fsm.lab.github import answers  # noqa: F401 (registers the resolvers)
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.cost import price
+from yt_fsm.lab.github.errors import NOT_IMPLEMENTED
 from yt_fsm.lab.github.exchange import Answer, Request, refusal
 from yt_fsm.lab.github.executor import Execution
 from yt_fsm.lab.github.limits import Limits
@@ -68,7 +69,9 @@ def answer(request: Request, context: Context, limits: Limits) -> Answer:
     if weighed.refusals:
         return Answer(200, {"errors": weighed.refusals}, cost=points)
     context.rate_limit = limits.shown(request.login, "graphql", points, weighed.nodes)
-    return Answer(200, execution.run(raw), cost=points)
+    done = Answer(200, execution.run(raw), cost=points)
+    done.not_implemented = [error["message"] for error in execution.errors if error["type"] == NOT_IMPLEMENTED]
+    return done
 
 
 def rate_limited(request: Request, kind: str = "RATE_LIMITED") -> Answer:

@@ -136,6 +136,16 @@ class Status(Node):
     target_url: str | None = None
     workflow: str | None = None
 
+    @property
+    def run_status(self) -> str:
+        """A check run's status: IN_PROGRESS or COMPLETED."""
+        return "IN_PROGRESS" if self.state == "PENDING" else "COMPLETED"
+
+    @property
+    def conclusion(self) -> str | None:
+        """A check run's conclusion; None while it runs."""
+        return {"PENDING": None, "ERROR": "FAILURE"}.get(self.state, self.state)
+
 
 @dataclass(frozen=True)
 class Project(Node):

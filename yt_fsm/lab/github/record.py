@@ -14,7 +14,10 @@ LONGEST_ANSWER = 2000  # characters of an answer that the record keeps
 
 class Record:
     """Requests so far, oldest first: at, client, login, kind, operation, variables, status, cost, writes, seconds,
-    faults, answer (its beginning). A status of None: the client got none."""
+    faults, not_implemented (what the lab could not do of it), answer (its beginning).
+
+    A status of None: the client got none.
+    """
 
     def __init__(self, path: Path) -> None:
         self.entries: list[dict[str, Any]] = []
@@ -32,7 +35,8 @@ class Record:
             "client": request.client, "login": request.login, "kind": request.kind, "operation": request.operation,
             "variables": request.variables, "status": done.status if done else None,
             "cost": done.cost if done else 0, "writes": request.writes, "seconds": round(seconds, 6),
-            "faults": faults, "answer": done.body()[:LONGEST_ANSWER].decode(errors="replace") if done else None,
+            "faults": faults, "not_implemented": done.not_implemented if done else [],
+            "answer": done.body()[:LONGEST_ANSWER].decode(errors="replace") if done else None,
         }  # fmt: skip
         self.entries.append(entry)
         self._file.write(json.dumps(entry) + "\n")

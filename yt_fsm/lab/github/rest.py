@@ -15,9 +15,10 @@ from yt_fsm.lab.github import acts, roles, shapes
 from yt_fsm.lab.github.answers.issue import ordered
 from yt_fsm.lab.github.answers.pull import changes
 from yt_fsm.lab.github.answers.search import search_issues
+from yt_fsm.lab.github.asked import Asked
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.cost import granted
-from yt_fsm.lab.github.errors import GitHubError
+from yt_fsm.lab.github.errors import NOT_IMPLEMENTED, GitHubError, not_implemented
 from yt_fsm.lab.github.exchange import Answer, Request, refusal
 from yt_fsm.lab.github.git import NOTHING, Commit
 from yt_fsm.lab.github.nodes import Comment, Issue, Label, Owner, PullRequest, Repo
@@ -30,6 +31,10 @@ class Call:
     request: Request
     context: Context
     parts: dict[str, str]
+
+    def __post_init__(self) -> None:
+        self.query = Asked(self.request.query)
+        self._body: Asked | None = None
 
     @property
     def store(self) -> Any:
@@ -75,10 +80,16 @@ class Call:
             raise GitHubError("Not Found", "NOT_FOUND", 404)
         return found
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> Asked:
         """The body's JSON object."""
-        found = self.request.json()
-        return found if isinstance(found, dict) else {"labels": found}
+        if self._body is None:
+            found = self.request.json()
+            self._body = Asked(found if isinstance(found, dict) else {"labels": found})
+        return self._body
+
+    def unread(self) -> list[str]:
+        """The parameters that the client gave and the route did not look at."""
+        return [*self.query.unread(), *(self._body.unread() if self._body else ())]
 
 
 Handler = Callable[[Call], Answer]
@@ -122,10 +133,15 @@ def answer(request: Request, context: Context) -> Answer:
             continue
         parts = {name: unquote(value) for name, value in match.groupdict().items()}
         before = context.store.nodes
+        call = Call(request, context, parts)
         try:
-            done = handler(Call(request, context, parts))
+            done = handler(call)
+            if dropped := call.unread():
+                raise not_implemented(f"the parameter {', '.join(dropped)} of {method} {request.path}")
         except GitHubError as error:
             context.store.nodes = before
+            if error.type == NOT_IMPLEMENTED:
+                return _refused(error)
             more = {"errors": error.errors} if error.errors else {}
             status = error.status
             message = "Validation Failed" if status == 422 and error.errors else error.message
@@ -136,7 +152,14 @@ def answer(request: Request, context: Context) -> Answer:
             context.store.nodes = before
             return refusal(400, "Problems parsing JSON")
         return done
-    return refusal(404, "Not Found")
+    return _refused(not_implemented(f"{method} {request.path}"))
+
+
+def _refused(error: GitHubError) -> Answer:
+    """What the lab cannot do is 501, and marked for the record."""
+    done = refusal(error.status, error.message)
+    done.not_implemented = [error.message]
+    return done
 
 
 def tagged(request: Request, done: Answer) -> Answer:
@@ -154,8 +177,8 @@ def paged(
     call: Call, found: list[Any], shown: Callable[[Any], Any], wrap: Callable[[list[Any]], Any] | None = None
 ) -> Answer:
     """One page of a list, with GitHub's Link header for the others."""
-    size = min(100, max(1, int(call.request.query.get("per_page", 30))))
-    page = max(1, int(call.request.query.get("page", 1)))
+    size = min(100, max(1, _number(call.query.get("per_page"), 30)))
+    page = max(1, _number(call.query.get("page"), 1))
     last = max(1, -(-len(found) // size))
     links = {"prev": page - 1, "first": 1} if page > 1 else {}
     links |= {"next": page + 1, "last": last} if page < last else {}
@@ -166,6 +189,19 @@ def paged(
     )
     entries = [shown(one) for one in found[(page - 1) * size : page * size]]
     return Answer(200, wrap(entries) if wrap else entries, {"Link": written} if written else {})
+
+
+def _number(text: str | None, default: int) -> int:
+    """A parameter as a number; GitHub takes one that is none for one that was not given."""
+    return int(text) if text and text.isdecimal() else default
+
+
+def _order(call: Call, fields: dict[str, str]) -> dict[str, str]:
+    """What `sort` and `direction` say, as GraphQL's orderBy."""
+    sort, direction = call.query.get("sort") or "created", (call.query.get("direction") or "desc").upper()
+    if sort not in fields:
+        raise not_implemented(f"a sort by {sort}")
+    return {"field": fields[sort], "direction": direction}
 
 
 def read_query(text: str) -> dict[str, str]:
@@ -272,7 +308,7 @@ def remove_label(call: Call) -> Answer:
 
 @route("GET", "/repos/:owner/:repo/issues")
 def issues(call: Call) -> Answer:
-    repo, query = call.repo(), call.request.query
+    repo, query = call.repo(), call.query
     found = call.context.load((*repo.issues, *repo.pulls))
     state = query.get("state", "open")
     found = [n for n in found if state in ("all", shapes.open_or_closed(n))]
@@ -280,11 +316,21 @@ def issues(call: Call) -> Answer:
         found = [n for n in found if any(one.name.lower() == name.lower() for one in call.context.load(n.labels))]
     if creator := query.get("creator"):
         found = [n for n in found if call.store.nodes[n.author].login.lower() == creator.lower()]
+    if assignee := query.get("assignee", "").lower():
+        logins = {n.id: {one.login.lower() for one in call.context.load(n.assignees)} for n in found}
+        found = [n for n in found if _named(logins[n.id], assignee)]
+    if mentioned := query.get("mentioned"):
+        found = [n for n in found if f"@{mentioned}".lower() in n.body.lower()]
+    if milestone := query.get("milestone"):
+        found = found if milestone == "none" else []  # there are none
     if since := query.get("since"):
         found = [n for n in found if n.updated_at >= since]
-    field = {"updated": "UPDATED_AT", "comments": "COMMENTS"}.get(query.get("sort", ""), "CREATED_AT")
-    order = {"field": field, "direction": query.get("direction", "desc").upper()}
-    return paged(call, ordered(found, order), lambda one: shapes.issue(call.context, one))
+    fields = {"created": "CREATED_AT", "updated": "UPDATED_AT", "comments": "COMMENTS"}
+    return paged(call, ordered(found, _order(call, fields)), lambda one: shapes.issue(call.context, one))
+
+
+def _named(logins: set[str], asked: str) -> bool:
+    return bool(logins) if asked == "*" else not logins if asked == "none" else asked in logins
 
 
 def _label_ids(call: Call, names: list[Any]) -> tuple[str, ...]:
@@ -368,7 +414,7 @@ def take_label(call: Call) -> Answer:
 @route("GET", "/repos/:owner/:repo/issues/:number/comments")
 def comments(call: Call) -> Answer:
     found = call.context.load(call.issue().comments)
-    if since := call.request.query.get("since"):
+    if since := call.query.get("since"):
         found = [one for one in found if one.updated_at >= since]
     return paged(call, found, lambda one: shapes.comment(call.context, one))
 
@@ -400,7 +446,10 @@ def remove_comment(call: Call) -> Answer:
 
 @route("GET", "/search/issues")
 def find_issues(call: Call) -> Answer:
-    found = search_issues(call.request.query.get("q", ""), call.context)
+    text = call.query.get("q", "")
+    if sort := call.query.get("sort"):
+        text += f" sort:{sort}-{call.query.get('order') or 'desc'}"
+    found = search_issues(text, call.context)
     total = {"total_count": len(found), "incomplete_results": False, "search_type": "lexical"}
     return paged(
         call,
@@ -459,6 +508,17 @@ def branches(call: Call) -> Answer:
     return paged(call, list(found), lambda one: shapes.short_branch(call.context, repo, *one))
 
 
+@route("GET", "/repos/:owner/:repo/branches/*name/protection")
+def branch_protection(call: Call) -> Answer:
+    repo, branch, _ = _ref(call)
+    if roles.permission(call.store, repo, call.context.viewer) != "ADMIN":
+        raise GitHubError("Not Found", "NOT_FOUND", 404)  # GitHub shows it to administrators only
+    found = acts.protection(call.store, repo, branch)
+    if found is None:
+        return refusal(404, "Branch not protected")
+    return Answer(200, shapes.protection(call.context, repo, branch, found))
+
+
 @route("GET", "/repos/:owner/:repo/branches/*name")
 def one_branch(call: Call) -> Answer:
     repo, branch, sha = _ref(call)
@@ -479,8 +539,11 @@ def _commit(call: Call) -> tuple[Repo, Commit]:
 def commits(call: Call) -> Answer:
     repo = call.repo()
     name = call.store.full_name(repo)
-    sha = call.store.git.resolve(name, call.request.query.get("sha", repo.default_branch))
-    found = call.store.git.history(name, sha, 1000) if sha else []
+    query = call.query
+    sha = call.store.git.resolve(name, query.get("sha", repo.default_branch))
+    narrowed = {"path": query.get("path"), "since": query.get("since"), "until": query.get("until"),
+                "authors": tuple(filter(None, [query.get("author")]))}  # fmt: skip
+    found = call.store.git.history(name, sha, 1000, **narrowed) if sha else []
     return paged(call, found, lambda one: shapes.commit(call.context, repo, one))
 
 
@@ -492,7 +555,7 @@ def one_commit(call: Call) -> Answer:
 @route("GET", "/repos/:owner/:repo/commits/:sha/status")
 def combined_status(call: Call) -> Answer:
     repo, commit = _commit(call)
-    found = acts.statuses(call.store, repo, commit.sha)
+    found = [one for one in acts.statuses(call.store, repo, commit.sha) if not one.workflow]
     states = {one.state for one in found}
     verdict = "failure" if states & {"FAILURE", "ERROR"} else "success" if states == {"SUCCESS"} else "pending"
     return Answer(200, shapes.combined_status(call.context, repo, commit.sha, verdict, found))
@@ -501,14 +564,28 @@ def combined_status(call: Call) -> Answer:
 @route("GET", "/repos/:owner/:repo/commits/:sha/statuses")
 def commit_statuses(call: Call) -> Answer:
     repo, commit = _commit(call)
-    found = call.context.load(repo.statuses.get(commit.sha, ()))[::-1]
+    found = [one for one in call.context.load(repo.statuses.get(commit.sha, ())) if not one.workflow][::-1]
     return paged(call, found, lambda one: shapes.status(call.context, one))
 
 
 @route("GET", "/repos/:owner/:repo/commits/:sha/check-runs")
 def check_runs(call: Call) -> Answer:
-    _commit(call)
-    return Answer(200, {"total_count": 0, "check_runs": []})
+    repo, commit = _commit(call)
+    if call.query.get("filter") == "all":
+        found = call.context.load(repo.statuses.get(commit.sha, ()))
+    else:
+        found = acts.statuses(call.store, repo, commit.sha)
+    found = [one for one in found if one.workflow]
+    if name := call.query.get("check_name"):
+        found = [one for one in found if one.context == name]
+    if status := call.query.get("status"):
+        found = [one for one in found if one.run_status.lower() == status]
+    return paged(
+        call,
+        found,
+        lambda one: shapes.check_run(call.context, one),
+        lambda page: {"total_count": len(found), "check_runs": page},
+    )
 
 
 @route("POST", "/repos/:owner/:repo/statuses/:sha")
@@ -556,8 +633,10 @@ def readme(call: Call) -> Answer:
 def contents(call: Call) -> Answer:
     repo, path = call.repo(), call.parts["path"]
     name = call.store.full_name(repo)
-    sha = call.store.git.resolve(name, call.request.query.get("ref", repo.default_branch))
+    sha = call.store.git.resolve(name, call.query.get("ref", repo.default_branch))
     text = call.store.git.file(name, sha, path) if sha else None
+    if sha and text is None and call.store.git.has(name, sha, path):
+        raise not_implemented("the content of a folder")
     if text is None:
         raise GitHubError("Not Found", "NOT_FOUND", 404)
     if "raw" in call.request.headers.get("accept", ""):
@@ -570,7 +649,7 @@ def contents(call: Call) -> Answer:
 
 @route("GET", "/repos/:owner/:repo/pulls")
 def pulls(call: Call) -> Answer:
-    repo, query = call.repo(), call.request.query
+    repo, query = call.repo(), call.query
     found = call.context.load(repo.pulls)
     state = query.get("state", "open")
     found = [p for p in found if state in ("all", shapes.open_or_closed(p))]
@@ -578,7 +657,7 @@ def pulls(call: Call) -> Answer:
         found = [p for p in found if p.head == head.rpartition(":")[2]]
     if base := query.get("base"):
         found = [p for p in found if p.base == base]
-    order = {"field": "CREATED_AT", "direction": query.get("direction", "desc").upper()}
+    order = _order(call, {"created": "CREATED_AT", "updated": "UPDATED_AT"})
     return paged(call, ordered(found, order), lambda one: shapes.pull(call.context, one))
 
 

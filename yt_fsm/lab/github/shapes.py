@@ -262,19 +262,38 @@ def commit(context: Context, repo: Repo, of: Commit) -> Shape:
 def short_branch(context: Context, repo: Repo, name: str, sha: str) -> Shape:
     """A branch in a list."""
     url = f"{API}/repos/{context.store.full_name(repo)}/commits/{sha}"
-    return {"name": name, "commit": {"sha": sha, "url": url}, "protected": name in repo.protected}
+    protected = acts.protection(context.store, repo, name) is not None
+    return {"name": name, "commit": {"sha": sha, "url": url}, "protected": protected}
 
 
 def branch(context: Context, repo: Repo, name: str, of: Commit) -> Shape:
     """A branch by itself."""
     path = context.store.full_name(repo)
     url = f"{API}/repos/{path}/branches/{name}"
+    found = acts.protection(context.store, repo, name)
+    checks = found.checks if found else ()
+    required = {"enforcement_level": "non_admins" if checks else "off", **_required(checks)}
     return {
-        "name": name, "commit": commit(context, repo, of), "protected": name in repo.protected,
+        "name": name, "commit": commit(context, repo, of), "protected": found is not None,
         "_links": {"self": url, "html": f"{WEB}/{path}/tree/{name}"}, "protection_url": f"{url}/protection",
-        "protection": {"enabled": False, "required_status_checks": {
-            "enforcement_level": "off", "contexts": list(repo.required_checks), "checks": []}},
+        "protection": {"enabled": found is not None, "required_status_checks": required},
     }  # fmt: skip
+
+
+def _required(checks: tuple[str, ...]) -> Shape:
+    return {"contexts": list(checks), "checks": [{"context": one, "app_id": None} for one in checks]}
+
+
+def protection(context: Context, repo: Repo, name: str, of: acts.Protection) -> Shape:
+    """What protects a branch, as an administrator sees it."""
+    url = f"{API}/repos/{context.store.full_name(repo)}/branches/{name}/protection"
+    shown: Shape = {"url": url, "enforce_admins": {"url": f"{url}/enforce_admins", "enabled": False}}
+    if of.checks:
+        where = f"{url}/required_status_checks"
+        shown["required_status_checks"] = {
+            "url": where, "strict": of.strict, "contexts_url": f"{where}/contexts", **_required(of.checks)
+        }  # fmt: skip
+    return shown
 
 
 def ref(context: Context, repo: Repo, name: str, sha: str) -> Shape:
@@ -295,6 +314,22 @@ def status(context: Context, of: Status) -> Shape:
         "description": of.description or None, "target_url": of.target_url, "created_at": of.created_at,
         "updated_at": of.updated_at, "creator": creator, "avatar_url": creator["avatar_url"],
         "url": f"{API}/repos/{name}/statuses/{of.sha}",
+    }  # fmt: skip
+
+
+def check_run(context: Context, of: Status) -> Shape:
+    """A check run."""
+    name = context.store.full_name(context.store.nodes[of.repo])
+    url = f"{API}/repos/{name}/check-runs/{of.database_id}"
+    page = of.target_url or f"{WEB}/{name}/runs/{of.database_id}"
+    said = {"title": of.context, "summary": of.description, "text": of.description, "annotations_count": 0,
+            "annotations_url": f"{url}/annotations"}  # fmt: skip
+    return {
+        "id": of.database_id, "node_id": of.id, "name": of.context, "head_sha": of.sha, "external_id": "",
+        "status": of.run_status.lower(), "conclusion": of.conclusion.lower() if of.conclusion else None,
+        "started_at": of.created_at, "completed_at": of.created_at if of.conclusion else None, "url": url,
+        "html_url": page, "details_url": page, "output": said, "check_suite": {"id": of.database_id}, "app": None,
+        "pull_requests": [],
     }  # fmt: skip
 
 

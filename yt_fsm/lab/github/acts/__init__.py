@@ -36,6 +36,7 @@ from yt_fsm.lab.github.acts.project import (
     unarchived,
 )
 from yt_fsm.lab.github.acts.pull import (
+    Protection,
     closing_issues,
     create_branch,
     delete_branch,
@@ -49,12 +50,14 @@ from yt_fsm.lab.github.acts.pull import (
     open_pull,
     person,
     protect,
+    protection,
     set_check,
     statuses,
     update_branch,
 )
 
 __all__ = [
+    "Protection",
     "add_draft",
     "add_item",
     "archive",
@@ -92,6 +95,7 @@ __all__ = [
     "open_pull",
     "person",
     "protect",
+    "protection",
     "renew_options",
     "reopen",
     "set_check",

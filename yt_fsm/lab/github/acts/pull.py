@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from yt_fsm.lab.github.acts.issue import check_text
 from yt_fsm.lab.github.errors import GitHubError
@@ -77,8 +77,9 @@ def closing_issues(store: Store, repo: Repo, text: str) -> list[Issue]:
 def missing_checks(store: Store, pull: PullRequest) -> list[str]:
     """The required checks that are not green at the pull request's head."""
     repo = store.get(Repo, pull.repo)
+    found = protection(store, repo, pull.base)
     green = {s.context for s in statuses(store, repo, pull.head_sha) if s.state == "SUCCESS"}
-    return [check for check in repo.required_checks if check not in green]
+    return [check for check in found.checks if check not in green] if found else []
 
 
 def merge_state(store: Store, pull: PullRequest) -> tuple[str, str]:
@@ -94,7 +95,11 @@ def merge_state(store: Store, pull: PullRequest) -> tuple[str, str]:
         return "MERGEABLE", "DRAFT"
     if missing_checks(store, pull):
         return "MERGEABLE", "BLOCKED"
-    if repo.strict_checks and store.git.ahead_behind(name, base, pull.head_sha)[1]:
+    if (
+        (found := protection(store, repo, pull.base))
+        and found.strict
+        and store.git.ahead_behind(name, base, pull.head_sha)[1]
+    ):
         return "MERGEABLE", "BEHIND"
     states = {s.state for s in statuses(store, repo, pull.head_sha)}
     return "MERGEABLE", "UNSTABLE" if states - {"SUCCESS"} else "CLEAN"
@@ -230,7 +235,7 @@ def delete_branch(store: Store, who: Owner, repo: Repo, branch: str) -> None:
     require(store, repo, who, "WRITE", "DeleteRef")
     if branch == repo.default_branch:
         raise GitHubError("Cannot delete the default branch")
-    if any(fnmatch.fnmatch(branch, pattern) for pattern in repo.protected):
+    if protection(store, repo, branch):
         raise GitHubError("Cannot delete this protected branch")
     try:
         store.git.delete(store.full_name(repo), branch)
@@ -244,6 +249,27 @@ def protect(store: Store, repo: Repo, patterns: Iterable[str]) -> Repo:
     repo = store.edit(repo, protected=tuple(patterns))
     store.git.protect(store.full_name(repo), repo.protected)
     return repo
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What protects a branch: the pattern that names it, the checks that a merge needs, whether it must be up to date.
+
+    Required checks are the default branch's.
+    """
+
+    pattern: str
+    checks: tuple[str, ...] = ()
+    strict: bool = False
+
+
+def protection(store: Store, repo: Repo, branch: str) -> Protection | None:
+    """What protects a branch, as REST and GraphQL both show it and a merge obeys it; None when nothing does."""
+    repo = store.get(Repo, repo.id)
+    pattern = next((one for one in repo.protected if fnmatch.fnmatchcase(branch, one)), None)
+    if branch == repo.default_branch and (repo.required_checks or repo.strict_checks):
+        return Protection(pattern or branch, repo.required_checks, repo.strict_checks)
+    return Protection(pattern) if pattern else None
 
 
 def statuses(store: Store, repo: Repo, sha: str) -> list[Status]:

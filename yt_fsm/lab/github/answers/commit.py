@@ -7,8 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from yt_fsm.lab.github import acts
-from yt_fsm.lab.github.connections import Connection
+from yt_fsm.lab.github.answers.owner import avatar_of
+from yt_fsm.lab.github.asked import Asked
+from yt_fsm.lab.github.connections import Connection, ordered
 from yt_fsm.lab.github.context import Context
+from yt_fsm.lab.github.errors import not_implemented
 from yt_fsm.lab.github.executor import TYPES, answers
 from yt_fsm.lab.github.git import Commit, Person
 from yt_fsm.lab.github.nodes import Owner, PullRequest, Repo, Status
@@ -43,9 +46,17 @@ def _actor(context: Context, who: Person, date: str) -> dict[str, Any]:
     user = context.store.owner(login) if login else None
     user = user if user and user.kind == "User" else None
     return {
-        "name": who.name, "email": who.email, "date": date, "user": user,
-        "avatarUrl": "https://avatars.githubusercontent.com/u/0?v=4",
-    }  # fmt: skip
+        "name": who.name,
+        "email": who.email,
+        "date": date,
+        "user": user,
+        "__typename": "GitActor",
+    }
+
+
+@answers("GitActor.avatarUrl")
+def actor_avatar(actor: dict[str, Any], arguments: Asked, context: Context) -> str:
+    return avatar_of(0, arguments)
 
 
 def ref_of(context: Context, repo: Repo, branch: str) -> dict[str, Any] | None:
@@ -58,59 +69,52 @@ def ref_of(context: Context, repo: Repo, branch: str) -> dict[str, Any] | None:
 
 
 @answers("Repository.defaultBranchRef")
-def default_branch_ref(repo: Repo, arguments: dict[str, Any], context: Context) -> Any:
+def default_branch_ref(repo: Repo, arguments: Asked, context: Context) -> Any:
     return ref_of(context, repo, repo.default_branch)
 
 
 @answers("Repository.ref")
-def ref(repo: Repo, arguments: dict[str, Any], context: Context) -> Any:
+def ref(repo: Repo, arguments: Asked, context: Context) -> Any:
     return ref_of(context, repo, arguments["qualifiedName"].removeprefix("refs/").removeprefix("heads/"))
 
 
 @answers("Repository.refs")
-def refs(repo: Repo, arguments: dict[str, Any], context: Context) -> Connection:
+def refs(repo: Repo, arguments: Asked, context: Context) -> Connection:
     if not arguments["refPrefix"].startswith("refs/heads"):
-        return Connection([], arguments)
+        raise not_implemented(f"refs other than branches ({arguments['refPrefix']})")
     names = context.store.git.branches(context.store.full_name(repo))
     start = arguments["refPrefix"].removeprefix("refs/heads").strip("/")
     wanted = arguments.get("query") or ""
-    found = [ref_of(context, repo, n) for n in names if n.startswith(start) and wanted in n]
-    return Connection([n for n in found if n], arguments)
+    found = [n for n in (ref_of(context, repo, n) for n in names if n.startswith(start) and wanted in n) if n]
+    found = ordered(found, arguments.get("orderBy"), {"ALPHABETICAL": lambda of: of["name"]})
+    return Connection(found[::-1] if arguments.get("direction") == "DESC" else found, arguments)
 
 
 @answers("Repository.object")
-def git_object(repo: Repo, arguments: dict[str, Any], context: Context) -> Any:
+def git_object(repo: Repo, arguments: Asked, context: Context) -> Any:
     wanted = arguments.get("oid") or arguments.get("expression")
     name = context.store.full_name(repo)
     return commit_of(context, repo, context.store.git.resolve(name, wanted) if wanted else None)
 
 
 @answers("Ref.target")
-def target(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Any:
+def target(of: dict[str, Any], arguments: Asked, context: Context) -> Any:
     return commit_of(context, of["repository"], of["sha"])
 
 
-@answers("Ref.associatedPullRequests")
-def associated_with_ref(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Connection:
-    found = [p for p in context.load(of["repository"].pulls) if p.head == of["name"]]
-    states = arguments.get("states")
-    return Connection([p for p in found if not states or p.state in states], arguments)
-
-
 @answers("Ref.branchProtectionRule")
-def protection(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Any:
-    repo = of["repository"]
-    if of["name"] != repo.default_branch or not repo.required_checks:
-        return None
-    return {
-        "__typename": "BranchProtectionRule", "id": f"BPR_{repo.database_id}", "pattern": repo.default_branch,
-        "requiredApprovingReviewCount": 0, "requiredStatusCheckContexts": list(repo.required_checks),
-        "requiresStatusChecks": True, "requiresStrictStatusChecks": repo.strict_checks,
+def protection(of: dict[str, Any], arguments: Asked, context: Context) -> Any:
+    repo = context.nodes[of["repository"].id]
+    found = acts.protection(context.store, repo, of["name"])
+    return found and {
+        "__typename": "BranchProtectionRule", "id": f"BPR_{repo.database_id}_{found.pattern}", "pattern": found.pattern,
+        "requiredApprovingReviewCount": 0, "requiredStatusCheckContexts": list(found.checks),
+        "requiresStatusChecks": bool(found.checks), "requiresStrictStatusChecks": found.strict,
     }  # fmt: skip
 
 
 @answers("Ref.compare")
-def compare(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Any:
+def compare(of: dict[str, Any], arguments: Asked, context: Context) -> Any:
     repo = of["repository"]
     name = context.store.full_name(repo)
     head = context.store.git.resolve(name, arguments["headRef"])
@@ -126,38 +130,35 @@ def compare(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> 
 
 
 @answers("Comparison.commits")
-def compared_commits(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Connection:
+def compared_commits(of: dict[str, Any], arguments: Asked, context: Context) -> Connection:
     commits = context.store.git.commits(context.store.full_name(of["repo"]), of["base"], of["head"])
     return Connection([shown(context, of["repo"], c) for c in commits], arguments)
 
 
 @answers("ComparisonCommitConnection.authorCount")
-def author_count(connection: Connection, arguments: dict[str, Any], context: Context) -> int:
+def author_count(connection: Connection, arguments: Asked, context: Context) -> int:
     return len({c["author"]["email"] for c in connection.whole})
 
 
 @answers("Commit.history")
-def history(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Connection:
+def history(of: dict[str, Any], arguments: Asked, context: Context) -> Connection:
     name = context.store.full_name(of["repo"])
-    commits = context.store.git.history(name, of["oid"], 1000)
+    author = arguments.get("author") or {}
+    narrowed = {"path": arguments.get("path"), "since": arguments.get("since"), "until": arguments.get("until"),
+                "authors": tuple(author.get("emails") or ())}  # fmt: skip
+    commits = context.store.git.history(name, of["oid"], 1000, **narrowed)
     return Connection([shown(context, of["repo"], c) for c in commits], arguments)
 
 
 @answers("Commit.parents")
-def parents(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Connection:
+def parents(of: dict[str, Any], arguments: Asked, context: Context) -> Connection:
     found = [commit_of(context, of["repo"], sha) for sha in of["commit"].parents]
     return Connection([n for n in found if n], arguments)
 
 
 @answers("Commit.authors")
-def authors(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Connection:
+def authors(of: dict[str, Any], arguments: Asked, context: Context) -> Connection:
     return Connection([of["author"]], arguments)
-
-
-@answers("Commit.associatedPullRequests")
-def associated_with_commit(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Connection:
-    pulls = context.load(of["repo"].pulls)
-    return Connection([p for p in pulls if of["oid"] in (p.head_sha, p.merge_commit)], arguments)
 
 
 # -- checks ---------------------------------------------------------------------------------------
@@ -175,22 +176,22 @@ def rollup_of(context: Context, repo: Repo, sha: str) -> dict[str, Any] | None:
 
 
 @answers("Commit.statusCheckRollup")
-def commit_rollup(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Any:
+def commit_rollup(of: dict[str, Any], arguments: Asked, context: Context) -> Any:
     return rollup_of(context, context.nodes[of["repo"].id], of["oid"])
 
 
 @answers("PullRequest.statusCheckRollup")
-def pull_rollup(pull: PullRequest, arguments: dict[str, Any], context: Context) -> Any:
+def pull_rollup(pull: PullRequest, arguments: Asked, context: Context) -> Any:
     return rollup_of(context, context.nodes[pull.repo], pull.head_sha)
 
 
 @answers("StatusCheckRollup.commit")
-def rollup_commit(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Any:
+def rollup_commit(of: dict[str, Any], arguments: Asked, context: Context) -> Any:
     return commit_of(context, of["repo"], of["sha"])
 
 
 @answers("StatusCheckRollup.contexts")
-def contexts(of: dict[str, Any], arguments: dict[str, Any], context: Context) -> Connection:
+def contexts(of: dict[str, Any], arguments: Asked, context: Context) -> Connection:
     return Connection(of["statuses"], arguments)
 
 
@@ -207,95 +208,101 @@ def _counted(states: list[str]) -> list[dict[str, Any]]:
 
 
 @answers("StatusCheckRollupContextConnection.checkRunCount")
-def check_run_count(connection: Connection, arguments: dict[str, Any], context: Context) -> int:
+def check_run_count(connection: Connection, arguments: Asked, context: Context) -> int:
     return len(_runs(connection))
 
 
 @answers("StatusCheckRollupContextConnection.statusContextCount")
-def status_context_count(connection: Connection, arguments: dict[str, Any], context: Context) -> int:
+def status_context_count(connection: Connection, arguments: Asked, context: Context) -> int:
     return len(_contexts(connection))
 
 
 @answers("StatusCheckRollupContextConnection.checkRunCountsByState")
-def check_run_counts(connection: Connection, arguments: dict[str, Any], context: Context) -> list[Any]:
+def check_run_counts(connection: Connection, arguments: Asked, context: Context) -> list[Any]:
     return _counted(["IN_PROGRESS" if s.state == "PENDING" else s.state for s in _runs(connection)])
 
 
 @answers("StatusCheckRollupContextConnection.statusContextCountsByState")
-def status_context_counts(connection: Connection, arguments: dict[str, Any], context: Context) -> list[Any]:
+def status_context_counts(connection: Connection, arguments: Asked, context: Context) -> list[Any]:
     return _counted([s.state for s in _contexts(connection)])
 
 
 @answers("StatusContext.commit")
-def status_commit(of: Status, arguments: dict[str, Any], context: Context) -> Any:
+def status_commit(of: Status, arguments: Asked, context: Context) -> Any:
     return commit_of(context, context.nodes[of.repo], of.sha)
 
 
 @answers("StatusContext.creator")
-def status_creator(of: Status, arguments: dict[str, Any], context: Context) -> Any:
+def status_creator(of: Status, arguments: Asked, context: Context) -> Any:
     return context.store.get(Owner, of.creator)
 
 
 @answers("StatusContext.avatarUrl")
-def status_avatar(of: Status, arguments: dict[str, Any], context: Context) -> None:
-    return None
+def status_avatar(of: Status, arguments: Asked, context: Context) -> str:
+    return avatar_of(context.store.get(Owner, of.creator).database_id, arguments)
 
 
 @answers("StatusContext.isRequired", "CheckRun.isRequired")
-def is_required(of: Status, arguments: dict[str, Any], context: Context) -> bool:
-    return of.context in context.nodes[of.repo].required_checks
+def is_required(of: Status, arguments: Asked, context: Context) -> bool:
+    repo = context.nodes[of.repo]
+    key, number = arguments.get("pullRequestId"), arguments.get("pullRequestNumber")
+    pull = context.nodes.get(key) if key else context.store.numbered(repo, number, context.nodes) if number else None
+    protected = acts.protection(
+        context.store, repo, pull.base if isinstance(pull, PullRequest) else repo.default_branch
+    )
+    return protected is not None and of.context in protected.checks
 
 
 # -- check runs: a Status with a workflow, as Actions shows one ---------------------------------------
 
 
 @answers("CheckRun.name", "CheckRun.title")
-def run_name(of: Status, arguments: dict[str, Any], context: Context) -> str:
+def run_name(of: Status, arguments: Asked, context: Context) -> str:
     return of.context
 
 
 @answers("CheckRun.status")
-def run_status(of: Status, arguments: dict[str, Any], context: Context) -> str:
-    return "IN_PROGRESS" if of.state == "PENDING" else "COMPLETED"
+def run_status(of: Status, arguments: Asked, context: Context) -> str:
+    return of.run_status
 
 
 @answers("CheckRun.conclusion")
-def run_conclusion(of: Status, arguments: dict[str, Any], context: Context) -> str | None:
-    return {"PENDING": None, "ERROR": "FAILURE"}.get(of.state, of.state)
+def run_conclusion(of: Status, arguments: Asked, context: Context) -> str | None:
+    return of.conclusion
 
 
 @answers("CheckRun.startedAt")
-def run_started(of: Status, arguments: dict[str, Any], context: Context) -> str:
+def run_started(of: Status, arguments: Asked, context: Context) -> str:
     return of.created_at
 
 
 @answers("CheckRun.completedAt")
-def run_completed(of: Status, arguments: dict[str, Any], context: Context) -> str | None:
+def run_completed(of: Status, arguments: Asked, context: Context) -> str | None:
     return None if of.state == "PENDING" else of.created_at
 
 
 @answers("CheckRun.repository")
-def run_repository(of: Status, arguments: dict[str, Any], context: Context) -> Any:
+def run_repository(of: Status, arguments: Asked, context: Context) -> Any:
     return context.nodes[of.repo]
 
 
 @answers("CheckRun.summary", "CheckRun.text", "CheckRun.externalId")
-def run_text(of: Status, arguments: dict[str, Any], context: Context) -> str:
+def run_text(of: Status, arguments: Asked, context: Context) -> str:
     return of.description
 
 
 @answers("CheckRun.resourcePath")
-def run_path(of: Status, arguments: dict[str, Any], context: Context) -> str:
+def run_path(of: Status, arguments: Asked, context: Context) -> str:
     return f"/{context.store.full_name(context.nodes[of.repo])}/runs/{of.database_id}"
 
 
 @answers("CheckRun.url", "CheckRun.permalink", "CheckRun.detailsUrl")
-def run_url(of: Status, arguments: dict[str, Any], context: Context) -> str:
+def run_url(of: Status, arguments: Asked, context: Context) -> str:
     return of.target_url or f"https://github.com{run_path(of, arguments, context)}"
 
 
 @answers("CheckRun.checkSuite")
-def check_suite(of: Status, arguments: dict[str, Any], context: Context) -> dict[str, Any]:
+def check_suite(of: Status, arguments: Asked, context: Context) -> dict[str, Any]:
     where = run_url(of, arguments, context)
     made = {"databaseId": of.database_id, "createdAt": of.created_at, "updatedAt": of.updated_at, "url": where,
             "resourcePath": run_path(of, arguments, context)}  # fmt: skip

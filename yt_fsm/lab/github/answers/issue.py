@@ -8,11 +8,15 @@ from typing import Any
 
 from yt_fsm.lab.github import ids
 from yt_fsm.lab.github.acts import closing_issues
-from yt_fsm.lab.github.connections import Connection
+from yt_fsm.lab.github.answers.project import listed
+from yt_fsm.lab.github.answers.repository import LABEL_ORDERS
+from yt_fsm.lab.github.asked import Asked
+from yt_fsm.lab.github.connections import Connection, nothing
+from yt_fsm.lab.github.connections import ordered as arranged
 from yt_fsm.lab.github.context import Context
-from yt_fsm.lab.github.errors import not_found
+from yt_fsm.lab.github.errors import not_found, not_implemented
 from yt_fsm.lab.github.executor import RESOLVERS, TYPES, answers
-from yt_fsm.lab.github.nodes import Comment, Issue, Item, Owner, PullRequest, Repo
+from yt_fsm.lab.github.nodes import Comment, Issue, Item, Label, Owner, Project, PullRequest, Repo
 from yt_fsm.lab.github.roles import RANK, association, permission
 
 TYPES[Issue] = lambda issue: "Issue"
@@ -22,9 +26,13 @@ TYPES[Comment] = lambda comment: "IssueComment"
 _FIXED: dict[str, Any] = {
     "activeLockReason": None, "createdViaEmail": False, "isPinned": False, "milestone": None, "parent": None,
     "reactionGroups": (), "subIssuesSummary": {"completed": 0, "percentCompleted": 0, "total": 0},
-    "isMinimized": False, "minimizedReason": None, "issueType": None, "projectV2": None,
+    "isMinimized": False, "minimizedReason": None, "issueType": None,
 }  # fmt: skip
-_ORDERS = {"CREATED_AT": "created_at", "UPDATED_AT": "updated_at", "COMMENTS": "comments"}
+_ORDERS: dict[str, Any] = {
+    "CREATED_AT": lambda node: (node.created_at, node.database_id),
+    "UPDATED_AT": lambda node: (node.updated_at, node.database_id),
+    "COMMENTS": lambda node: (len(node.comments), node.database_id),
+}
 
 
 def both(*names: str) -> list[str]:
@@ -41,29 +49,19 @@ for _name, _value in _FIXED.items():
         RESOLVERS[f"{_kind}.{_name}"] = _fixed(_value)
 
 
-def ordered(found: list[Any], order: dict[str, Any] | None, default: str = "ASC") -> list[Any]:
+def ordered(found: list[Any], order: Any, default: str = "ASC") -> list[Any]:
     """Sorted as `orderBy` says; objects of the same second in the order in which they were made."""
-    order = order or {"field": "CREATED_AT", "direction": default}
-    attribute = _ORDERS.get(order["field"], "created_at")
-
-    def key(node: Any) -> tuple[Any, int]:
-        value = getattr(node, attribute)
-        return (len(value) if isinstance(value, tuple) else value, node.database_id)
-
-    return sorted(found, key=key, reverse=order["direction"] == "DESC")
+    return arranged(found, order, _ORDERS, default)
 
 
-def matching(context: Context, found: list[Any], arguments: dict[str, Any]) -> list[Any]:
+def matching(context: Context, found: list[Any], arguments: Asked) -> list[Any]:
     """Those that `states`, `labels` and `filterBy` let through."""
     wanted = arguments.get("filterBy") or {}
-    states = arguments.get("states") or wanted.get("states")
-    if states:
-        found = [n for n in found if n.state in states]
-    labels = arguments.get("labels") or wanted.get("labels")
-    if labels:
-        names = {name.lower() for name in labels}
-        ids = {n.id for n in context.nodes.values() if type(n).__name__ == "Label" and n.name.lower() in names}
-        found = [n for n in found if not ids.isdisjoint(n.labels)]
+    for states in (arguments.get("states"), wanted.get("states")):
+        found = [n for n in found if not states or n.state in states]
+    for labels in (arguments.get("labels"), wanted.get("labels")):
+        names = {name.lower() for name in labels or ()}
+        found = [n for n in found if not names or any(one.name.lower() in names for one in context.load(n.labels))]
     for argument, attribute in (("createdBy", "author"), ("assignee", "assignees")):
         login = wanted.get(argument)
         if login is not None:
@@ -74,8 +72,10 @@ def matching(context: Context, found: list[Any], arguments: dict[str, Any]) -> l
         found = [n for n in found if f"@{mentioned}".lower() in n.body.lower()]
     if since := wanted.get("since"):
         found = [n for n in found if n.updated_at >= since]
-    if milestone := (wanted.get("milestone") or wanted.get("milestoneNumber")):
-        found = [] if milestone != "null" else found
+    if wanted.get("viewerSubscribed"):
+        raise not_implemented("subscriptions to issues")
+    for name in ("milestone", "milestoneNumber"):
+        found = found if wanted.get(name) in (None, "null") else []  # there are none
     return found
 
 
@@ -89,7 +89,7 @@ def _has(value: Any, key: str, login: str) -> bool:
 
 
 @answers("Repository.issue")
-def issue(repo: Repo, arguments: dict[str, Any], context: Context) -> Issue:
+def issue(repo: Repo, arguments: Asked, context: Context) -> Issue:
     found = context.store.numbered(repo, arguments["number"], context.nodes)
     if found is None or isinstance(found, PullRequest):
         raise not_found(f"Could not resolve to an Issue with the number of {arguments['number']}.")
@@ -97,7 +97,7 @@ def issue(repo: Repo, arguments: dict[str, Any], context: Context) -> Issue:
 
 
 @answers("Repository.issueOrPullRequest")
-def issue_or_pull_request(repo: Repo, arguments: dict[str, Any], context: Context) -> Issue:
+def issue_or_pull_request(repo: Repo, arguments: Asked, context: Context) -> Issue:
     found = context.store.numbered(repo, arguments["number"], context.nodes)
     if found is None:
         raise not_found(f"Could not resolve to an issue or pull request with the number of {arguments['number']}.")
@@ -105,7 +105,7 @@ def issue_or_pull_request(repo: Repo, arguments: dict[str, Any], context: Contex
 
 
 @answers("Repository.issues")
-def issues(repo: Repo, arguments: dict[str, Any], context: Context) -> Connection:
+def issues(repo: Repo, arguments: Asked, context: Context) -> Connection:
     found = matching(context, context.load(repo.issues), arguments)
     return Connection(ordered(found, arguments.get("orderBy")), arguments)
 
@@ -114,53 +114,53 @@ def issues(repo: Repo, arguments: dict[str, Any], context: Context) -> Connectio
 
 
 @answers(*both("author"), "IssueComment.author")
-def author(node: Any, arguments: dict[str, Any], context: Context) -> Any:
+def author(node: Any, arguments: Asked, context: Context) -> Any:
     return context.nodes.get(node.author)
 
 
 @answers(*both("editor"))
-def editor(node: Any, arguments: dict[str, Any], context: Context) -> Any:
+def editor(node: Any, arguments: Asked, context: Context) -> Any:
     return context.nodes.get(node.author) if node.last_edited_at else None
 
 
 @answers("IssueComment.editor")
-def comment_editor(node: Comment, arguments: dict[str, Any], context: Context) -> Any:
+def comment_editor(node: Comment, arguments: Asked, context: Context) -> Any:
     return context.nodes.get(node.edits[-1]["by"]) if node.edits else None
 
 
 @answers(*both("authorAssociation"))
-def author_association(node: Issue, arguments: dict[str, Any], context: Context) -> str:
+def author_association(node: Issue, arguments: Asked, context: Context) -> str:
     return association(context.store, context.nodes[node.repo], context.nodes[node.author])
 
 
 @answers("IssueComment.authorAssociation")
-def comment_association(node: Comment, arguments: dict[str, Any], context: Context) -> str:
+def comment_association(node: Comment, arguments: Asked, context: Context) -> str:
     repo = context.nodes[context.nodes[node.subject].repo]
     return association(context.store, repo, context.nodes[node.author])
 
 
 @answers(*both("bodyText"), "IssueComment.bodyText")
-def body_text(node: Any, arguments: dict[str, Any], context: Context) -> Any:
+def body_text(node: Any, arguments: Asked, context: Context) -> Any:
     return node.body
 
 
 @answers(*both("fullDatabaseId"), "IssueComment.fullDatabaseId")
-def full_database_id(node: Any, arguments: dict[str, Any], context: Context) -> str:
+def full_database_id(node: Any, arguments: Asked, context: Context) -> str:
     return str(node.database_id)
 
 
 @answers(*both("includesCreatedEdit"), "IssueComment.includesCreatedEdit")
-def includes_created_edit(node: Any, arguments: dict[str, Any], context: Context) -> bool:
+def includes_created_edit(node: Any, arguments: Asked, context: Context) -> bool:
     return node.last_edited_at is not None
 
 
 @answers(*both("publishedAt"), "IssueComment.publishedAt")
-def published_at(node: Any, arguments: dict[str, Any], context: Context) -> Any:
+def published_at(node: Any, arguments: Asked, context: Context) -> Any:
     return node.created_at
 
 
 @answers(*both("viewerDidAuthor"), "IssueComment.viewerDidAuthor")
-def viewer_did_author(node: Any, arguments: dict[str, Any], context: Context) -> bool:
+def viewer_did_author(node: Any, arguments: Asked, context: Context) -> bool:
     return bool(node.author == context.viewer.id)
 
 
@@ -172,64 +172,71 @@ def _may(node: Any, context: Context, role: str) -> bool:
 
 @answers(*both("viewerCanUpdate", "viewerCanClose", "viewerCanReopen"), "IssueComment.viewerCanUpdate",
          "IssueComment.viewerCanDelete")  # fmt: skip
-def viewer_can_update(node: Any, arguments: dict[str, Any], context: Context) -> bool:
+def viewer_can_update(node: Any, arguments: Asked, context: Context) -> bool:
     return _may(node, context, "TRIAGE")
 
 
 @answers(*both("viewerCanLabel"))
-def viewer_can_label(node: Any, arguments: dict[str, Any], context: Context) -> bool:
+def viewer_can_label(node: Any, arguments: Asked, context: Context) -> bool:
     return RANK[permission(context.store, context.nodes[node.repo], context.viewer)] >= RANK["TRIAGE"]
 
 
 @answers(*both("viewerCanDelete"))
-def viewer_can_delete(node: Any, arguments: dict[str, Any], context: Context) -> bool:
+def viewer_can_delete(node: Any, arguments: Asked, context: Context) -> bool:
     return permission(context.store, context.nodes[node.repo], context.viewer) == "ADMIN"
 
 
 @answers(*both("repository"))
-def repository(node: Issue, arguments: dict[str, Any], context: Context) -> Any:
+def repository(node: Issue, arguments: Asked, context: Context) -> Any:
     return context.nodes[node.repo]
 
 
 @answers(*both("closed"))
-def closed(node: Issue, arguments: dict[str, Any], context: Context) -> bool:
+def closed(node: Issue, arguments: Asked, context: Context) -> bool:
     return node.state != "OPEN"
 
 
 @answers(*both("resourcePath"))
-def resource_path(node: Issue, arguments: dict[str, Any], context: Context) -> str:
+def resource_path(node: Issue, arguments: Asked, context: Context) -> str:
     kind = "pull" if isinstance(node, PullRequest) else "issues"
     return f"/{context.store.full_name(context.nodes[node.repo])}/{kind}/{node.number}"
 
 
 @answers(*both("url"))
-def url(node: Issue, arguments: dict[str, Any], context: Context) -> str:
+def url(node: Issue, arguments: Asked, context: Context) -> str:
     return f"https://github.com{resource_path(node, arguments, context)}"
 
 
 @answers("Issue.bodyUrl")
-def body_url(node: Issue, arguments: dict[str, Any], context: Context) -> str:
+def body_url(node: Issue, arguments: Asked, context: Context) -> str:
     return f"{url(node, arguments, context)}#issue-{node.database_id}"
 
 
 @answers(*both("labels"))
-def labels(node: Issue, arguments: dict[str, Any], context: Context) -> Connection:
-    return Connection(context.load(node.labels), arguments)
+def labels(node: Issue, arguments: Asked, context: Context) -> Connection:
+    return Connection(arranged(context.load(node.labels), arguments.get("orderBy"), LABEL_ORDERS), arguments)
+
+
+@answers("Label.issues")
+def label_issues(of: Label, arguments: Asked, context: Context) -> Connection:
+    repo = context.store.get(Repo, of.repo)
+    found = [n for n in context.load(repo.issues) if of.id in n.labels]
+    return Connection(ordered(matching(context, found, arguments), arguments.get("orderBy")), arguments)
 
 
 @answers(*both("assignees", "assignedActors"))
-def assignees(node: Issue, arguments: dict[str, Any], context: Context) -> Connection:
+def assignees(node: Issue, arguments: Asked, context: Context) -> Connection:
     return Connection(context.load(node.assignees), arguments)
 
 
 @answers(*both("participants"))
-def participants(node: Issue, arguments: dict[str, Any], context: Context) -> Connection:
+def participants(node: Issue, arguments: Asked, context: Context) -> Connection:
     who = dict.fromkeys([node.author, *(c.author for c in context.load(node.comments)), *node.assignees])
     return Connection(context.load(who), arguments)
 
 
 @answers(*both("comments"))
-def comments(node: Issue, arguments: dict[str, Any], context: Context) -> Connection:
+def comments(node: Issue, arguments: Asked, context: Context) -> Connection:
     found = context.load(node.comments)
     if arguments.get("orderBy"):
         found = ordered(found, arguments["orderBy"])
@@ -237,67 +244,79 @@ def comments(node: Issue, arguments: dict[str, Any], context: Context) -> Connec
 
 
 @answers(*both("projectItems"))
-def project_items(node: Issue, arguments: dict[str, Any], context: Context) -> Connection:
+def project_items(node: Issue, arguments: Asked, context: Context) -> Connection:
     with_archived = arguments.get("includeArchived", True)
     found = [item for item in context.load(node.items) if with_archived or not item.archived]
     return Connection(found, arguments)
 
 
 @answers(*both("projectsV2"))
-def projects(node: Issue, arguments: dict[str, Any], context: Context) -> Connection:
-    found = [context.nodes[item.project] for item in context.load(node.items) if isinstance(item, Item)]
-    return Connection(found, arguments)
+def projects(node: Issue, arguments: Asked, context: Context) -> Connection:
+    return listed(_projects(node, context), arguments)
 
 
-@answers("Issue.subIssues", "Issue.blockedBy", "Issue.blocking", *both("projectCards"))
-def none_of_these(node: Issue, arguments: dict[str, Any], context: Context) -> Connection:
-    return Connection([], arguments)
+def _projects(node: Issue, context: Context) -> list[Project]:
+    return [context.nodes[item.project] for item in context.load(node.items) if isinstance(item, Item)]
+
+
+@answers(*both("projectV2"))
+def project(node: Issue, arguments: Asked, context: Context) -> Project | None:
+    number = arguments["number"]
+    return next((one for one in _projects(node, context) if one.number == number), None)
+
+
+for _field in ("Issue.subIssues", "Issue.blockedBy", "Issue.blocking", *both("projectCards")):
+    RESOLVERS[_field] = nothing
 
 
 @answers("Issue.closedByPullRequestsReferences")
-def closed_by_pull_requests(node: Issue, arguments: dict[str, Any], context: Context) -> Connection:
+def closed_by_pull_requests(node: Issue, arguments: Asked, context: Context) -> Connection:
     repo = context.nodes[node.repo]
     found = []
-    for pull in context.load(repo.pulls):
+    closed_too = arguments.get("includeClosedPrs")
+    for pull in [] if arguments.get("userLinkedOnly") else context.load(repo.pulls):
         named = closing_issues(context.store, repo, f"{pull.title}\n{pull.body}")
-        shown = pull.state != "CLOSED" or arguments.get("includeClosedPrs")
+        shown = pull.state != "CLOSED" or closed_too
         if shown and pull.base == repo.default_branch and any(n.id == node.id for n in named):
             found.append(pull)
+    if arguments.get("orderByState"):
+        found.sort(key=lambda pull: ("OPEN", "MERGED", "CLOSED").index(pull.state))
     return Connection(found, arguments)
 
 
 @answers("Issue.stateReason")
-def state_reason(node: Issue, arguments: dict[str, Any], context: Context) -> str | None:
-    return node.state_reason
+def state_reason(node: Issue, arguments: Asked, context: Context) -> str | None:
+    told = arguments.get("enableDuplicate") or node.state_reason != "DUPLICATE"
+    return node.state_reason if told else "NOT_PLANNED"
 
 
 # -- comments -------------------------------------------------------------------------------------
 
 
 @answers("IssueComment.issue")
-def comment_issue(node: Comment, arguments: dict[str, Any], context: Context) -> Any:
+def comment_issue(node: Comment, arguments: Asked, context: Context) -> Any:
     return context.nodes[node.subject]
 
 
 @answers("IssueComment.pullRequest")
-def comment_pull(node: Comment, arguments: dict[str, Any], context: Context) -> Any:
+def comment_pull(node: Comment, arguments: Asked, context: Context) -> Any:
     subject = context.nodes[node.subject]
     return subject if isinstance(subject, PullRequest) else None
 
 
 @answers("IssueComment.repository")
-def comment_repository(node: Comment, arguments: dict[str, Any], context: Context) -> Any:
+def comment_repository(node: Comment, arguments: Asked, context: Context) -> Any:
     return context.nodes[context.nodes[node.subject].repo]
 
 
 @answers("IssueComment.resourcePath")
-def comment_path(node: Comment, arguments: dict[str, Any], context: Context) -> str:
+def comment_path(node: Comment, arguments: Asked, context: Context) -> str:
     subject = context.nodes[node.subject]
     return f"{resource_path(subject, arguments, context)}#issuecomment-{node.database_id}"
 
 
 @answers("IssueComment.userContentEdits")
-def comment_edits(node: Comment, arguments: dict[str, Any], context: Context) -> Connection:
+def comment_edits(node: Comment, arguments: Asked, context: Context) -> Connection:
     """Newest first, each with the whole text as it then was."""
     found = [
         {"__typename": "UserContentEdit", "id": ids.node_id("UCE", node.database_id, number), "diff": edit["body"],
@@ -309,7 +328,7 @@ def comment_edits(node: Comment, arguments: dict[str, Any], context: Context) ->
 
 
 @answers("IssueComment.url")
-def comment_url(node: Comment, arguments: dict[str, Any], context: Context) -> str:
+def comment_url(node: Comment, arguments: Asked, context: Context) -> str:
     return f"https://github.com{comment_path(node, arguments, context)}"
 
 
@@ -319,7 +338,7 @@ def comment_url(node: Comment, arguments: dict[str, Any], context: Context) -> s
 def happened(node: Issue, context: Context) -> list[dict[str, Any]]:
     """The events of an issue or pull request that the lab keeps: closed, merged, mentioned by a pull request."""
     repo = context.nodes[node.repo]
-    path = resource_path(node, {}, context)
+    path = resource_path(node, Asked({}), context)
     found: list[dict[str, Any]] = []
 
     def event(kind: str, at: str | None, who: str | None, **more: Any) -> None:
@@ -342,7 +361,7 @@ def happened(node: Issue, context: Context) -> list[dict[str, Any]]:
 
 
 @answers(*both("timelineItems"))
-def timeline_items(node: Issue, arguments: dict[str, Any], context: Context) -> Connection:
+def timeline_items(node: Issue, arguments: Asked, context: Context) -> Connection:
     kinds = {
         "ISSUE_COMMENT": "IssueComment",
         "CLOSED_EVENT": "ClosedEvent",
@@ -351,15 +370,23 @@ def timeline_items(node: Issue, arguments: dict[str, Any], context: Context) -> 
     }
     found: list[Any] = [*context.load(node.comments), *happened(node, context)]
     wanted = arguments.get("itemTypes")
+    if unknown := set(wanted or ()) - set(kinds):
+        raise not_implemented(f"the timeline's {', '.join(sorted(unknown))}")
     if wanted:
-        names = {kinds.get(kind) for kind in wanted}
+        names = {kinds[kind] for kind in wanted}
         found = [n for n in found if (n["__typename"] if isinstance(n, dict) else "IssueComment") in names]
-    found.sort(key=lambda n: n["createdAt"] if isinstance(n, dict) else n.created_at)
-    return Connection(found, arguments)
+    found.sort(key=_when)
+    if since := arguments.get("since"):
+        found = [n for n in found if _when(n) >= since]
+    return Connection(found[arguments.get("skip") or 0 :], arguments)
+
+
+def _when(entry: Any) -> str:
+    return str(entry["createdAt"] if isinstance(entry, dict) else entry.created_at)
 
 
 @answers("IssueTimelineItemsConnection.updatedAt", "PullRequestTimelineItemsConnection.updatedAt")
-def timeline_updated_at(connection: Connection, arguments: dict[str, Any], context: Context) -> str:
+def timeline_updated_at(connection: Connection, arguments: Asked, context: Context) -> str:
     return context.store.now()
 
 

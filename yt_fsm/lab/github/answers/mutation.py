@@ -9,13 +9,14 @@ from typing import Any
 
 from yt_fsm.lab.github import acts
 from yt_fsm.lab.github.answers.commit import ref_of
+from yt_fsm.lab.github.asked import Asked
 from yt_fsm.lab.github.connections import Connection
 from yt_fsm.lab.github.context import Context
-from yt_fsm.lab.github.errors import GitHubError, not_found, unresolved_node
+from yt_fsm.lab.github.errors import GitHubError, not_found, not_implemented, unresolved_node
 from yt_fsm.lab.github.executor import RESOLVERS
 from yt_fsm.lab.github.nodes import Comment, Field, Issue, Item, Label, Owner, Project, PullRequest, Repo
 
-Input = dict[str, Any]
+Input = Asked
 Act = Callable[[Context, Input], dict[str, Any]]
 
 
@@ -23,10 +24,13 @@ def mutation(name: str) -> Callable[[Act], Act]:
     """Registers what carries out a mutation; `clientMutationId` is echoed, as GitHub does, and means nothing."""
 
     def register(act: Act) -> Act:
-        def resolve(_: Any, arguments: dict[str, Any], context: Context) -> dict[str, Any]:
+        def resolve(_: Any, arguments: Asked, context: Context) -> dict[str, Any]:
             given, before = arguments["input"], context.store.nodes
             try:
-                return {"clientMutationId": given.get("clientMutationId"), **act(context, given)}
+                done = {"clientMutationId": given.get("clientMutationId"), **act(context, given)}
+                if dropped := given.unread():
+                    raise not_implemented(f"the input {', '.join(dropped)} of {name}")
+                return done
             except GitHubError:
                 context.store.nodes = before  # one mutation happens whole or not at all
                 raise
@@ -203,6 +207,7 @@ def delete_label(context: Context, given: Input) -> dict[str, Any]:
 @mutation("createPullRequest")
 def create_pull_request(context: Context, given: Input) -> dict[str, Any]:
     repo = context.store.get(Repo, given["repositoryId"])
+    given.means_nothing("maintainerCanModify", "headRepositoryId")  # branches of one repository
     base, head = (given[key].removeprefix("refs/heads/") for key in ("baseRefName", "headRefName"))
     pull = acts.open_pull(context.store, context.viewer, repo, base, head, given["title"], given.get("body") or "",
                           bool(given.get("draft")))  # fmt: skip
@@ -275,6 +280,10 @@ def disable_auto_merge(context: Context, given: Input) -> dict[str, Any]:
 @mutation("updatePullRequestBranch")
 def update_pull_request_branch(context: Context, given: Input) -> dict[str, Any]:
     pull = context.store.get(PullRequest, given["pullRequestId"])
+    if (given.get("updateMethod") or "MERGE") != "MERGE":
+        raise not_implemented("an update of a branch by rebase")
+    if given.get("expectedHeadOid") not in (None, pull.head_sha):
+        raise GitHubError("expected head oid does not match the pull request's head oid")
     return {"pullRequest": acts.update_branch(context.store, context.viewer, pull)}
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from yt_fsm.lab.github import roles
-from yt_fsm.lab.github.connections import Connection
+from yt_fsm.lab.github.asked import Asked
+from yt_fsm.lab.github.connections import Connection, nothing, ordered
 from yt_fsm.lab.github.context import Context
-from yt_fsm.lab.github.errors import not_found
-from yt_fsm.lab.github.executor import TYPES, answers
+from yt_fsm.lab.github.errors import not_found, not_implemented
+from yt_fsm.lab.github.executor import RESOLVERS, TYPES, answers
 from yt_fsm.lab.github.nodes import Draft, Field, Issue, Item, Option, Owner, Project, PullRequest, Repo
 
 _FIELD_TYPES = {"SINGLE_SELECT": "ProjectV2SingleSelectField", "ITERATION": "ProjectV2IterationField"}
@@ -35,7 +36,7 @@ def _visible(context: Context, project: Project | None) -> bool:
 
 
 @answers("User.projectV2", "Organization.projectV2")
-def owner_project(owner: Owner, arguments: dict[str, Any], context: Context) -> Project:
+def owner_project(owner: Owner, arguments: Asked, context: Context) -> Project:
     for project in context.load(context.nodes[owner.id].projects):
         if project.number == arguments["number"] and _visible(context, project):
             return project  # type: ignore[no-any-return]
@@ -43,7 +44,7 @@ def owner_project(owner: Owner, arguments: dict[str, Any], context: Context) -> 
 
 
 @answers("Repository.projectV2")
-def repo_project(repo: Repo, arguments: dict[str, Any], context: Context) -> Project:
+def repo_project(repo: Repo, arguments: Asked, context: Context) -> Project:
     for project in _linked(repo, context):
         if project.number == arguments["number"]:
             return project
@@ -55,7 +56,10 @@ def _linked(repo: Repo, context: Context) -> list[Project]:
     return [p for p in projects if repo.id in p.repos and _visible(context, p)]
 
 
-def _listed(found: list[Project], arguments: dict[str, Any]) -> Connection:
+def listed(found: list[Project], arguments: Asked) -> Connection:
+    """The projects that `query` finds (a title, is:open, is:closed), in order."""
+    if arguments.get("minPermissionLevel") not in (None, "READ"):
+        raise not_implemented(f"a minPermissionLevel of {arguments['minPermissionLevel']}")
     wanted = (arguments.get("query") or "").lower()
     for word in ("is:open", "is:closed"):
         if word in wanted:
@@ -63,113 +67,113 @@ def _listed(found: list[Project], arguments: dict[str, Any]) -> Connection:
             wanted = wanted.replace(word, "")
     wanted = wanted.strip().strip('"')
     found = [p for p in found if wanted in p.title.lower()]
-    order = arguments.get("orderBy") or {"field": "NUMBER", "direction": "DESC"}
     keys = {
-        "TITLE": lambda p: p.title.lower(), "NUMBER": lambda p: p.number,
+        "NUMBER": lambda p: p.number, "TITLE": lambda p: p.title.lower(),
         "CREATED_AT": lambda p: p.database_id, "UPDATED_AT": lambda p: p.updated_at,
     }  # fmt: skip
-    return Connection(sorted(found, key=keys[order["field"]], reverse=order["direction"] == "DESC"), arguments)
+    return Connection(ordered(found, arguments.get("orderBy"), keys, "DESC"), arguments)
 
 
 @answers("User.projectsV2", "Organization.projectsV2")
-def owner_projects(owner: Owner, arguments: dict[str, Any], context: Context) -> Connection:
+def owner_projects(owner: Owner, arguments: Asked, context: Context) -> Connection:
     projects = context.load(context.nodes[owner.id].projects)
-    return _listed([p for p in projects if _visible(context, p)], arguments)
+    return listed([p for p in projects if _visible(context, p)], arguments)
 
 
 @answers("Repository.projectsV2")
-def repo_projects(repo: Repo, arguments: dict[str, Any], context: Context) -> Connection:
-    return _listed(_linked(repo, context), arguments)
+def repo_projects(repo: Repo, arguments: Asked, context: Context) -> Connection:
+    return listed(_linked(repo, context), arguments)
 
 
 # -- the project ----------------------------------------------------------------------------------
 
 
 @answers("ProjectV2.owner")
-def owner_of(project: Project, arguments: dict[str, Any], context: Context) -> Any:
+def owner_of(project: Project, arguments: Asked, context: Context) -> Any:
     return context.nodes[project.owner]
 
 
 @answers("ProjectV2.creator", "ProjectV2Item.creator", "DraftIssue.creator")
-def creator(node: Any, arguments: dict[str, Any], context: Context) -> Any:
+def creator(node: Any, arguments: Asked, context: Context) -> Any:
     return context.nodes.get(node.creator)
 
 
 @answers("ProjectV2.fullDatabaseId", "ProjectV2Item.fullDatabaseId")
-def full_database_id(node: Any, arguments: dict[str, Any], context: Context) -> str:
+def full_database_id(node: Any, arguments: Asked, context: Context) -> str:
     return str(node.database_id)
 
 
 @answers("ProjectV2.shortDescription")
-def short_description(project: Project, arguments: dict[str, Any], context: Context) -> str | None:
+def short_description(project: Project, arguments: Asked, context: Context) -> str | None:
     return project.description
 
 
 @answers("ProjectV2.template")
-def is_template(project: Project, arguments: dict[str, Any], context: Context) -> bool:
+def is_template(project: Project, arguments: Asked, context: Context) -> bool:
     return False
 
 
 @answers("ProjectV2.resourcePath")
-def resource_path(project: Project, arguments: dict[str, Any], context: Context) -> str:
+def resource_path(project: Project, arguments: Asked, context: Context) -> str:
     owner = context.nodes[project.owner]
     return f"/{'orgs' if owner.kind == 'Organization' else 'users'}/{owner.login}/projects/{project.number}"
 
 
 @answers("ProjectV2.url")
-def url(project: Project, arguments: dict[str, Any], context: Context) -> str:
+def url(project: Project, arguments: Asked, context: Context) -> str:
     return f"https://github.com{resource_path(project, arguments, context)}"
 
 
 @answers("ProjectV2.viewerCanUpdate", "ProjectV2.viewerCanClose", "ProjectV2.viewerCanReopen")
-def viewer_can_update(project: Project, arguments: dict[str, Any], context: Context) -> bool:
+def viewer_can_update(project: Project, arguments: Asked, context: Context) -> bool:
     return roles.may_plan(context.store, project, context.viewer)
 
 
 @answers("ProjectV2.repositories")
-def repositories(project: Project, arguments: dict[str, Any], context: Context) -> Connection:
-    return Connection(context.load(project.repos), arguments)
+def repositories(project: Project, arguments: Asked, context: Context) -> Connection:
+    keys = {"CREATED_AT": lambda repo: repo.database_id, "NAME": lambda repo: repo.name.lower()}
+    return Connection(ordered(context.load(project.repos), arguments.get("orderBy"), keys, "DESC"), arguments)
 
 
-@answers("ProjectV2.workflows")
-def workflows(project: Project, arguments: dict[str, Any], context: Context) -> Connection:
-    return Connection([], arguments)
+RESOLVERS["ProjectV2.workflows"] = nothing
 
 
 @answers("ProjectV2.field")
-def field(project: Project, arguments: dict[str, Any], context: Context) -> Field | None:
+def field(project: Project, arguments: Asked, context: Context) -> Field | None:
     wanted = arguments["name"].lower()
     return next((f for f in context.load(project.fields) if f.name.lower() == wanted), None)
 
 
 @answers("ProjectV2.fields")
-def fields(project: Project, arguments: dict[str, Any], context: Context) -> Connection:
-    return Connection(context.load(project.fields), arguments)
+def fields(project: Project, arguments: Asked, context: Context) -> Connection:
+    keys = {"POSITION": lambda of: 0, "CREATED_AT": lambda of: of.database_id, "NAME": lambda of: of.name.lower()}
+    return Connection(ordered(context.load(project.fields), arguments.get("orderBy"), keys), arguments)
 
 
 @answers("ProjectV2.items")
-def items(project: Project, arguments: dict[str, Any], context: Context) -> Connection:
-    return Connection(context.load(project.items), arguments)
+def items(project: Project, arguments: Asked, context: Context) -> Connection:
+    found = ordered(context.load(project.items), arguments.get("orderBy"), {"POSITION": lambda item: 0})
+    return Connection(found, arguments)
 
 
 @answers(*every_field("project"), "ProjectV2Item.project")
-def project_of(node: Any, arguments: dict[str, Any], context: Context) -> Any:
+def project_of(node: Any, arguments: Asked, context: Context) -> Any:
     return context.nodes[node.project]
 
 
 @answers("ProjectV2SingleSelectField.options")
-def options(of: Field, arguments: dict[str, Any], context: Context) -> Any:
+def options(of: Field, arguments: Asked, context: Context) -> Any:
     wanted = arguments.get("names")
     return [o for o in of.options if not wanted or o.name in wanted]
 
 
 @answers("ProjectV2SingleSelectFieldOption.nameHTML")
-def name_html(option: Option, arguments: dict[str, Any], context: Context) -> str:
+def name_html(option: Option, arguments: Asked, context: Context) -> str:
     return option.name
 
 
 @answers("ProjectV2SingleSelectFieldOption.descriptionHTML")
-def description_html(option: Option, arguments: dict[str, Any], context: Context) -> str:
+def description_html(option: Option, arguments: Asked, context: Context) -> str:
     return option.description
 
 
@@ -177,17 +181,17 @@ def description_html(option: Option, arguments: dict[str, Any], context: Context
 
 
 @answers("ProjectV2Item.content")
-def content(item: Item, arguments: dict[str, Any], context: Context) -> Any:
+def content(item: Item, arguments: Asked, context: Context) -> Any:
     return context.nodes.get(item.content)
 
 
 @answers("ProjectV2Item.isArchived")
-def is_archived(item: Item, arguments: dict[str, Any], context: Context) -> bool:
+def is_archived(item: Item, arguments: Asked, context: Context) -> bool:
     return item.archived
 
 
 @answers("ProjectV2Item.type")
-def item_type(item: Item, arguments: dict[str, Any], context: Context) -> str:
+def item_type(item: Item, arguments: Asked, context: Context) -> str:
     found = context.nodes.get(item.content)
     if isinstance(found, PullRequest):
         return "PULL_REQUEST"
@@ -195,17 +199,17 @@ def item_type(item: Item, arguments: dict[str, Any], context: Context) -> str:
 
 
 @answers("DraftIssue.bodyText")
-def draft_text(draft: Draft, arguments: dict[str, Any], context: Context) -> str:
+def draft_text(draft: Draft, arguments: Asked, context: Context) -> str:
     return draft.body
 
 
 @answers("DraftIssue.assignees")
-def draft_assignees(draft: Draft, arguments: dict[str, Any], context: Context) -> Connection:
+def draft_assignees(draft: Draft, arguments: Asked, context: Context) -> Connection:
     return Connection(context.load(draft.assignees), arguments)
 
 
 @answers("ProjectV2Item.fieldValueByName")
-def field_value_by_name(item: Item, arguments: dict[str, Any], context: Context) -> Any:
+def field_value_by_name(item: Item, arguments: Asked, context: Context) -> Any:
     wanted = arguments["name"].lower()
     for of in context.load(context.nodes[item.project].fields):
         if of.name.lower() == wanted:
@@ -214,9 +218,10 @@ def field_value_by_name(item: Item, arguments: dict[str, Any], context: Context)
 
 
 @answers("ProjectV2Item.fieldValues")
-def field_values(item: Item, arguments: dict[str, Any], context: Context) -> Connection:
+def field_values(item: Item, arguments: Asked, context: Context) -> Connection:
     found = [value_of(item, of, context) for of in context.load(context.nodes[item.project].fields)]
-    return Connection([v for v in found if v], arguments)
+    by_position = ordered([v for v in found if v], arguments.get("orderBy"), {"POSITION": lambda value: 0})
+    return Connection(by_position, arguments)
 
 
 def value_of(item: Item, of: Field, context: Context) -> dict[str, Any] | None:
@@ -264,15 +269,15 @@ def _built_in(item: Item, of: Field, context: Context) -> dict[str, Any] | None:
 @answers(
     *(f"ProjectV2ItemField{kind}Value.creator" for kind in ("SingleSelect", "Text", "Number", "Date", "Iteration"))
 )
-def value_creator(value: dict[str, Any], arguments: dict[str, Any], context: Context) -> Any:
+def value_creator(value: dict[str, Any], arguments: Asked, context: Context) -> Any:
     return context.nodes.get(value["creator"])
 
 
 @answers("ProjectV2ItemFieldLabelValue.labels")
-def value_labels(value: dict[str, Any], arguments: dict[str, Any], context: Context) -> Connection:
+def value_labels(value: dict[str, Any], arguments: Asked, context: Context) -> Connection:
     return Connection(value["labels"], arguments)
 
 
 @answers("ProjectV2ItemFieldUserValue.users")
-def value_users(value: dict[str, Any], arguments: dict[str, Any], context: Context) -> Connection:
+def value_users(value: dict[str, Any], arguments: Asked, context: Context) -> Connection:
     return Connection(value["users"], arguments)

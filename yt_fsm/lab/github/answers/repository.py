@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from yt_fsm.lab.github.acts import find_label
-from yt_fsm.lab.github.connections import Connection
+from yt_fsm.lab.github.asked import Asked
+from yt_fsm.lab.github.connections import Connection, nothing, ordered
 from yt_fsm.lab.github.context import Context
 from yt_fsm.lab.github.errors import not_found
 from yt_fsm.lab.github.executor import RESOLVERS, TYPES, answers
@@ -30,17 +31,17 @@ _FIXED: dict[str, Any] = {
 
 
 def _fixed(value: Any) -> Any:
-    return lambda parent, arguments, context: value
+    def answer(parent: Any, arguments: Asked, context: Context) -> Any:
+        arguments.means_nothing()
+        return value
 
-
-def _empty(parent: Any, arguments: dict[str, Any], context: Context) -> Connection:
-    return Connection([], arguments)
+    return answer
 
 
 for _name, _value in _FIXED.items():
     RESOLVERS[f"Repository.{_name}"] = _fixed(_value)
 for _name in ("forks", "languages", "milestones", "projects", "repositoryTopics", "watchers", "issueTypes"):
-    RESOLVERS[f"Repository.{_name}"] = _empty
+    RESOLVERS[f"Repository.{_name}"] = nothing
 
 
 def visible(context: Context, repo: Repo | None) -> bool:
@@ -54,7 +55,8 @@ def url_of(context: Context, repo: Repo) -> str:
 
 
 @answers("Query.repository")
-def repository(_: Any, arguments: dict[str, Any], context: Context) -> Any:
+def repository(_: Any, arguments: Asked, context: Context) -> Any:
+    arguments.means_nothing("followRenames")  # the lab renames nothing
     owner, name = arguments["owner"], arguments["name"]
     repo = context.store.repo(owner, name)
     if repo is None or not visible(context, repo):
@@ -63,176 +65,190 @@ def repository(_: Any, arguments: dict[str, Any], context: Context) -> Any:
 
 
 @answers("User.repository", "Organization.repository")
-def repository_of(owner: Owner, arguments: dict[str, Any], context: Context) -> Repo | None:
+def repository_of(owner: Owner, arguments: Asked, context: Context) -> Repo | None:
+    arguments.means_nothing("followRenames")
     repo = context.store.repo(owner.login, arguments["name"])
     return repo if visible(context, repo) else None
 
 
 @answers("User.repositories", "Organization.repositories")
-def repositories(owner: Owner, arguments: dict[str, Any], context: Context) -> Connection:
-    return Connection([r for r in context.load(owner.repos) if visible(context, r)], arguments)
+def repositories(owner: Owner, arguments: Asked, context: Context) -> Connection:
+    found = [r for r in context.load(owner.repos) if visible(context, r) and _wanted(r, arguments)]
+    keys = {
+        "CREATED_AT": lambda r: r.database_id, "NAME": lambda r: r.name.lower(), "UPDATED_AT": lambda r: r.updated_at,
+        "PUSHED_AT": lambda r: r.pushed_at or "", "STARGAZERS": lambda r: 0,
+    }  # fmt: skip
+    return Connection(ordered(found, arguments.get("orderBy"), keys), arguments)
+
+
+def _wanted(repo: Repo, arguments: Asked) -> bool:
+    """Whether the filters of a list of repositories let this one through."""
+    visibility = "PRIVATE" if repo.private else "PUBLIC"
+    said = {"privacy": visibility, "visibility": visibility, "isFork": False, "isArchived": False, "isLocked": False,
+            "hasIssuesEnabled": repo.has_issues_enabled}  # fmt: skip
+    owned = [arguments.get(name) for name in ("affiliations", "ownerAffiliations")]
+    filters = [arguments.get(name) in (None, value) for name, value in said.items()]  # all are read
+    return all(filters) and all(kinds is None or "OWNER" in kinds for kinds in owned)
 
 
 @answers("RepositoryConnection.totalDiskUsage", "LanguageConnection.totalSize")
-def total_size(_: Any, arguments: dict[str, Any], context: Context) -> int:
+def total_size(_: Any, arguments: Asked, context: Context) -> int:
     return 0
 
 
 @answers("Repository.owner")
-def owner_of(repo: Repo, arguments: dict[str, Any], context: Context) -> Owner:
+def owner_of(repo: Repo, arguments: Asked, context: Context) -> Owner:
     return context.store.get(Owner, repo.owner)
 
 
 @answers("Repository.nameWithOwner")
-def name_with_owner(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+def name_with_owner(repo: Repo, arguments: Asked, context: Context) -> str:
     return context.store.full_name(repo)
 
 
 @answers("Repository.url")
-def url(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+def url(repo: Repo, arguments: Asked, context: Context) -> str:
     return url_of(context, repo)
 
 
 @answers("Repository.resourcePath")
-def resource_path(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+def resource_path(repo: Repo, arguments: Asked, context: Context) -> str:
     return f"/{context.store.full_name(repo)}"
 
 
 @answers("Repository.securityPolicyUrl")
-def security_policy_url(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+def security_policy_url(repo: Repo, arguments: Asked, context: Context) -> str:
     return f"{url_of(context, repo)}/security/policy"
 
 
 @answers("Repository.sshUrl")
-def ssh_url(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+def ssh_url(repo: Repo, arguments: Asked, context: Context) -> str:
     return f"git@github.com:{context.store.full_name(repo)}.git"
 
 
 @answers("Repository.isPrivate")
-def is_private(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+def is_private(repo: Repo, arguments: Asked, context: Context) -> bool:
     return repo.private
 
 
 @answers("Repository.visibility")
-def visibility(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+def visibility(repo: Repo, arguments: Asked, context: Context) -> str:
     return "PRIVATE" if repo.private else "PUBLIC"
 
 
 @answers("Repository.isInOrganization")
-def is_in_organization(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+def is_in_organization(repo: Repo, arguments: Asked, context: Context) -> bool:
     return context.store.get(Owner, repo.owner).kind == "Organization"
 
 
 @answers("Repository.description")
-def description(repo: Repo, arguments: dict[str, Any], context: Context) -> str | None:
+def description(repo: Repo, arguments: Asked, context: Context) -> str | None:
     return repo.description or None
 
 
 @answers("Repository.viewerPermission")
-def viewer_permission(repo: Repo, arguments: dict[str, Any], context: Context) -> str | None:
+def viewer_permission(repo: Repo, arguments: Asked, context: Context) -> str | None:
     return permission(context.store, repo, context.viewer)
 
 
 @answers("Repository.viewerCanAdminister")
-def viewer_can_administer(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+def viewer_can_administer(repo: Repo, arguments: Asked, context: Context) -> bool:
     return permission(context.store, repo, context.viewer) == "ADMIN"
 
 
 @answers("Repository.viewerDefaultCommitEmail")
-def viewer_default_commit_email(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+def viewer_default_commit_email(repo: Repo, arguments: Asked, context: Context) -> str:
     who = context.viewer
     return who.email or f"{who.database_id}+{who.login}@users.noreply.github.com"
 
 
 @answers("Repository.viewerPossibleCommitEmails")
-def viewer_possible_commit_emails(repo: Repo, arguments: dict[str, Any], context: Context) -> list[str]:
+def viewer_possible_commit_emails(repo: Repo, arguments: Asked, context: Context) -> list[str]:
     return [viewer_default_commit_email(repo, arguments, context)]
 
 
 @answers("Repository.viewerDefaultMergeMethod")
-def viewer_default_merge_method(repo: Repo, arguments: dict[str, Any], context: Context) -> str:
+def viewer_default_merge_method(repo: Repo, arguments: Asked, context: Context) -> str:
     return repo.merge_methods[0]
 
 
 @answers("Repository.mergeCommitAllowed")
-def merge_commit_allowed(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+def merge_commit_allowed(repo: Repo, arguments: Asked, context: Context) -> bool:
     return "MERGE" in repo.merge_methods
 
 
 @answers("Repository.squashMergeAllowed")
-def squash_merge_allowed(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+def squash_merge_allowed(repo: Repo, arguments: Asked, context: Context) -> bool:
     return "SQUASH" in repo.merge_methods
 
 
 @answers("Repository.rebaseMergeAllowed")
-def rebase_merge_allowed(repo: Repo, arguments: dict[str, Any], context: Context) -> bool:
+def rebase_merge_allowed(repo: Repo, arguments: Asked, context: Context) -> bool:
     return "REBASE" in repo.merge_methods
 
 
 @answers("Repository.assignableUsers", "Repository.mentionableUsers", "Repository.suggestedActors")
-def assignable_users(repo: Repo, arguments: dict[str, Any], context: Context) -> Connection:
+def assignable_users(repo: Repo, arguments: Asked, context: Context) -> Connection:
     logins = {**context.store.get(Owner, repo.owner).members, **repo.roles}
     users = [u for u in map(context.store.owner, sorted(logins)) if u and u.kind == "User"]
     wanted = (arguments.get("query") or "").lower()
+    arguments.means_nothing("capabilities")  # whoever is assignable is an author too
+    if names := (arguments.get("loginNames") or "").lower():
+        users = [u for u in users if u.login.lower() in names.split(",")]
     return Connection([u for u in users if wanted in u.login.lower()], arguments)
 
 
 @answers("Repository.collaborators")
-def collaborators(repo: Repo, arguments: dict[str, Any], context: Context) -> Connection:
-    return assignable_users(repo, arguments, context)
+def collaborators(repo: Repo, arguments: Asked, context: Context) -> Connection:
+    login = (arguments.get("login") or "").lower()
+    found = assignable_users(repo, arguments, context).whole
+    return Connection([u for u in found if not login or u.login.lower() == login], arguments)
 
 
 @answers("RepositoryCollaboratorEdge.permission")
-def collaborator_permission(edge: Any, arguments: dict[str, Any], context: Context) -> str:
+def collaborator_permission(edge: Any, arguments: Asked, context: Context) -> str:
     return "WRITE"
+
+
+LABEL_ORDERS: dict[str, Any] = {"CREATED_AT": lambda label: label.database_id, "NAME": lambda label: label.name.lower()}
 
 
 # -- labels ---------------------------------------------------------------------------------------
 
 
 @answers("Repository.label")
-def label(repo: Repo, arguments: dict[str, Any], context: Context) -> Label | None:
+def label(repo: Repo, arguments: Asked, context: Context) -> Label | None:
     return find_label(context.store, repo, arguments["name"])
 
 
 @answers("Repository.labels")
-def labels(repo: Repo, arguments: dict[str, Any], context: Context) -> Connection:
+def labels(repo: Repo, arguments: Asked, context: Context) -> Connection:
     found = context.load(repo.labels)
     if wanted := (arguments.get("query") or "").lower():
         found = [n for n in found if wanted in n.name.lower() or wanted in n.description.lower()]
-    order = arguments.get("orderBy") or {"field": "CREATED_AT", "direction": "ASC"}
-    key = (lambda n: n.name.lower()) if order["field"] == "NAME" else (lambda n: n.database_id)
-    return Connection(sorted(found, key=key, reverse=order["direction"] == "DESC"), arguments)
+    return Connection(ordered(found, arguments.get("orderBy"), LABEL_ORDERS), arguments)
 
 
 @answers("Label.isDefault")
-def label_is_default(of: Label, arguments: dict[str, Any], context: Context) -> bool:
+def label_is_default(of: Label, arguments: Asked, context: Context) -> bool:
     return False
 
 
 @answers("Label.description")
-def label_description(of: Label, arguments: dict[str, Any], context: Context) -> str | None:
+def label_description(of: Label, arguments: Asked, context: Context) -> str | None:
     return of.description or None
 
 
 @answers("Label.repository")
-def label_repository(of: Label, arguments: dict[str, Any], context: Context) -> Repo:
+def label_repository(of: Label, arguments: Asked, context: Context) -> Repo:
     return context.store.get(Repo, of.repo)
 
 
 @answers("Label.resourcePath")
-def label_resource_path(of: Label, arguments: dict[str, Any], context: Context) -> str:
+def label_resource_path(of: Label, arguments: Asked, context: Context) -> str:
     return f"/{context.store.full_name(context.store.get(Repo, of.repo))}/labels/{of.name}"
 
 
 @answers("Label.url")
-def label_url(of: Label, arguments: dict[str, Any], context: Context) -> str:
+def label_url(of: Label, arguments: Asked, context: Context) -> str:
     return f"https://github.com{label_resource_path(of, arguments, context)}"
-
-
-@answers("Label.issues", "Label.pullRequests")
-def label_issues(of: Label, arguments: dict[str, Any], context: Context) -> Connection:
-    repo = context.store.get(Repo, of.repo)
-    found = [n for n in context.load((*repo.issues, *repo.pulls)) if of.id in n.labels]
-    wanted = arguments.get("states")
-    return Connection([n for n in found if not wanted or n.state in wanted], arguments)
