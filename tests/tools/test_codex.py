@@ -31,6 +31,9 @@ json.dump(plan, open(folder + "/turns.json", "w"))
 with open(folder + "/codex.calls", "a") as file:
     call = {"argv": sys.argv[1:], "prompt": prompt, "cwd": os.getcwd(), "env": dict(os.environ)}
     file.write(json.dumps(call) + "\\n")
+if "silent" in turn:
+    print(turn["silent"], file=sys.stderr)
+    sys.exit(turn["exit"])
 def say(**event):
     print(json.dumps(event), flush=True)
 if turn.get("thread", "t-1"):
@@ -272,6 +275,21 @@ def test_what_may_pass_in_a_moment_is_tried_again_before_it_is_waited_for(bench:
     with pytest.raises(Wait):
         bench.codex()("x")
     assert len(bench.calls) == TRIES
+
+
+def test_what_a_tool_printed_in_a_turn_that_died_is_no_word_of_codexs(bench: Bench) -> None:
+    """A model could otherwise have its run wait for days, and a test that timed out would be taken for the service."""
+    said = "connection timed out: You've hit your usage limit, try again at Nov 28th, 2094 4:40 AM"
+    ran = json.dumps({"type": "item.completed", "item": {"type": "command_execution", "aggregated_output": said}})
+    bench.plays(*[{"raw": [ran], "messages": [], "exit": 1}] * TRIES)
+    with pytest.raises(SetupError, match="codex does not work"):
+        bench.codex()("x")
+
+
+def test_a_codex_without_events_is_read_by_its_last_words(bench: Bench) -> None:
+    bench.plays(*[{"silent": "ERROR: Selected model is at capacity.", "exit": 1}] * TRIES)
+    with pytest.raises(Wait, match="codex's service is away"):
+        bench.codex()("x")
 
 
 def test_a_wait_goes_through_the_retry_loop_and_is_no_attempt(bench: Bench) -> None:

@@ -46,12 +46,15 @@ def _line(record: Record, moves: dict[int, dict[str, Any]]) -> str | None:
     if kind == "verdict":
         return typer.style(f"{when}    {record['error']}: {record['text'].splitlines()[0]}", fg="red")
     if kind == "waiting":
-        why, until = record["why"].splitlines()[0], record["until"][:19].replace("T", " ")
-        return typer.style(f"{when}    waiting until {until}: {why}", fg="yellow")
+        return typer.style(f"{when}    {_wait(record)}", fg="yellow")
     if kind in ("stopped", "crashed", "resumed", "repaired", "refused"):
         why = record.get("why") or record.get("error") or record.get("detail") or ""
         return typer.style(f"{when}    {kind}: {why}", fg="yellow")
     return None
+
+
+def _wait(told: dict[str, Any]) -> str:
+    return f"waiting until {told['until'][:19].replace('T', ' ')} UTC: {told['why'].splitlines()[0]}"
 
 
 def _attempt(at: str, record: Record) -> str:
@@ -90,8 +93,7 @@ def _ending(told: dict[str, Any], folder: Path) -> str:
     if told["definition"]["drift"]:
         lines.append("the machine has changed since this run began")
     if told["waiting"]:
-        until = told["waiting"]["until"][:19].replace("T", " ")
-        lines.append(f"waiting until {until} UTC: {told['waiting']['why'].splitlines()[0]}")
+        lines.append(_wait(told["waiting"]))
     if not told["complete"]:
         lines.append(f"not complete: it stands in `{told['state']}`")
     lines.append(f"files: {folder}")

@@ -88,7 +88,6 @@ def step(run: Run) -> None:
                 run.work()  # transitions calls no on_enter for an initial or a restored state
             else:
                 fire(run, run.next_event)
-            run.probes = 0
             if run.next_event is None and not run.final:
                 raise RuntimeError(f"the work of `{run.state}` returned no event, and only a final state's may")
     except Wait as wait:
@@ -172,6 +171,7 @@ def fire(run: Run, event: str) -> None:
         raise RuntimeError(f"the work of `{run.state}` left {event!r:.80}, and no row leads out of that state by it")
     if run.journal.full and run.problem is None:
         raise SetupError(f"the disk that holds {run.folder} is full")
+    run.probes = 0
     run.trigger(event)
     record.write(run)
 

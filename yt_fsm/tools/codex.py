@@ -66,6 +66,7 @@ class Codex:
         self._thread_tokens = thread_tokens  # codex counts a thread's tokens from its start
         self._turn = 0
         self._completed = False  # whether codex said that the turn is
+        self._events = False  # whether it said anything as events
 
     def argv(self) -> list[str]:
         """The command; the prompt goes to its stdin."""
@@ -86,7 +87,7 @@ class Codex:
         for attempt in range(1, TRIES + 1):
             self._messages: list[str] = []
             self._error = ""
-            self._completed = False
+            self._completed = self._events = False
             try:
                 result = self._turn_of(prompt)
             finally:
@@ -101,7 +102,8 @@ class Codex:
                 if welfare.stop_requested(message):
                     raise WelfareStop(message)
                 return message
-            wait = trouble(self._error or result.tail, datetime.now())  # noqa: DTZ005 - codex's times are local
+            own = self._error or ("" if self._events else result.tail)  # what a tool printed is no word of codex's
+            wait = trouble(own, datetime.now())  # noqa: DTZ005 - codex's times are local
             if wait and (attempt == TRIES or wait.until):
                 raise wait
             if self.thread_id and LOST in self._error + result.tail:  # it died before it had written the thread down
@@ -153,6 +155,7 @@ class Codex:
 
     def _learn(self, event: dict[str, Any]) -> None:
         kind = event.get("type")
+        self._events = True
         if kind == "thread.started":
             thread = maybe(str, event, "thread_id") or ""
             if thread != self.thread_id and _THREAD.fullmatch(thread):

@@ -31,13 +31,13 @@ _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 def trouble(said: str, now: datetime) -> Wait | None:
     """The wait that codex's words ask for, None where they are of another kind; `now` is local, as their times are."""
-    first = said.strip()[-500:]
+    words = said.strip()[-500:]
     if _LIMIT.search(said):
-        return Wait(f"codex's limit is used up: {first}", reset_of(said, now))
+        return Wait(f"codex's limit is used up: {words}", reset_of(said, now))
     if _LOGGED_OUT.search(said):
-        return Wait(f"codex is logged out (`codex login` on this machine; CODEX_HOME says where): {first}")
+        return Wait(f"codex is logged out (`codex login` on this machine; CODEX_HOME says where): {words}")
     if _AWAY.search(said):
-        return Wait(f"codex's service is away: {first}")
+        return Wait(f"codex's service is away: {words}")
     return None
 
 
