@@ -25,6 +25,7 @@ from yt_fsm.lab.serving import Running
 HERE = Path(__file__).resolve().parent
 WORKER = [sys.executable, str(HERE / "worker.py")]
 TIMEOUT = 120
+PATIENCE = 20  # seconds for a worker that cannot publish for now
 
 # Where the world fails and no process dies, a run may also end as the spec wants it for that: in `setup error`.
 WORLDS_FAULT = ("full", "disk", "child", "lab")
@@ -166,10 +167,10 @@ class Trials:
         }
         return Case(number, {**machine, **quick, **env})
 
-    def start(self, case: Case, point: str = "", patience: float = TIMEOUT, **env: str) -> Ended:
+    def start(self, case: Case, point: str = "", words: str = "", **env: str) -> Ended:
         """Start the worker once, with an accident built in or without one; wait for its end.
 
-        After `patience` seconds it gets a SIGTERM.
+        It gets a SIGTERM after TIMEOUT, or PATIENCE seconds after it said `words`.
         """
         started = time.monotonic()
         with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
@@ -182,9 +183,13 @@ class Trials:
                 stderr=err,
                 start_new_session=True,
             )
-            try:
-                code = process.wait(patience)
-            except subprocess.TimeoutExpired:
+            deadline, heard = started + TIMEOUT, False
+            while process.poll() is None and time.monotonic() < deadline:
+                if words and not heard and words in (self.folder / "err").read_text():
+                    deadline, heard = min(deadline, time.monotonic() + PATIENCE), True
+                time.sleep(0.05)
+            code = process.poll()
+            if code is None:
                 process.terminate()
                 try:
                     code = process.wait(30) or 124
@@ -255,7 +260,7 @@ class Trials:
         self.go_on(case)
 
     def _disturb_full(self, case: Case, point: str) -> None:
-        ended = self.start(case, point, patience=20)  # what is not published yet waits for a disk with room
+        ended = self.start(case, point, words="is full")  # what is not published yet waits for a disk with room
         assert "is full" in ended.err, f"the disk was full and it said nothing of it: {ended.err[-1500:]}"
         assert "Traceback" not in ended.err, f"a full disk is worth words, not a traceback: {ended.err[-1500:]}"
         self.go_on(case)
