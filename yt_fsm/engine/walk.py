@@ -121,17 +121,16 @@ def rest(run: Run, wait: Wait) -> None:
     run.next_event = None
     at = datetime.fromtimestamp(until or now + pause, timezone.utc)
     run.journal.append("waiting", state=run.state, why=str(wait), until=at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    run.pause = Pause(until, boot_secs() + pause, run.pause.back if run.pause else [])
+    if not run.shell.dry:
+        end_survivors(run.mark)
+        _keep_unfinished(run)
+        for hold in reversed(run.holds):
+            if hold.back and hold not in run.pause.back and hold.let_go():
+                run.pause.back.append(hold)
+        record.write(run)
     words = f"until {at:%Y-%m-%d %H:%M:%S} UTC" if until else f"and asks again in {pause:.0f} s"
     log.warning("run_id=%s %s waits in `%s` %s: %s", run.run_id, run.subject.words, run.state, words, in_a_line(wait))
-    run.pause = Pause(until, boot_secs() + pause, run.pause.back if run.pause else [])
-    if run.shell.dry:
-        return
-    end_survivors(run.mark)
-    _keep_unfinished(run)
-    for hold in reversed(run.holds):
-        if hold.back and hold not in run.pause.back and hold.let_go():
-            run.pause.back.append(hold)
-    record.write(run)
 
 
 def wake(run: Run, pause: Pause) -> None:
