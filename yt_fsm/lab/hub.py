@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
+from yt_fsm.lab.door import Door
 from yt_fsm.lab.faults import Fault, Faults, Vocabulary
 from yt_fsm.lab.hub_models import CHUNK, File, Models, Revision, parameters
 from yt_fsm.lab.request_log import RequestLog, now
@@ -86,9 +87,7 @@ class HubServer:
         self.faults = Faults(FAULTS, kept)
         self.log = RequestLog(log)
         self.url = self.content_url = ""
-        self._runner: web.AppRunner | None = None
-        self._ports: tuple[int, ...] = ()
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._door: Door | None = None
 
     async def start(self, port: int = 0, content_port: int = 0) -> str:
         """Serve, unless it is away; the endpoint's URL. The content store has a host and a port of its own.
@@ -106,12 +105,10 @@ class HubServer:
         app.router.add_post(MODEL + "/paths-info/{revision}", self._paths_info)
         app.router.add_get("/{org}/{name}/resolve/{revision}/{path:.+}", self._resolve)
         app.router.add_get("/_content/{sha256}", self._content)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
-        await self._runner.setup()
-        self._ports = (port, content_port)
-        await self._listen()
-        self._ports = tuple(address[1] for address in self._runner.addresses)
-        self.url, self.content_url = f"http://127.0.0.1:{self._ports[0]}", f"http://localhost:{self._ports[1]}"
+        self._door = Door(app)
+        await self._door.make(port, content_port)
+        own, content = self._door.ports
+        self.url, self.content_url = f"http://127.0.0.1:{own}", f"http://localhost:{content}"
         await self.settle()
         return self.url
 
@@ -124,40 +121,20 @@ class HubServer:
         self.faults.add(fault)
 
     async def settle(self) -> None:
-        """Refuse connections, or take them, as the fault `away` says now; and look again when it will be over."""
-        if self._runner is None:
-            return
+        """Refuse connections, or take them, as the fault `away` says now."""
         away = [fault for fault in self.faults.listing() if fault["kind"] == "away"]
         left = max((fault.get("until", float("inf")) - time.time() for fault in away), default=0.0)
-        if left > 0:
-            for site in list(self._runner.sites):
-                await site.stop()
-        elif not self._runner.sites:
-            await self._listen()
-        if 0 < left < float("inf"):
-            task = asyncio.get_running_loop().create_task(self._settle_in(left))
-            self._waiting.add(task)
-            task.add_done_callback(self._waiting.discard)
-
-    async def _settle_in(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self.settle()
-
-    async def _listen(self) -> None:
-        assert self._runner is not None
-        for port in self._ports:
-            await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        if self._door is not None:
+            await (self._door.shut_for(left) if left > 0 else self._door.open())
 
     @property
     def _away(self) -> bool:
-        return self._runner is None or not self._runner.sites
+        return self._door is None or self._door.shut
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        for task in self._waiting:
-            task.cancel()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._door is not None:
+            await self._door.remove()
         self.log.close()
 
     def state(self) -> dict[str, Any]:

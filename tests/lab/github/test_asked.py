@@ -251,9 +251,11 @@ def test_what_graphql_cannot_is_an_error_of_that_name_and_on_record(lab: Any) ->
     assert [one["number"] for one in lab.state()["issues"]] == [1]
     answer = lab.query("{%s}" % (HOME % "issues(first: 1, filterBy: {viewerSubscribed: true}) {totalCount}"))
     assert answer["errors"][0]["type"] == "NOT_IMPLEMENTED"
+    lab.query("{viewer {topics}}")
     assert [one["not_implemented"] for one in lab.state()["requests"]] == [
         [words],
         ["The lab's GitHub does not implement subscriptions to issues."],
+        ["Field 'topics' doesn't exist on type 'User'"],
     ]
 
 

@@ -103,6 +103,39 @@ def test_labels_are_made_once(any_gh: Any) -> None:
     assert labels == {"n150": "1d76db", "n300": "0e8a16", "lb": "5319e7", "t3000": "00ff00"}
 
 
+def test_a_label_is_the_same_in_any_case(any_gh: Any) -> None:
+    number = any_gh.seed(labels=["n300"])
+    taken = any_gh.gh("label", "create", "N300", *R, "--color", "ff0000")
+    assert taken.returncode == 1
+    assert "already exists" in taken.stderr
+    renamed = any_gh.http("PATCH", f"/repos/{R[1]}/labels/n150", {"new_name": "N300"})
+    assert (renamed.status, renamed.body["errors"][0]["code"]) == (422, "already_exists")
+    assert any_gh.http("GET", f"/repos/{R[1]}/labels/N300").body["name"] == "n300"
+    found = any_gh.json("issue", "list", *R, "--label", "N300", "--json", "number,labels")
+    assert [(one["number"], one["labels"][0]["name"]) for one in found] == [(number, "n300")]
+    any_gh.said("issue", "edit", str(number), *R, "--add-label", "N150", "--remove-label", "N300")
+    assert any_gh.issue(number)["labels"] == ["n150"]
+
+
+def test_more_than_a_hundred_labels_are_read_page_by_page(lab: Any) -> None:
+    names = [f"label-{n:03}" for n in range(130)]
+    number = lab.seed(labels=names)
+    everywhere = ["n150", "n300", "lb", *names]
+    rest = f"repos/{R[1]}/%s?per_page=100"
+    for path, there in ((f"issues/{number}/labels", names), ("labels", everywhere)):
+        assert lab.said("api", "--paginate", rest % path, "--jq", ".[].name").split() == there
+        first = lab.http("GET", "/" + rest % path)
+        assert (len(first.body), 'rel="next"' in first.headers["link"]) == (100, True)
+    for field in (f"issue(number: {number}) {{%s}}", "%s"):
+        query = 'query($endCursor: String) {repository(owner: "yieldthought", name: "ttnn_models") {%s}}' % (
+            field % "labels(first: 100, after: $endCursor) {totalCount nodes {name} pageInfo {hasNextPage endCursor}}"
+        )
+        found = lab.said("api", "graphql", "--paginate", "-f", f"query={query}", "--jq", "..|.nodes? //empty|.[].name")
+        assert found.split() == (names if "number" in field else everywhere)
+    assert len(lab.json("issue", "view", str(number), *R, "--json", "labels")["labels"]) == 100
+    assert len(lab.json("label", "list", *R, "--limit", "200", "--json", "name")) == len(everywhere)
+
+
 def test_a_pull_request_lives_through_gh(any_gh: Any) -> None:
     issue = any_gh.seed("Bring up a/b")
     tree = any_gh.push("bringup/issue-1-a-b", {"model.py": "pass\n"}, "Bringup a/b (n300)")

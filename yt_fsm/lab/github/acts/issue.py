@@ -138,18 +138,25 @@ def find_label(store: Store, repo: Repo, name: str) -> Label | None:
 def create_label(store: Store, who: Owner, repo: Repo, name: str, color: str, description: str = "") -> Label:
     """Makes a label. Raises GitHub's validation error when there is one of that name."""
     require(store, repo, who, "WRITE", "CreateLabel")
-    if find_label(store, repo, name):
-        taken = {"resource": "Label", "code": "already_exists", "field": "name"}
-        raise GitHubError("Name has already been taken", "UNPROCESSABLE", 422, [taken])
+    _require_free(store, repo, name)
     if not re.fullmatch(r"[0-9a-fA-F]{6}", color):
         bad = {"resource": "Label", "code": "invalid", "field": "color"}
         raise GitHubError("Color must be a valid hex color", "UNPROCESSABLE", 422, [bad])
     return store.add_label(repo, name, color, description)
 
 
+def _require_free(store: Store, repo: Repo, name: str) -> None:
+    if find_label(store, repo, name):
+        taken = {"resource": "Label", "code": "already_exists", "field": "name"}
+        raise GitHubError("Name has already been taken", "UNPROCESSABLE", 422, [taken])
+
+
 def edit_label(store: Store, who: Owner, label: Label, **changes: Any) -> Label:
-    """Changes a label's name, color or description."""
-    require(store, store.get(Repo, label.repo), who, "WRITE", "UpdateLabel")
+    """Changes a label's name, color or description. Raises GitHub's validation error for the name of another."""
+    repo = store.get(Repo, label.repo)
+    require(store, repo, who, "WRITE", "UpdateLabel")
+    if changes.get("name", label.name).lower() != label.name.lower():
+        _require_free(store, repo, changes["name"])
     return store.edit(label, **changes)
 
 
