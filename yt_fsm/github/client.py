@@ -13,7 +13,6 @@ import logging
 import math
 import random
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from yt_fsm.engine.clock import boot_secs
 from yt_fsm.engine.errors import Lost, NotFound, PreflightFailed
 from yt_fsm.engine.outside import Malformed, at, maybe, parse, shown
 from yt_fsm.engine.shell import Result, Shell
@@ -194,7 +194,7 @@ class GitHub:
         self.number, self.title = number, title
         self._project: Project | None = None
         self._gap = gap  # seconds between two writes: GitHub asks for one
-        self._last_write = 0.0
+        self._last_write = float("-inf")
         self._passed_over: set[str] = set()
 
     def through(self, shell: Shell) -> "GitHub":
@@ -614,11 +614,11 @@ class GitHub:
         raise AssertionError
 
     def _pace(self) -> None:
-        """GitHub asks for a second between writes."""
-        wait = self._last_write + self._gap - time.monotonic()
+        """GitHub asks for a second between writes. Raises what the stop flag carries."""
+        wait = self._last_write + self._gap - boot_secs()
         if wait > 0 and not self.shell.dry:
-            time.sleep(wait)
-        self._last_write = time.monotonic()
+            self.shell.stop.wait(wait)
+        self._last_write = boot_secs()
 
     def _call(self, name: str, variables: dict[str, Any], missing_is_null: bool, write: bool) -> Answer:
         payload = json.dumps({"query": document(name), "variables": variables})
