@@ -1,6 +1,6 @@
 """setup: a workspace with two clones of the models repo, and the prerequisites checked again (§9.1 B)."""
 
-from yt_fsm.bringup import isolation, preflight, work
+from yt_fsm.bringup import commits, isolation, preflight, work
 from yt_fsm.bringup.clean import keep_pristine
 from yt_fsm.bringup.errors import BranchExists
 from yt_fsm.bringup.evaluation import model_folder
@@ -13,7 +13,7 @@ def enter(run: BringupRun) -> str:
     """On entry the issue is claimed and its text is sound; of an earlier try nothing is used.
 
     Leaves `fetch`. Raises SetupError (`abort`) when a prerequisite broke since the preflight, when the clone fails,
-    or when the branch exists on the remote (§8.4).
+    when the branch exists on the remote (§8.4), or when the push is sure to be refused at the end.
     """
     run.empty_workspace()
     run.facts.isolation = isolation.in_force(run.settings)
@@ -26,6 +26,7 @@ def enter(run: BringupRun) -> str:
     branch = branch_name(run.issue.number, run.brief.hf_model_id)
     earlier = earlier_work(run, repository, branch)
     run.facts.tip = earlier
+    commits.look_ahead(run, repository, branch)
     repository.git("checkout", "--quiet", "-b", branch)
     run.facts.branch = branch
     repository.copy_for_agent(run.workspace.agent)

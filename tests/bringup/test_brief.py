@@ -10,8 +10,10 @@ from yt_fsm.bringup import brief
 from yt_fsm.bringup.brief import FIELDS, Brief, fields, parse
 from yt_fsm.engine.errors import SetupError
 
-NAME = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True).filter(lambda name: ".." not in name)
-MODEL = st.builds("{}/{}".format, NAME, NAME)
+NAME = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,20}[A-Za-z0-9_])?", fullmatch=True).filter(
+    lambda name: not any(wrong in name.lower() for wrong in ("..", "--", ".git"))
+)
+MODEL = st.builds("{}/{}".format, NAME, NAME).filter(lambda name: name.lower() != "n/a")
 REVISION = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,20}", fullmatch=True).filter(
     lambda name: ".." not in name and name.lower() not in ("none", "n/a")
 )
@@ -65,7 +67,23 @@ def form(values: dict[str, Any], labels: dict[str, str]) -> list[str]:
 @given(
     values=VALUES,
     noise=NOISE,
-    mark=st.sampled_from(["{}: {}", "{} : {}", "- {}: {}", "* `{}`: `{}`", "**{}**: {}", "  {}:{}"]),
+    mark=st.sampled_from(
+        [
+            "{}: {}",
+            "{} : {}",
+            "- {}: {}",
+            "* `{}`: `{}`",
+            "**{}**: {}",
+            "  {}:{}",
+            "**{}:** {}",
+            "- **{}:** {}",
+            "* **{}**: `{}`",
+            "_{}:_ {}",
+            "**{}: {}**",
+            "\ufeff{}: {}",
+            "{}:\u00a0{}",
+        ]
+    ),
     fence=st.booleans(),
     end=ENDS,
 )
@@ -142,6 +160,26 @@ def test_a_comment_behind_a_value_is_no_part_of_it() -> None:
     assert fields("hf_model_id: org/name <!-- from the Hub -->\n") == {"hf_model_id": "org/name"}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "**hf_model_id:** org/name", "**hf_model_id**: `org/name`", "\ufeffhf_model_id: org/name",
+        "- **hf_model_id:** `org/name`", 'hf_model_id: "org/name"', "hf_model_id: 'org/name'",
+        "### HF model id\n\n`org/name`\n", "\ufeff### HF model id\r\n\r\norg/name", "hf_model_id:\u200b org/name",
+        "```yaml\nhf_model_id: 'org/name'\n```", "__hf_model_id:__ org/name", "+ hf_model_id: org/name",
+    ],
+)  # fmt: skip
+def test_what_people_write_is_read(body: str) -> None:
+    """Faults Q9."""
+    assert parse(body).hf_model_id == "org/name"
+
+
+def test_a_texts_own_marks_stay_in_it() -> None:
+    assert fields('### notes\n\n`a` and "b"\n\n### hf_model_id\n\norg/name_\n') == {
+        "notes": '`a` and "b"', "hf_model_id": "org/name_",
+    }  # fmt: skip
+
+
 def test_defaults_are_the_specs() -> None:
     """§10.1."""
     brief = parse("hf_model_id: org/name")
@@ -177,12 +215,21 @@ def test_the_system_is_the_labels_else_the_fields(labels: list[str], body: str, 
     [
         ("", "the issue names no `hf_model_id`: add a line `hf_model_id: …`"),
         ("hf_model_id:", "the issue names no `hf_model_id`"),
-        ("hf_model_id: llama", "the issue's `hf_model_id` is 'llama'"),
+        ("hf_model_id: llama", "the issue's `hf_model_id` is 'llama': it must be `ORG/NAME` as the Hub writes it"),
         ("hf_model_id: a/b/c", "the issue's `hf_model_id` is 'a/b/c'"),
         ("hf_model_id: https://huggingface.co/a/b", "the issue's `hf_model_id` is 'https://huggingface.co/a/b'"),
         ("hf_model_id: -x/y", "the issue's `hf_model_id` is '-x/y'"),
         ("hf_model_id: a/--force", "the issue's `hf_model_id` is 'a/--force'"),
         ("hf_model_id: ../b", "the issue's `hf_model_id` is '../b'"),
+        ("hf_model_id: meta-llаma/Llama-3", "the issue's `hf_model_id` is 'meta-ll"),
+        ("hf_model_id: орг/model", "the issue's `hf_model_id` is"),
+        ("hf_model_id: org/model２", "the issue's `hf_model_id` is"),
+        ("hf_model_id: a/b-", "the issue's `hf_model_id` is 'a/b-'"),
+        ("hf_model_id: a./b", "the issue's `hf_model_id` is 'a./b'"),
+        ("hf_model_id: a/b--c", "the Hub has no name with `--`"),
+        ("hf_model_id: a/b.git", "none that ends in `.git`"),
+        ("hf_model_id: a/" + "b" * 97, "the issue's `hf_model_id` is 'a/bbb"),
+        ("hf_revision: mаin", "the issue's `hf_revision` is"),
         ("hf_model_id: a/b..c", "must not contain `..`"),
         ("hf_model_id: a/b; rm -rf ~", "the issue's `hf_model_id` is"),
         ("hf_model_id: a/" + "b" * 300, "the issue's `hf_model_id` is 'a/bbb"),

@@ -26,9 +26,9 @@ answers = json.load(open(os.environ["FAKE_GH"]))
 if sys.argv[1] == "--version":
     print("gh version 2.103.3 (2026-11-01)")
     sys.exit(0)
-key = "user" if sys.argv[-1] == "user" else "graphql"
-if key == "graphql":
-    json.load(sys.stdin)
+key = "user"
+if sys.argv[-1] != "user":
+    key = "permission" if "query permission" in json.load(sys.stdin)["query"] else "graphql"
 code, out, err = answers[key]
 print(out)
 print(err, file=sys.stderr)
@@ -54,11 +54,16 @@ def board(*statuses: str) -> list[Any]:
     )
 
 
+def permission(role: str | None, **closed: bool) -> list[Any]:
+    flags = {"isArchived": False, "isDisabled": False, "isLocked": False, **closed}
+    return ok({"data": {"viewer": {"login": "bot"}, "repository": {"viewerPermission": role, **flags}}})
+
+
 class Machine:
     """A machine with every prerequisite, each of which a test can break."""
 
     def __init__(self, folder: Path, program: Callable[[str, str], Path]) -> None:
-        self.answers = {"user": ok({"login": "bot"}), "graphql": board(*STATUSES)}
+        self.answers = {"user": ok({"login": "bot"}), "graphql": board(*STATUSES), "permission": permission("WRITE")}
         self.file = folder / "gh.json"
         self.program = program
         self.python = str(program("evaluation-python", PYTHON))
@@ -124,6 +129,7 @@ def test_a_machine_that_has_everything_passes(checked: Callable[..., dict[str, N
     assert found["evaluation python"].found == f"{machine.python}: ttnn 0.81.1"
     assert found["GitHub login"].found == "bot (gist, project, repo)"
     assert found["Project board"].found == "https://x/7"
+    assert found["GitHub permissions"].found == "bot: WRITE"
     versions = needs.versions(found.values())
     assert versions["codex"] == "codex-cli 0.169.0"
     assert versions["ytfsm"]
@@ -171,6 +177,10 @@ def test_the_remedy_is_for_what_github_said(kind: str, fix: str) -> None:
         (ok({"message": "Sorry. Your account was suspended"}, status=403), "Your account was suspended"),
         ([1, "", 'Get "https://api.github.com/user": EOF'], "GitHub does not answer: Get .*EOF"),
         (ok({"message": "Server Error"}, status=500), "GitHub does not answer: Server Error"),
+        (
+            ok({"message": "Resource not accessible by integration"}, status=403),
+            "is a GitHub App's, and an App's claims",
+        ),
         (ok({"login": "bot"}, "gist, repo"), "gh's login lacks the scope `project` .it has gist, repo"),
         (ok({"login": "bot"}, "project, read:org"), "gh's login lacks the scope `repo`"),
     ],
@@ -184,6 +194,26 @@ def test_a_login_that_will_not_do_says_why(
     found = checked()["GitHub login"]
     assert not found.ok
     assert re.search(words, found.found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (permission("READ"), "bot has the permission READ for yieldthought/ttnn_models, and a run pushes a branch"),
+        (permission("TRIAGE"), "bot has the permission TRIAGE"),
+        (permission(None), "this login's claims do not count: GitHub shows its comments as NONE"),
+        (permission("ADMIN", isArchived=True), "yieldthought/ttnn_models is archived on GitHub"),
+    ],
+)
+def test_a_login_whose_claims_or_pushes_would_be_nothing_is_found_before_anything_is_claimed(
+    checked: Callable[..., dict[str, Need]], machine: Machine, answer: list[Any], words: str
+) -> None:
+    """Faults Q7, W12."""
+    machine.answers["permission"] = answer
+    found = checked()["GitHub permissions"]
+    assert not found.ok
+    assert words in found.found
+    assert "give this login the role Write" in found.fix
 
 
 def test_a_fine_grained_token_has_no_scopes_to_look_at(

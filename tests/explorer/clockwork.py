@@ -51,8 +51,12 @@ class Task:
         """When it goes on, at the latest."""
         if self.dead:
             return self.clockwork.now
-        now = self.clockwork.now
-        return max(now if self.ready() else self.until, self.host.asleep_until)
+        _current.task = self  # what it waits for may read its machine's clock
+        try:
+            ready = self.ready()
+        finally:
+            del _current.task
+        return max(self.clockwork.now if ready else self.until, self.host.asleep_until)
 
     def _run(self) -> None:
         _current.task = self

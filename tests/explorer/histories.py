@@ -394,7 +394,6 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
         (journal, "BALLAST_BYTES", 0),
         (clock, "boot_secs", boot_secs),
         (queue, "boot_secs", boot_secs),
-        (queue, "time", timing),
         (run_module, "new_id", named),
         (run_module, "owner", owner),
         (recovery, "owner", owner),

@@ -165,7 +165,8 @@ class Hub:
         found = next(c for c in version.comments if c.id == comment)
         texts = self.edits.get(comment, [(found.author, found.body)])
         place = next((n for n, (_, text) in enumerate(texts) if text == found.body), 0)
-        return Written(found.edited, tuple(texts[place : place + 10]), version.open, version.status, version.labels)
+        stands = (version.open, version.status, version.labels, version.comments)
+        return Written(found.edited, tuple(texts[place : place + 10]), *stands)
 
     def delete(self, comment: str) -> None:
         """A comment goes."""

@@ -58,7 +58,6 @@ MATTERS = [
     *((leases, "verdict_of", condition) for condition in conditions(leases.verdict_of)),
     *((leases, "eligible", condition) for condition in conditions(leases.eligible)),
     (leases.Lease, "look_at_bid", "waited > self.ttl / 2"),
-    (leases.Lease, "look_at_claim", "mine.dead(snapshot.now)"),
     (leases.Lease, "look_at_claim", "self.silence() > self.ttl / 2"),
     (leases.Lease, "look_at_claim", "(pause := self._unless_taken(snapshot, mine, since))"),
     (leases.Lease, "look_at_claim", "allowed is not None and snapshot.status not in (known := set(allowed))"),

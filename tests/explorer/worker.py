@@ -7,7 +7,7 @@ each step is one call of `yt_fsm.github.lease`, and one request at most.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from yt_fsm.engine.errors import Lost
+from yt_fsm.engine.errors import Lost, Unconfirmed
 from yt_fsm.github import lease as leases
 from yt_fsm.github.client import Comment, Snapshot, Written
 from yt_fsm.github.errors import GitHubError
@@ -176,12 +176,12 @@ class Program:
             return Outcome(asks=far.asked)
         except Lost:
             at = self.lost(worker)
+        except Unconfirmed:
+            at, worker = "before", worker if worker.at in RESUME else worker._replace(back=RESUMED[worker.at])
         except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as bug:
             raise Bug(f"a worker dies of {bug!r} in `{worker.at}`") from bug
         except GitHubError:
-            at = self.unanswered(worker)
-            if beating:
-                at = self.lost(worker) if lease.silence() > self.ttl / 2 else worker.at
+            at = worker.at if beating else self.unanswered(worker)
         if at == "over":
             return Outcome(worker=Worker(power=worker.power), note="over")
         if worker.at in ENDING and at == "release":

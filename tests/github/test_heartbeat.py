@@ -5,15 +5,29 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from yt_fsm.engine.errors import Lost, YtfsmError
+from yt_fsm.engine.clock import Clock
+from yt_fsm.engine.errors import Lost, Unconfirmed, YtfsmError
+from yt_fsm.engine.redaction import Redactor
 from yt_fsm.engine.run import Run
-from yt_fsm.github.client import Written
+from yt_fsm.engine.shell import Shell
+from yt_fsm.engine.stop import StopFlag
+from yt_fsm.github.client import Comment, Written
 from yt_fsm.github.errors import GitHubError
-from yt_fsm.github.heartbeat import Deadline
+from yt_fsm.github.heartbeat import Deadline, Heartbeat
+from yt_fsm.github.lease import text
+
+
+def posted(number: int, run: str, edited: float) -> Comment:
+    body = text("other", "n300", run, "now", 3600)
+    return Comment(f"C{number}", number, body, "bot", "MEMBER", 100.0, edited)
+
+
+BID, TAKEN = posted(2, "r-1", 100.0), posted(3, "r-2", 160.0)
 
 
 class Lease:
@@ -24,11 +38,13 @@ class Lease:
         self.fault: Exception | None = None
         self.word: Exception | None = None
         self.shows = Written(0.0, status="ready", labels=("n300",))
-        self.last = time.monotonic()
+        self.clock = Clock(StopFlag())
+        self.last = self.clock.now()
         self.ttl = 1
+        self.comment = "C1"
 
     def silence(self) -> float:
-        return time.monotonic() - self.last
+        return self.clock.now() - self.last
 
     def heed(self, forge: Any) -> None:
         if self.word:
@@ -37,7 +53,7 @@ class Lease:
     def beat(self, body: str, forge: Any) -> Written:
         if self.fault:
             raise self.fault
-        self.last = time.monotonic()
+        self.last = self.clock.now()
         self.beats.append((self.last, body))
         return self.shows
 
@@ -89,12 +105,17 @@ def test_a_lost_claim_stops_the_run_at_once(beating: Run, lease: Lease) -> None:
         beating.stop.obey()
 
 
-def test_half_a_life_without_an_edit_stops_the_run(beating: Run, lease: Lease) -> None:
+def test_a_whole_life_without_an_edit_is_unconfirmed_and_no_loss(beating: Run, lease: Lease) -> None:
+    """Faults W6: half a life lost the issue, and all that codex had done."""
     lease.fault = GitHubError("502", "5xx")
+    before = lease.last
     assert stopped(beating)
-    assert 0.4 < lease.silence() < 1.0
-    with pytest.raises(Lost, match="no heartbeat for"):
+    assert lease.silence() >= 1
+    with pytest.raises(
+        Unconfirmed, match=r"has confirmed no edit of our claim for 1 s, and it lives for 1: 502"
+    ) as caught:
         beating.stop.obey()
+    assert caught.value.since == pytest.approx(before, abs=0.01)
 
 
 def test_a_short_trouble_does_not(beating: Run, lease: Lease) -> None:
@@ -143,8 +164,10 @@ def test_a_persons_release_stops_the_run_and_is_not_written_over(beating: Run, l
     ("given", "words"),
     [
         ({"open": False}, "somebody closed the issue"),
+        ({"open": False, "closed_by": "anna"}, "anna closed the issue"),
+        ({"comments": (BID, TAKEN)}, "worker other took the issue over .run r-2"),
         ({"status": "done"}, "somebody moved the issue to 'done'"),
-        ({"status": None}, "somebody moved the issue off the board"),
+        ({"status": None}, "somebody took the issue off the board"),
         ({"labels": ()}, "took the label 'n300' off"),
         ({"labels": ("bug", "t3000")}, "took the label 'n300' off"),
     ],
@@ -159,7 +182,9 @@ def test_an_issue_that_a_person_took_away_stops_the_run(
         beating.stop.obey()
 
 
-@pytest.mark.parametrize("given", [{"status": "in progress"}, {"labels": ("N300", "bug")}])
+@pytest.mark.parametrize(
+    "given", [{"status": "in progress"}, {"labels": ("N300", "bug")}, {"comments": (BID,)}, {"closed_by": "anna"}]
+)
 def test_what_belongs_to_the_run_stops_nothing(beating: Run, lease: Lease, given: dict[str, Any]) -> None:
     lease.shows = dataclasses.replace(lease.shows, **given)
     time.sleep(0.5)
@@ -169,7 +194,7 @@ def test_what_belongs_to_the_run_stops_nothing(beating: Run, lease: Lease, given
 
 def test_what_the_run_itself_did_is_expected(beating: Run, lease: Lease) -> None:
     """From the intent of a last status on, that status and a closed issue are nobody else's doing."""
-    beating.journal.append("effect.intent", effect="status", key="done")
+    beating.journal.append("effect.intent", effect="status", key="done by 7")
     lease.shows = dataclasses.replace(lease.shows, open=False, status="done")
     time.sleep(0.5)
     assert lease.beats
@@ -188,6 +213,32 @@ def test_a_rate_limit_is_not_slept_through_past_the_claims_life(beating: Run, le
     """Faults T2: GitHub asks for an hour, the claim lives for a second."""
     with pytest.raises(GitHubError, match="3600 s of patience"):
         Deadline(lease, threading.Event()).wait(3600)
+
+
+def test_what_a_beat_asks_is_cut_off_when_its_time_is_over(lease: Lease) -> None:
+    """Faults T2: the time of one beat, and the claim's whole life."""
+    deadline = Deadline(lease, threading.Event())
+    assert not deadline
+    with pytest.raises(GitHubError, match="within the time that a heartbeat has") as caught:
+        Shell("beat", Redactor(), stop=deadline).run(["sleep", "20"], timeout=30)
+    assert caught.value.landed is None
+    deadline.begin()
+    assert not deadline
+    lease.last -= 1
+    assert deadline
+
+
+def test_a_beat_that_wakes_after_a_suspend_does_not_sleep_on(
+    lease: Lease, beating: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults T5: what counts is a clock that goes on meanwhile."""
+    times = iter([0.0, 0.0, 4000.0])
+    asked: list[float] = []
+    beating.subject.heartbeat.stop()
+    monkeypatch.setattr(lease.clock, "now", lambda: next(times))
+    over = SimpleNamespace(wait=lambda seconds: asked.append(seconds), is_set=lambda: False)
+    assert Heartbeat._rest(SimpleNamespace(_lease=lease, _over=over), 1200) is False  # type: ignore[arg-type]
+    assert asked == [30.0]
 
 
 def test_the_last_edit_has_landed_when_a_heartbeat_has_stopped(beating: Run, lease: Lease) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yt_fsm.engine.errors import Lost
+from yt_fsm.engine.errors import Lost, Unconfirmed
 from yt_fsm.github import lease
 from yt_fsm.github.client import Comment, Snapshot, Written
 from yt_fsm.github.errors import GitHubError
@@ -363,7 +363,6 @@ def test_there_is_nothing_to_withdraw_where_no_bid_arrived(held: Callable[..., L
         (snapshot(claim("other"), status="in progress"), "our claim comment is gone"),
         (snapshot(claim("me", released="x"), status="in progress"), "no longer alive"),
         (snapshot(claim("me"), ended("me"), status="in progress"), "no longer alive"),
-        (snapshot(claim("me", at=-4000), status="in progress"), "no longer alive"),
         (snapshot(claim("me"), status="in progress", is_open=False), "somebody closed the issue"),
         (snapshot(claim("me"), status="done"), "somebody moved the issue to 'done'"),
         (snapshot(claim("me"), claim("other"), status="in progress"), "took the issue over .run other"),
@@ -375,6 +374,84 @@ def test_there_is_nothing_to_withdraw_where_no_bid_arrived(held: Callable[..., L
 def test_the_fence_stops_who_no_longer_owns_the_issue(held: Callable[..., Lease], given_: Snapshot, words: str) -> None:
     with pytest.raises(Lost, match=words):
         held(given_).fence(["in progress"])
+
+
+def test_silence_is_no_loss_to_the_fence_and_evidence_is(held: Callable[..., Lease]) -> None:
+    """Faults W6: not confirmed, and somebody else has it, are two things."""
+    silent = claim("me", at=-4000)
+    with pytest.raises(Unconfirmed, match="GitHub shows no edit of our claim for 4100 s, and it lives for 3600"):
+        held(snapshot(silent, status="in progress")).fence(["in progress"])
+    for taken in (snapshot(silent, claim("other"), ended("other")), snapshot(silent, status="done")):
+        with pytest.raises(Lost):
+            held(taken).fence(["in progress"])
+
+
+def test_a_claim_that_looks_alive_again_after_a_silence_is_not_believed(held: Callable[..., Lease]) -> None:
+    """A machine that slept for a day: its claim may have been taken over meanwhile."""
+    lease_ = held(snapshot(claim("me", at=-9000, edited=90), status="in progress"))
+    lease_.comment, lease_.shown = "C-me", T0 - 9000
+    with pytest.raises(Unconfirmed, match="our claim was silent for 9090 s"):
+        lease_.fence(["in progress"])
+
+
+def test_a_silent_claim_is_taken_up_again_by_looking_editing_and_looking(held: Callable[..., Lease]) -> None:
+    alive = snapshot(claim("me", edited=50), status="in progress")
+    lease_ = held(snapshot(claim("me", at=-9000), status="in progress"), alive)
+    lease_.comment, lease_.sent, lease_.shown = "C-me", lease_.clock.now() - 9000, T0 - 9000
+    lease_.resume("body", ["in progress"])
+    lease_.fence(["in progress"])
+    assert lease_.forge.edits == [("C-me", "body")]  # type: ignore[attr-defined]
+
+
+# --- another's claim, as a heartbeat's own answer shows it
+
+
+@pytest.mark.parametrize(
+    ("comments", "taken"),
+    [
+        ([claim("old", edited=90), claim("me")], False),
+        ([claim("me"), comment("hello")], False),
+        ([claim("me"), claim("other")], False),
+        ([claim("me"), claim("other", edited=60)], True),
+        ([claim("me"), claim("other", edited=60, released="x")], True),
+        ([claim("me"), claim("other", edited=60, by="NONE")], False),
+        ([comment("hello"), claim("other", edited=60)], True),
+    ],
+)
+def test_a_later_claim_that_its_run_kept_is_evidence_and_a_late_bid_is_not(
+    comments: list[Comment], taken: bool
+) -> None:
+    """Faults W3. In the last case our claim is further back than the answer shows."""
+    if taken:
+        with pytest.raises(Lost, match=r"worker w took the issue over .run other"):
+            lease.overtaken(comments, "C-me", TTL)
+    else:
+        lease.overtaken(comments, "C-me", TTL)
+
+
+# --- work that could not be published
+
+
+def test_a_claim_whose_work_is_unpublished_lives_until_a_person_or_its_end(held: Callable[..., Lease]) -> None:
+    """Faults W14: six whole paid bringups of one issue in 110 s."""
+    stuck = claim("a", at=-90_000, unpublished="the branch is protected")
+    freed = claim("a", at=-90_000, unpublished="the branch is protected", released="yes")
+    for status in ("ready", "in progress"):
+        assert not eligible(status, [stuck], T0, "ready", "in progress", TTL)
+        assert eligible(status, [freed], T0, "ready", "in progress", TTL)
+        assert eligible(status, [stuck, ended("a")], T0, "ready", "in progress", TTL)
+    assert verdict(snapshot(stuck, claim("me"))) == "withdraw"
+
+
+def test_an_unpublished_claim_is_edited_after_every_edit_that_may_still_land(held: Callable[..., Lease]) -> None:
+    lease_ = held(snapshot())
+    lease_.comment, lease_.doubt = "C-me", lease_.clock.now()
+    lease_.keep("body")
+    assert sum(lease_.clock.waits) == 60  # type: ignore[attr-defined]
+    assert lease_.forge.edits == [("C-me", "body")]  # type: ignore[attr-defined]
+    lease_.forge.versions.insert(1, RELEASED)  # type: ignore[attr-defined]
+    with pytest.raises(Lost, match="anna released our claim"):
+        lease_.keep("body")
 
 
 def test_the_fence_waits_for_a_later_bid_to_withdraw(held: Callable[..., Lease]) -> None:
@@ -417,8 +494,9 @@ def test_a_claim_is_not_kept_alive_by_a_worker_that_slept(held: Callable[..., Le
     lease_ = held(snapshot(claim("me")), ttl=100)
     lease_.verify("ready", "in progress", "ready")
     lease_.clock.time += 101  # type: ignore[attr-defined]
-    with pytest.raises(Lost, match="slept for longer than its claim lives"):
+    with pytest.raises(Unconfirmed, match="no edit of our claim was confirmed for 101 s") as caught:
         lease_.beat("body")
+    assert caught.value.since == 1000.0
     assert lease_.forge.edits == []  # type: ignore[attr-defined]
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from yt_fsm.bringup.commits import push
 from yt_fsm.bringup.report import fenced, metrics_block, reproduction, table
-from yt_fsm.engine.errors import CommandFailed, Lost, Refused
+from yt_fsm.engine.errors import CommandFailed, Lost, Refused, Unconfirmed
 from yt_fsm.engine.run import Run
 from yt_fsm.github import publishing
-from yt_fsm.github.client import STATUSES, Comment
+from yt_fsm.github.client import STATUSES, Comment, _comment
 from yt_fsm.github.errors import GitHubError
 from yt_fsm.github.issue import marker
 from yt_fsm.github.lease import claims
@@ -144,19 +144,31 @@ class Forge:
             return {"repositoryOwner": {"id": "O", "projectV2": {**node, "field": {"id": "F", "options": options}}}}
         if name == "snapshot":
             card = {"id": "ITEM12", "project": {"id": "P"}, "fieldValueByName": {"name": self.status}}
-            page = {"hasPreviousPage": False, "startCursor": None}
+            end = int(variables.get("before") or len(self.comments))
+            page = {"hasPreviousPage": end > 100, "startCursor": str(end - 100)}
+            shown = self.comments[max(0, end - 100) : end]
             node = {
                 "state": "OPEN" if self.open else "CLOSED",
                 "projectItems": {"nodes": [card]},
-                "comments": {"totalCount": len(self.comments), "pageInfo": page, "nodes": list(self.comments)},
+                "comments": {"totalCount": len(self.comments), "pageInfo": page, "nodes": shown},
             }
             return 0, self.http(200, {"data": {"node": node}}, Date="Sun, 22 Nov 2026 03:42:07 GMT")
         if name == "pull_requests":
             return {"repository": {"pullRequests": {"nodes": self.pulls}}}
+        if name == "read_comment":
+            return {"node": None}
         self.applied.append(name.split()[0] if name.startswith("git") else name)
         if name == "add_comment":
             number = self.add(variables["body"])
             return {"addComment": {"commentEdge": {"node": self.comments[number - 1]}}}
+        if name == "edit_comment":
+            (found,) = [one for one in self.comments if one["id"] == variables["comment"]]
+            found |= {"body": variables["body"], "lastEditedAt": "2026-11-22T03:42:07Z"}
+            return {
+                "updateIssueComment": {
+                    "issueComment": {**found, "issue": {"state": "OPEN", "projectItems": {"nodes": []}}}
+                }
+            }
         if name == "set_status":
             if self.sticks:
                 self.status = variables["option"]
@@ -184,6 +196,10 @@ def owning(new_run: Callable[..., Run], forge: Forge, monkeypatch: pytest.Monkey
     monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: self.obey())
     forge.add(made.subject.claim())
     return made
+
+
+def read(node: dict[str, Any]) -> Comment:
+    return _comment(node)
 
 
 def bodies(forge: Forge) -> list[str]:
@@ -246,6 +262,98 @@ def test_no_secret_is_published(new_run: Callable[..., Run], forge: Forge, monke
     assert "[redacted]" in bodies(forge)[0]
 
 
+def test_a_strangers_marker_is_not_the_runs_last_word(owning: Run, forge: Forge) -> None:
+    """Faults P3: anybody can post one."""
+    forge.add(f"[yt-status]\nstatus: failed\nrun_id: {owning.run_id}\n{marker(owning.run_id, 7)}", by="NONE")
+    forge.add(f"look: {marker(owning.run_id, 7)}")
+    assert owning.subject.posted() is None
+    number = forge.add(f"[yt-status]\nstatus: failed\nrun_id: {owning.run_id}\n{marker(owning.run_id, 7)}")
+    assert owning.subject.posted() == {"comment": number}
+
+
+def test_the_runs_last_word_is_found_under_a_hundred_comments(owning: Run, forge: Forge) -> None:
+    number = forge.add(f"[yt-status]\nstatus: failed\nrun_id: {owning.run_id}\n{marker(owning.run_id, 7)}")
+    for _ in range(150):
+        forge.add("hello")
+    assert owning.subject.posted() == {"comment": number}
+
+
+# --- a claim that was silent
+
+
+@pytest.fixture
+def silent(owning: Run, forge: Forge) -> Iterator[Run]:
+    """A run whose claim was last edited two hours ago, for one hour."""
+    forge.comments[0]["createdAt"] = "2026-11-22T01:42:07Z"
+    owning.subject.lease.comment = "C1"
+    yield owning
+    owning.subject.leave()
+
+
+def test_a_silent_claim_is_confirmed_and_then_published(silent: Run, forge: Forge) -> None:
+    """Faults W6: an hour without GitHub made finished work `refused` for good."""
+    publishing.set_status(silent, "failed", "in progress")
+    publishing.comment(silent, "failed", "x")
+    assert forge.status == "failed"
+    assert forge.applied == ["edit_comment", "set_status", "add_comment"]
+    assert silent.subject.heartbeat is not None
+
+
+def test_a_silent_claim_that_github_does_not_confirm_waits(silent: Run, forge: Forge) -> None:
+    forge.faults["edit_comment"] = ["before"] * 99
+    silent.subject.lease.settle = -1
+    with pytest.raises(Unconfirmed, match="HTTP 502") as caught:
+        publishing.set_status(silent, "failed", "in progress")
+    assert (caught.value.final, caught.value.landed) == (False, False)
+    assert forge.status == "in progress"
+
+
+def test_a_silent_claim_that_another_run_took_over_is_lost(silent: Run, forge: Forge) -> None:
+    forge.add("[yt-claim]\nworker: other\nrun_id: another\nreleased: now\n")
+    with pytest.raises(Lost, match=r"worker other held the issue meanwhile .run another"):
+        publishing.set_status(silent, "failed", "in progress")
+    assert forge.applied == []
+
+
+# --- work that cannot be published
+
+
+def test_work_that_cannot_be_published_is_told_and_kept_claimed(owning: Run, forge: Forge) -> None:
+    """Faults W14."""
+    owning.subject.lease.comment = "C1"
+    for _ in range(2):
+        owning.subject.unpublished("the remote refuses the branch `b`:\nGH006 <!-- x -->\n[yt-status]")
+    assert forge.applied == ["edit_comment", "add_comment"]
+    (kept,) = claims([read(forge.comments[0])], 3600)
+    assert (kept.unpublished, kept.ended) == (True, False)
+    assert "unpublished: the remote refuses the branch `b`:" in forge.comments[0]["body"]
+    (told,) = bodies(forge)
+    assert told.splitlines()[0].startswith(f"Run `{owning.run_id}` is over")
+    assert "> GH006 <! -- x -->\n> [yt-status]\n" in told
+    assert f"`{owning.run_id}/artifacts`" in told
+    assert f"`ytfsm resume {owning.run_id}`" in told
+    assert owning.subject.posted() is None, "it is not the run's last word"
+    assert forge.status == "in progress"
+
+
+def test_what_another_run_has_by_now_is_not_claimed_for_unpublished_work(owning: Run, forge: Forge) -> None:
+    owning.subject.lease.comment = "C1"
+    forge.add("[yt-claim]\nrun_id: another\nreleased: now\n")
+    with pytest.raises(Lost):
+        owning.subject.unpublished("no")
+    assert forge.applied == []
+
+
+def test_a_loss_is_not_hidden_by_the_error_of_its_release(
+    owning: Run, forge: Forge, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Faults W15."""
+    owning.subject.lease.comment = "C1"
+    forge.faults["edit_comment"] = ["before"]
+    owning.subject.lost()
+    assert "its claim could not be released and dies by itself" in caplog.text
+
+
 def test_no_comment_is_posted_where_the_card_is_not_on_that_status(owning: Run, forge: Forge) -> None:
     """Status first: the other order lets a finished run be taken over."""
     with pytest.raises(Lost, match="somebody moved the issue to 'in progress'"):
@@ -280,7 +388,23 @@ def test_a_move_whose_answer_was_lost_is_seen(owning: Run, forge: Forge) -> None
     forge.faults["set_status"] = ["after"]
     publishing.set_status(owning, "failed", "in progress")
     assert forge.applied == ["set_status"]
-    assert owning.effects.done("status", "failed") == {"status": "failed"}
+    assert owning.effects.done("status", "failed by 0") == {"status": "failed"}
+
+
+def test_a_status_that_comes_again_by_another_transition_is_set_again(owning: Run, forge: Forge) -> None:
+    """Faults P4: a loop's second move was skipped."""
+    for seq in range(2):
+        owning.journal.append("transition", event="rework", source="bringup", dest="checking", status="failed")
+        publishing.set_status(owning, "failed", "in progress")
+        assert forge.status == "failed", seq
+        forge.status = "in progress"
+    assert forge.applied == ["set_status"] * 2
+
+
+def test_a_move_that_an_earlier_ytfsm_made_is_not_made_again(owning: Run, forge: Forge) -> None:
+    owning.journal.append("effect.done", effect="status", key="failed", result={"status": "failed"})
+    publishing.set_status(owning, "failed", "in progress")
+    assert forge.applied == []
 
 
 def test_a_card_that_does_not_stay_is_said_not_to(owning: Run, forge: Forge) -> None:

@@ -34,7 +34,7 @@ from yt_fsm.engine.errors import YtfsmError
 from yt_fsm.engine.journal import Journal
 from yt_fsm.engine.redaction import Redactor
 from yt_fsm.engine.shell import Result, Shell, StopFlag
-from yt_fsm.github import lease, publishing
+from yt_fsm.github import lease, publishing, refusals
 from yt_fsm.github.client import QUERIES, STATUSES, Comment, GitHub, Issue, Snapshot
 from yt_fsm.github.issue import marker
 from yt_fsm.lab import cli as lab
@@ -190,6 +190,15 @@ ANSWERS: dict[str, Any] = {
     "snapshot": {"node": ISSUE},
     "labels": {"repository": {"id": "R", "labels": {**ISSUES, "nodes": [{"name": "n300"}]}}},
     "pull_requests": {"repository": {"pullRequests": {"nodes": [PULL]}}},
+    "permission": {
+        "viewer": {"login": "bot"},
+        "repository": {
+            "viewerPermission": "WRITE",
+            "isArchived": False,
+            "isDisabled": False,
+            "isLocked": False,
+        },
+    },
     "add_comment": {"addComment": {"commentEdge": {"node": COMMENT}}},
     "edit_comment": {"updateIssueComment": {"issueComment": WRITTEN}},
     "read_comment": {"node": WRITTEN},
@@ -201,6 +210,11 @@ ANSWERS: dict[str, Any] = {
     "set_options": {"updateProjectV2Field": {"projectV2Field": BOARD["field"]}},
 }
 assert set(ANSWERS) == {path.stem for path in QUERIES.glob("*.graphql")}
+RULES = [
+    {"type": "creation", "ruleset_id": 7},
+    {"type": "branch_name_pattern", "parameters": {"operator": "regex", "pattern": "^x", "negate": False}},
+    {"current_user_can_bypass": "never"},
+]
 ERROR = {"type": "NOT_FOUND", "path": ["repository", "issues", "nodes", 1], "message": "Could not resolve"}
 HEADERS = {"Date": "Sun, 22 Nov 2026 03:41:07 GMT", "X-RateLimit-Reset": "1795318900", "Retry-After": "2",
            "X-RateLimit-Remaining": "0", "X-Oauth-Scopes": "repo, project"}  # fmt: skip
@@ -212,6 +226,8 @@ ASKS: dict[str, Callable[[GitHub], Any]] = {
     "snapshot": lambda github: github.snapshot("ISSUE12"),
     "labels": lambda github: github.repository(),
     "pull_requests": lambda github: github.pull_request("b", "0" * 40),
+    "permission": lambda github: refusals.of_repository(github),
+    "gh-rest": lambda github: refusals.of_branch(github, "b"),
     "add_comment": lambda github: github.comment("ISSUE12", "x"),
     "edit_comment": lambda github: github.edit_comment("C1", "x"),
     "read_comment": lambda github: github.read_comment("C1"),
@@ -245,6 +261,8 @@ def github_answers(chance: Random, place: Place) -> None:
             return chance.choice(
                 ("https://github.com/o/r/pull/3", "", "warning\nhttps://x/pull/" + "9" * 50, word(chance))
             )
+        if name == "rest":
+            return document(chance, RULES)
         data = ANSWERS.get(name, {"login": "bot"})
         if name == "project" and asked != "project":  # so that what was asked for is reached
             return f"HTTP/2.0 200 OK\nDate: {HEADERS['Date']}\n\n{json.dumps({'data': data})}"

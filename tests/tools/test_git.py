@@ -436,3 +436,65 @@ def test_a_clone_that_is_not_clean_after_the_commit_is_said_to_be(clean: Reposit
     (clean.folder / "stray").write_text("x")
     with pytest.raises(SetupError, match=r"not clean after the commit: .* stray"):
         clean.commit(f"{committed}^{{tree}}", committed, "bringup/issue-12-org-name", "again")
+
+
+# --- refusals that can be known before codex is paid (faults W12)
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ("bringup", ["bringup"]),
+        ("bringup/issue-12-org-name/old", ["bringup/issue-12-org-name/old"]),
+        ("bringup/issue-12-org-name-2", []),
+        ("bringup/issue-1", []),
+        ("other/bringup", []),
+    ],
+)
+def test_a_branch_beside_which_git_can_have_none_of_ours_is_found(
+    clean: Repository, remote: Path, there: str, told: list[str]
+) -> None:
+    git("branch", there, "main", cwd=remote)
+    assert clean.colliding("bringup/issue-12-org-name") == told
+
+
+def test_a_push_is_tried_without_sending_anything(clean: Repository, remote: Path) -> None:
+    clean.push("bringup/issue-12-org-name", clean.head(), None, dry=True)
+    assert clean.remote_head("bringup/issue-12-org-name") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "final"),
+    [
+        ("ERROR: Permission to o/r.git denied to bot.", True),
+        ("ERROR: The key you are authenticating with has been marked as read only.", True),
+        ("ERROR: This repository was archived so it is read-only.", True),
+        ("remote: Write access to repository not granted.", True),
+        ("! [remote rejected] b -> b (protected branch hook declined)", True),
+        ("ssh: Could not resolve hostname github.com", False),
+        ("fatal: the remote end hung up unexpectedly", False),
+    ],
+)
+def test_what_refuses_a_push_for_good_is_known_by_its_words(said: str, final: bool) -> None:
+    assert refused(CommandFailed(["git", "push"], 1, said, None)) is final
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ("ssh: Could not resolve hostname github.com: Temporary failure in name resolution", "service"),
+        ("ssh: connect to host github.com port 22: Connection timed out", "service"),
+        ("fatal: the remote end hung up unexpectedly", "service"),
+        ("error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502", "service"),
+        ("git@github.com: Permission denied (publickey).", "machine"),
+        ("fatal: repository 'x' not found", "machine"),
+    ],
+)
+def test_a_remote_out_of_reach_is_the_services_fault_and_a_bad_login_the_machines(
+    program: Callable[[str, str], Path], shell: Shell, tmp_path: Path, said: str, fault: str
+) -> None:
+    """Faults Q4."""
+    program("git", f"import sys; sys.exit({said!r})")
+    with pytest.raises(CommandFailed) as caught:
+        Repository(shell, tmp_path / "x").clone("url")
+    assert caught.value.fault == fault

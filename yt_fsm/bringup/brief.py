@@ -27,6 +27,12 @@ _FENCES = ("```", "~~~")
 _NOTHING = {"", "_no response_", "none", "n/a"}
 
 
+_TEXTS = ("architecture", "notes")  # in which quotes and backticks are the writer's own
+_UNSEEN = str.maketrans("", "", "\ufeff\u200b")  # what editors and browsers leave behind
+# A part of a Hub id: ASCII, as the Hub has no others; a letter of another alphabet that looks like one is none.
+_PART = "[A-Za-z0-9]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+
+
 class Brief(BaseModel):
     """A bringup's inputs; model and revision are safe in paths and on command lines.
 
@@ -35,8 +41,8 @@ class Brief(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    hf_model_id: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", max_length=200)
-    hf_revision: str | None = Field(None, pattern=r"^[A-Za-z0-9][\w./-]*$", max_length=200)
+    hf_model_id: str = Field(pattern=f"^{_PART}/{_PART}$", max_length=193)
+    hf_revision: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$", max_length=200)
     architecture: str | None = None
     notes: str | None = None
     prefill_len: int = Field(128, ge=1, le=1 << 20)
@@ -49,6 +55,13 @@ class Brief(BaseModel):
     def _no_way_out(cls, value: str | None) -> str | None:
         if value and ".." in value:
             raise ValueError("must not contain `..`")
+        return value
+
+    @field_validator("hf_model_id")
+    @classmethod
+    def _as_the_hub_has_it(cls, value: str) -> str:
+        if "--" in value or value.lower().endswith(".git"):
+            raise ValueError("the Hub has no name with `--`, and none that ends in `.git`")
         return value
 
     @field_validator("system")
@@ -71,11 +84,13 @@ def fields(body: str) -> dict[str, str]:
 
     def close() -> None:
         if heading and heading not in found:
-            value = "\n".join(text).strip()
+            value = _bare(heading, "\n".join(text))
             if value.lower() not in _NOTHING:
                 found[heading] = value
 
-    for line in _without_comments(body[:BODY_CHARS].replace("\r\n", "\n").replace("\r", "\n")).split("\n"):
+    for line in _without_comments(body[:BODY_CHARS].translate(_UNSEEN).replace("\r\n", "\n").replace("\r", "\n")).split(
+        "\n"
+    ):
         title = _heading(line)
         # In a fence `# …` is a comment; a form's own heading ends even a fence that nobody closed.
         if title is not None and (not fenced or (line.startswith("### ") and _field_named(title))):
@@ -116,14 +131,31 @@ def _heading(line: str) -> str | None:
 
 
 def _pair(line: str) -> tuple[str, str]:
-    """The key, in lower case, and the value of a line `- **key**: value`; the key is "" where there is no colon."""
+    """The key, in lower case, and the value of a line `- **key**: value`; the key is "" where there is no colon.
+
+    The colon may be within the marks: `**key:** value`, `**key: value**`.
+    """
     key, colon, value = line.partition(":")
     if not colon:
         return "", ""
-    key = key.strip()
-    if key.startswith(("-", "*")):
+    key, value = key.strip(), value.strip()
+    if key[:1] in ("-", "+") or key[:2] == "* ":
         key = key[1:].lstrip()
-    return key.strip("*_`").rstrip().lower(), value.strip().strip("`").strip()
+    mark = key[: len(key) - len(key.lstrip("*_"))]
+    if mark and not key.endswith(mark):
+        value = value.removeprefix(mark).removesuffix(mark).strip()
+    key = key.strip("*_`").rstrip().lower()
+    return key, _bare(key, value.strip("`"))
+
+
+def _bare(field: str, value: str) -> str:
+    """A field's value without what people put around it: backticks, and quotes, as in YAML."""
+    value = value.strip()
+    if field in _TEXTS:
+        return value
+    value = value.strip("`").strip()
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1].strip() if quoted else value
 
 
 def _field_named(title: str) -> str | None:
@@ -153,4 +185,6 @@ def _words(error: Any) -> str:
     field = error["loc"][0]
     if error["type"] == "missing":
         return f"the issue names no `{field}`: add a line `{field}: …` to its text, then set it to ready again"
+    if field == "hf_model_id" and error["type"] == "string_pattern_mismatch":
+        error = {**error, "msg": "it must be `ORG/NAME` as the Hub writes it, of ASCII letters, digits, `-`, `_`, `.`"}
     return f"the issue's `{field}` is {str(error['input'])[:80]!r}: {error['msg'].removeprefix('Value error, ')}"

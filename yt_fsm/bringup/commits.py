@@ -5,10 +5,13 @@ from typing import Any
 
 from yt_fsm.engine.errors import CommandFailed, Refused
 from yt_fsm.engine.journal import Record
+from yt_fsm.github import refusals
+from yt_fsm.github.errors import NoWay
 from yt_fsm.tools.gate import guard_push
 from yt_fsm.tools.git import TRAILER, Repository, refused
 
 from .clean import clean_clone
+from .errors import BranchExists
 from .run import BringupRun
 
 
@@ -18,6 +21,33 @@ def commit(run: BringupRun, repository: Repository, tree: str, message: str) -> 
     run.artifacts.mkdir(parents=True, exist_ok=True)
     repository.bundle(run.facts.branch, run.facts.base, run.bundle)
     return sha
+
+
+def look_ahead(run: BringupRun, repository: Repository, branch: str) -> None:
+    """Before codex is paid: find whatever is sure to refuse the branch or the pull request at the end (faults W12).
+
+    Raises NoWay (a person must mend the repo or the login), BranchExists (this issue's name is taken), CommandFailed.
+    """
+    if run.shell.dry:
+        return
+    refusals.of_repository(run.github)
+    refusals.of_branch(run.github, branch)
+    for other in repository.colliding(branch):
+        if other.startswith(f"{branch}/"):
+            raise BranchExists(
+                f"the branch `{other}` exists on the remote, so git can have none named `{branch}`. When nobody needs "
+                f"it, delete it with `git push origin --delete {other}` and set the issue to ready again"
+            )
+        raise NoWay(
+            f"the branch `{other}` exists on the remote, so git can have none named `{other}/…`, as all that runs push "
+            f"are. When nobody needs it, rename or delete it with `git push origin --delete {other}`"
+        )
+    try:
+        repository.push(branch, run.facts.base, run.facts.tip, dry=True)
+    except CommandFailed as problem:
+        if refused(problem):
+            raise NoWay(f"git may not push `{branch}` to {run.settings.repo}: {problem}") from None
+        raise
 
 
 def push(run: BringupRun, *statuses: str | None) -> None:

@@ -13,6 +13,7 @@ from yt_fsm.engine import sandbox
 from yt_fsm.engine.errors import SetupError
 from yt_fsm.engine.needs import Need, look
 from yt_fsm.engine.shell import Shell
+from yt_fsm.github import refusals
 from yt_fsm.github.client import NOT_LOGGED_IN
 from yt_fsm.github.errors import GitHubError
 from yt_fsm.tools.board import Board, NoBoard, board_of
@@ -59,6 +60,11 @@ def needs(shell: Shell, github: GitHub, settings: Settings) -> list[Need]:
             "Project board",
             lambda: github.project.url,
             "set YT_PROJECT_NUMBER; `ytfsm init-board` makes a board",
+        ),
+        _try(
+            "GitHub permissions",
+            lambda: refusals.of_repository(github),
+            f"have somebody who administers {settings.repo} give this login the role Write",
         ),
         _try(
             "models repo",
@@ -175,6 +181,11 @@ def _login(shell: Shell) -> str:
             return "rate limited for now"
         if (status or 0) >= 500 or (status is None and result.code != NOT_LOGGED_IN):
             raise GitHubError(f"GitHub does not answer: {said}", "NETWORK")
+        if "accessible by integration" in said:
+            raise GitHubError(
+                f"gh's token is a GitHub App's, and an App's claims do not count: log in as a user ({said})",
+                "FORBIDDEN",
+            )
         raise GitHubError(f"gh is not logged in: {said}", "UNAUTHORIZED")
     scopes = [scope.strip() for scope in headers.get("x-oauth-scopes", "").split(",") if scope.strip()]
     if scopes and "project" not in scopes:

@@ -1,8 +1,11 @@
 """The stop flag: how a signal, or a heartbeat, asks the thread that walks a run to stop where it is safe."""
 
 import threading
+import time
 
 from .errors import StopRequested
+
+_NAP_SECS = 30.0  # a machine that was suspended is seen to have been by then
 
 
 class StopFlag:
@@ -28,8 +31,12 @@ class StopFlag:
             raise self.error
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not through a request to stop."""
-        self._event.wait(seconds)
+        """Sleep, but not through a request to stop; the seconds go on in suspend (faults T5)."""
+        end = time.clock_gettime(time.CLOCK_BOOTTIME) + seconds
+        while (left := end - time.clock_gettime(time.CLOCK_BOOTTIME)) > 0 and not self._event.wait(
+            min(left, _NAP_SECS)
+        ):
+            pass
         self.obey()
 
     def __bool__(self) -> bool:

@@ -183,7 +183,7 @@ def decide(run: Run, verdict: Verdict | Refused) -> None:
         event = LOSE  # nothing was taken yet, so there is nothing to end
     if not run.definition.allows(event, run.state):
         raise RuntimeError(f"no edge `{event}` leads out of `{run.state}`") from verdict
-    if isinstance(verdict, Lost):
+    if isinstance(verdict, Lost) or verdict is run.stop.error:
         run.stop.clear()
     run.problem = verdict
     run.journal.append("verdict", state=run.state, event=event, error=type(verdict).__name__, text=str(verdict))
@@ -193,7 +193,7 @@ def decide(run: Run, verdict: Verdict | Refused) -> None:
 
 def unpublished(run: Run, problem: YtfsmError) -> None:
     """Publishing failed: for now (the outbox tries again) or for good (`refused`). The run's verdict stays."""
-    if isinstance(problem, Lost):
+    if isinstance(problem, Lost) or problem is run.stop.error:
         run.stop.clear()
     if problem.final:
         run.refused = str(problem)

@@ -13,7 +13,6 @@ import logging
 import math
 import random
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from yt_fsm.engine.clock import boot_secs
 from yt_fsm.engine.errors import Lost, NotFound, PreflightFailed
 from yt_fsm.engine.outside import Malformed, at, maybe, parse, shown
 from yt_fsm.engine.shell import Result, Shell
@@ -53,6 +53,7 @@ _STATUS_LINE = re.compile(r"HTTP/[\d.]+ +(\d{3})(?!\d)", re.ASCII)
 _PULL_REQUEST = re.compile(r"https?://[^\s/]+/[^\s/]+/[^\s/]+/pull/\d{1,12}", re.ASCII)
 _TOO_LARGE = "TOO_LARGE"
 _WORDS_CHARS = 2000  # of what GitHub says, in an error
+_CLOSED = {"isArchived": "archived", "isDisabled": "disabled", "isLocked": "locked"}
 _GONE = "The single select option Id does not belong to the field"
 
 Fence = Callable[[], None]
@@ -123,6 +124,8 @@ class Written:
     open: bool = True
     status: str | None = None
     labels: tuple[str, ...] = ()
+    comments: tuple[Comment, ...] = ()  # the issue's newest
+    closed_by: str | None = None  # who closed it last
 
 
 @dataclass
@@ -136,6 +139,15 @@ class Project:
     items: int
     status_field: str | None
     options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Permission:
+    """What a login may do in a repo: its role (NONE, READ, TRIAGE, WRITE, MAINTAIN, ADMIN); why nobody may, or ""."""
+
+    login: str
+    role: str
+    closed: str
 
 
 @dataclass(frozen=True)
@@ -182,7 +194,7 @@ class GitHub:
         self.number, self.title = number, title
         self._project: Project | None = None
         self._gap = gap  # seconds between two writes: GitHub asks for one
-        self._last_write = 0.0
+        self._last_write = float("-inf")
         self._passed_over: set[str] = set()
 
     def through(self, shell: Shell) -> "GitHub":
@@ -295,6 +307,26 @@ class GitHub:
         for node in nodes:
             at(str, node, "name")
         return {"id": at(str, found, "id"), "labels": {"nodes": nodes}}
+
+    @understood()
+    def permission(self) -> Permission:
+        """What this login may do in the models repo."""
+        answer = self.query("permission", owner=self.owner, repo=self.name, missing_is_null=True)
+        node = self._repository(answer)
+        return Permission(
+            login=at(str, answer.data, "viewer", "login"),
+            role=maybe(str, node, "viewerPermission") or "NONE",
+            closed=next((word for name, word in _CLOSED.items() if at(bool, node, name)), ""),
+        )
+
+    def rest(self, path: str) -> Any:
+        """What GitHub has at a path below the models repo's, where only its REST API tells; None where it tells not."""
+        argv = ["gh", "api", f"repos/{self.repo}/{path}"]
+        result = self.shell.run(argv, name="gh-rest", timeout=TIMEOUT_SECS, check=False, pretend="[]")
+        try:
+            return parse(result.out) if result.ok else None
+        except Malformed:
+            return None
 
     # --- reading issues
 
@@ -432,7 +464,8 @@ class GitHub:
         answer = self.mutate("add_comment", fence, issue=issue, body=body)
         node = at(dict, answer.data, "addComment", "commentEdge", "node")
         created = when(at(str, node, "createdAt"))
-        return Comment(at(str, node, "id"), maybe(int, node, "databaseId") or 0, body, "", "", created, created)
+        counts = maybe(str, node, "authorAssociation") or ""
+        return Comment(at(str, node, "id"), maybe(int, node, "databaseId") or 0, body, "", counts, created, created)
 
     @understood(landed=None)
     def edit_comment(self, comment: str, body: str) -> Written:
@@ -454,6 +487,7 @@ class GitHub:
         edits = [edit for edit in maybe(list, node, "userContentEdits", "nodes") or [] if edit]
         texts = [(node, "body"), *((edit, "diff") for edit in edits)]
         issue = at(dict, node, "issue")
+        closings = [event for event in maybe(list, issue, "timelineItems", "nodes") or [] if event]
         _, status, _ = self._standing(issue)
         edited = maybe(str, node, "lastEditedAt")
         return Written(
@@ -462,6 +496,8 @@ class GitHub:
             open=at(str, issue, "state") == "OPEN",
             status=status,
             labels=tuple(at(str, label, "name") for label in maybe(list, issue, "labels", "nodes") or []),
+            comments=tuple(_comment(c) for c in maybe(list, issue, "comments", "nodes") or [] if c),
+            closed_by=next((maybe(str, event, "actor", "login") for event in closings), None),
         )
 
     def delete_comment(self, comment: str) -> None:
@@ -578,11 +614,11 @@ class GitHub:
         raise AssertionError
 
     def _pace(self) -> None:
-        """GitHub asks for a second between writes."""
-        wait = self._last_write + self._gap - time.monotonic()
+        """GitHub asks for a second between writes. Raises what the stop flag carries."""
+        wait = self._last_write + self._gap - boot_secs()
         if wait > 0 and not self.shell.dry:
-            time.sleep(wait)
-        self._last_write = time.monotonic()
+            self.shell.stop.wait(wait)
+        self._last_write = boot_secs()
 
     def _call(self, name: str, variables: dict[str, Any], missing_is_null: bool, write: bool) -> Answer:
         payload = json.dumps({"query": document(name), "variables": variables})

@@ -1,7 +1,10 @@
 """What can go wrong with GitHub.
 
-ServiceError
-└── GitHubError             GitHub said no, or kept failing
+SetupError
+├── ServiceError
+│   └── GitHubError         GitHub said no, or kept failing
+├── ClaimsIgnored           what this login claims does not count
+└── NoWay                   what a run would publish would be refused; known before codex is paid
 
 GitHub has outages in which it answers 200 with an error that has a message and no type, and kinds of errors that it
 names nowhere. So only what is known as a refusal is one; everything else passes, however long that takes (faults W5).
@@ -9,7 +12,7 @@ names nowhere. So only what is known as a refusal is one; everything else passes
 
 import re
 
-from yt_fsm.engine.errors import ServiceError
+from yt_fsm.engine.errors import ServiceError, SetupError
 
 # What no patience mends: GitHub's types and statuses, and INVALID for refusals that have words only.
 _REFUSALS = ("FORBIDDEN", "INSUFFICIENT_SCOPES", "NOT_FOUND", "UNPROCESSABLE", "VALIDATION", "INVALID")
@@ -60,3 +63,22 @@ def may_have_landed(kind: str) -> bool:
     """Whether a write that was answered so may have been carried out all the same."""
     refused = kind in _REFUSALS or kind in _REFUSING_STATUSES
     return not refused and kind not in ("RATE_LIMITED", "SECONDARY", "UNAUTHORIZED", "EARLY")
+
+
+class ClaimsIgnored(SetupError):
+    """GitHub shows this login as neither owner, member nor collaborator: its claims are nobody's (faults Q7)."""
+
+    final = True
+
+    def __init__(self, association: str, repo: str) -> None:
+        super().__init__(
+            f"this login's claims do not count: GitHub shows its comments as {association}, and only those of an "
+            f"OWNER, a MEMBER or a COLLABORATOR of {repo} do. Invite it as a collaborator, or make its membership of "
+            "the organization public; a GitHub App cannot be one"
+        )
+
+
+class NoWay(SetupError):
+    """What is sure to refuse the branch or the pull request of every run here; a person has to mend it (faults W12)."""
+
+    final = True

@@ -6,18 +6,20 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from yt_fsm.engine.clock import Clock
-from yt_fsm.engine.errors import Lost, StopRequested, YtfsmError
+from yt_fsm.engine.errors import Lost, StopRequested, Unconfirmed, YtfsmError
 from yt_fsm.engine.journal import Record
 from yt_fsm.engine.run import Run, log
 from yt_fsm.engine.subject import Subject
 
-from .errors import GitHubError
+from .errors import ClaimsIgnored, GitHubError
 from .heartbeat import Heartbeat
-from .lease import CLAIM, Lease, claims, stamp
+from .lease import CLAIM, STATUS, TRUSTED, Lease, claims, moved, overtaken, stamp
 from .lease import text as claim_text
 
 if TYPE_CHECKING:
-    from .client import GitHub, Issue, Written
+    from collections.abc import Callable
+
+    from .client import Comment, GitHub, Issue, Written
     from .settings import GitHubSettings
 
 
@@ -59,6 +61,7 @@ class IssueSubject(Subject):
         bid = run.effects.done("claim", CLAIM)
         self.lease.comment = bid["comment"] if bid else None
         self.heartbeat: Heartbeat | None = None
+        self.association = ""  # how GitHub shows the author of our bid
         run.hold("heartbeat", lambda: self.leave(), waits=True)
 
     def claim(self, **more: str) -> str:
@@ -73,7 +76,9 @@ class IssueSubject(Subject):
         """BID: post the claim comment, once; its id is kept, or looked for when the answer was lost."""
 
         def apply(_: Record) -> dict[str, Any]:
-            return {"comment": self.lease.bid(self.claim())}
+            posted = self.lease.bid(self.claim())
+            self.association = posted.association
+            return {"comment": posted.id}
 
         self.lease.comment = str(self.run.effects.once("claim", CLAIM, apply, self.found_bid)["comment"])
 
@@ -83,8 +88,10 @@ class IssueSubject(Subject):
         return {"comment": comment} if comment else None
 
     def take(self) -> None:
-        """BID and VERIFY. Raises Lost when another worker was faster."""
+        """BID and VERIFY. Raises Lost when another worker was faster, ClaimsIgnored when no claim of ours counts."""
         self.bid()
+        if self.association and self.association not in TRUSTED:
+            raise ClaimsIgnored(self.association, self.github.repo)
         self.lease.verify(self.base, self.mark, self.issue.status or "")
 
     def withdraw(self) -> None:
@@ -119,7 +126,7 @@ class IssueSubject(Subject):
             if self.told(terminal[-1] if terminal else ""):
                 return  # the issue knows: the claim is dead by that, and rightly so
             self.lease.resume(self.claim(heartbeat=stamp()), (self.base, self.mark, *terminal))
-        except GitHubError as problem:
+        except (GitHubError, Unconfirmed) as problem:
             why = f"{self.run.run_id} waits, as GitHub did not confirm its claim: {problem}"
             raise StopRequested(why, 1) from None
         self.begin()
@@ -131,19 +138,42 @@ class IssueSubject(Subject):
         return self.run.effects.look("comment", status, lambda _: self.posted()) is not None
 
     def fence(self, *statuses: str | None) -> None:
-        """Before an outward step: raises Lost unless the claim is ours, alive, and the card is where we left it."""
-        self.lease.fence(statuses or (self.base, self.mark))
+        """Before an outward step: raises Lost unless the claim is ours, alive, and the card is where we left it.
+
+        A claim that was silent for too long is confirmed by RESUME first. Raises Unconfirmed when GitHub does not
+        answer that, and GitHubError when it does not answer at all.
+        """
+        allowed = statuses or (self.base, self.mark)
+        try:
+            self.lease.fence(allowed)
+        except Unconfirmed as problem:
+            log.warning("run_id=%s %s: it is claimed again", self.run.run_id, problem)
+            self.leave()  # two may not edit the claim at a time
+            self._forget(Unconfirmed)
+            try:
+                self.lease.resume(self.claim(heartbeat=stamp()), allowed)
+            except GitHubError as away:  # whose `landed` is of the claim's edit, and of no step behind the fence
+                raise Unconfirmed(f"{problem}; {away}", problem.since) from None
+            self.begin()
 
     def look_at(self, now: Written) -> None:
-        """Raise Lost when the issue was taken away: closed, moved, relabelled; what the run did itself is expected."""
+        """Raise Lost when the issue was taken away: closed, moved, relabelled, or by another run (faults W3).
+
+        What the run did itself is expected.
+        """
         asked = list(self.run.journal.records)  # the run writes on meanwhile
-        moves = {r["key"] for r in asked if r["kind"] == "effect.intent" and r["effect"] == "status"}
+        moves = {
+            r["key"].rpartition(" by ")[0] or r["key"]  # without the transition (`publishing.status_key`)
+            for r in asked
+            if r["kind"] == "effect.intent" and r["effect"] == "status"
+        }
         began = {self.base, self.mark}
         if not now.open and moves <= began:
-            raise Lost("somebody closed the issue")
+            raise Lost(f"{now.closed_by or 'somebody'} closed the issue")
         if now.status not in moves | began:
-            where = f"to {now.status!r}" if now.status else "off the board"
-            raise Lost(f"somebody moved the issue {where}")
+            raise moved(now.status)
+        if self.lease.comment:
+            overtaken(now.comments, self.lease.comment, self.settings.claim_ttl_secs)
         if not self.serves(self.issue.labels, now.labels):
             raise Lost(f"somebody took the label {self.system!r} off the issue")
 
@@ -152,9 +182,7 @@ class IssueSubject(Subject):
     def let_go(self) -> None:
         """RELEASE: edit the own claim with `released:`, once; the heartbeat is over by then (faults T3)."""
         self.leave()
-        stop = self.run.stop
-        if stop and isinstance(stop.error, Lost):
-            stop.clear()  # a loss that the heartbeat found meanwhile is no news
+        self._forget(Lost, Unconfirmed)
 
         def apply(_: Record) -> dict[str, Any]:
             self.lease.release(self.claim(released=stamp()))
@@ -165,8 +193,15 @@ class IssueSubject(Subject):
 
     def leave(self) -> None:
         """Stop the heartbeat; the claim lives on for its TTL."""
-        if self.heartbeat:
-            self.heartbeat.stop()
+        heartbeat, self.heartbeat = self.heartbeat, None
+        if heartbeat:
+            heartbeat.stop()
+
+    def _forget(self, *known: type[Exception]) -> None:
+        """Let go of what the heartbeat found, where it is no news."""
+        stop = self.run.stop
+        if stop and isinstance(stop.error, known):
+            stop.clear()
 
     def lost(self) -> None:
         """Release the claim of a run that has lost; no error of this hides the loss (faults W15)."""
@@ -176,15 +211,55 @@ class IssueSubject(Subject):
         except YtfsmError as problem:
             log.warning("run_id=%s its claim could not be released and dies by itself: %s", self.run.run_id, problem)
 
+    def unpublished(self, why: str) -> None:
+        """Publishing was refused for good: the claim says so, and lives until a person acts or `resume` publishes it.
+
+        A comment tells where the work is (faults W14). Each happens once; raises Lost when the issue is another's by
+        now, GitHubError when GitHub does not answer: it is said again then, by calling this again.
+        """
+        run, redact = self.run, self.run.shell.redact
+        told = redact.publishable(why).strip()
+        first = told.partition("\n")[0][:200]
+        self.leave()
+        moves = [move["status"] for move in run.journal.all("transition") if move["status"]]
+
+        def keep(_: Record) -> dict[str, Any]:
+            self.fence(self.base, self.mark, *moves)
+            self.leave()
+            self.lease.keep(self.claim(unpublished=first))
+            return {}
+
+        def tell(intent: Record) -> dict[str, Any]:
+            body = (
+                f"Run `{run.run_id}` is over, and what it made could not be published:\n\n{_quoted(told)}\n\n"
+                f"The work is kept by worker {redact.publishable(self.settings.worker_name)}, in its folder "
+                f"`{run.folder.name}/artifacts`. Nobody starts anew with this issue meanwhile. When that is mended, "
+                f"`ytfsm resume {run.run_id}` on that machine publishes it; to have it done anew instead, add a line "
+                "`released: yes` to the run's claim comment and set the issue to ready.\n\n"
+                f"{marker(run.run_id, intent['seq'])}\n"
+            )
+            return {"comment": self.github.comment(self.issue.id, body).number}
+
+        run.effects.once("unpublished", CLAIM, keep, lambda _: None)
+        run.effects.once("comment", "unpublished", tell, lambda _: self._said(lambda c: c.first_line != STATUS))
+
     # --- what it shows
 
     def posted(self) -> dict[str, Any] | None:
         """The run's terminal comment as GitHub shows it."""
+        return self._said(lambda comment: comment.first_line == STATUS)
+
+    def _said(self, such: Callable[[Comment], bool]) -> dict[str, Any] | None:
+        """A comment that this run posted; a stranger can write its marker too, so only a trusted author's counts."""
         mark = marker(self.run.run_id, "").removesuffix(" -->")
-        for found in self.github.snapshot(self.issue.id).comments:
-            if mark in found.body:
-                return {"comment": found.number}
-        return None
+        page = self.github.snapshot(self.issue.id)
+        while True:
+            for found in page.comments:
+                if mark in found.body and found.association in TRUSTED and such(found):
+                    return {"comment": found.number}
+            if not page.more:
+                return None
+            page = self.github.snapshot(self.issue.id, page.more)
 
     def is_dead(self, run_id: str) -> bool:
         """Whether another run of this issue has ended, or its claim has died."""
@@ -220,6 +295,11 @@ class IssueRun(Run):
     def url(self) -> str | None:
         """The issue's page."""
         return self.issue.url
+
+
+def _quoted(text: str) -> str:
+    """`text`, at most some thousand characters of it, as a block that it cannot get out of."""
+    return "\n".join(f"> {line}" for line in text[:4000].replace("<!--", "<! --").splitlines())
 
 
 def marker(run_id: str, seq: object) -> str:

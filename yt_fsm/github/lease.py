@@ -8,14 +8,18 @@ sufficient: a bid wins only as the *sole live claim, which is also the latest*.
     BID       post the claim, once, and keep its id
     VERIFY    one consistent read decides: won, ask again, wait, or withdraw
     MARK      the Project Status says `in progress`
-    HEARTBEAT read the own claim, then edit it, every TTL/3; TTL/2 without one, or a lost claim, stops the run
+    HEARTBEAT read the own claim, then edit it, every TTL/3, and read in the edit's answer who has the issue; a loss,
+              or TTL without an edit that GitHub confirmed, stops what the run does
     FENCE     before each outward step: the claim is alive, nobody has the issue since, and it never was silent
-              for longer than its TTL
+              for longer than its TTL: else RESUME first
     WITHDRAW  delete the own bid, by its id
     END       terminal status first, then the `[yt-status]` comment, which kills the claim
     RESUME    look, edit the own claim, look: the first look only refuses, and the second only allows the sole live
               claim, which is also the latest
     RELEASE   edit the own claim with `released:`, once the last heartbeat has landed
+    KEEP      edit the own claim with `unpublished:`: it lives until the work is published, or a person ends it
+
+Silence proves nothing by itself: a run is Unconfirmed then, and has lost only when RESUME is refused (faults W6).
 
 Safe: let A and B both win, A's bid committed first. B's VERIFY read contains B's bid, so also A's, which A never
 deletes after winning and which is live; so B was not alone. RESUME is the same with an edit in the bid's place: of a
@@ -23,7 +27,7 @@ bid and an edit, the later one's read shows the earlier. Live: among live bids t
 others do at their next read. It rests on three things. A read that shows one's own write shows every write before
 it: a list shorter than its `totalCount`, and a read that does not show the write, are asked for again. A live owner
 edits its claim within its TTL; that it did is checked, by GitHub's own timestamps, when it goes on after a silence,
-so it cannot be wrong about it. A request without an answer lands soon or never, where it moves a card.
+and then it does RESUME. A request without an answer lands soon or never, where it moves a card.
 
 What a person writes is obeyed: a claim that ever carried `released:` is released, also where a heartbeat was faster
 than its own read and wrote over it; the edit's answer shows the comment's versions, and the person's text is put back.
@@ -44,7 +48,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from yt_fsm.engine.clock import Clock
-from yt_fsm.engine.errors import Lost
+from yt_fsm.engine.errors import Lost, Unconfirmed
 
 from .errors import GitHubError
 
@@ -78,7 +82,7 @@ PATIENCE_SECS = 90.0  # for later bids to withdraw
 SETTLE_SECS = 60.0  # for a read to show our own writes
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_FIELD = re.compile(r"^(worker|system|run_id|timestamp|ttl|heartbeat|released|status):(.*)$", re.MULTILINE)
+_FIELD = re.compile(r"^(worker|system|run_id|timestamp|ttl|heartbeat|released|unpublished|status):(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,16 @@ class Claim:
     beat: float
     ended: bool  # released, or a [yt-status] names its run
     told: bool = False  # a [yt-status] names its run
+    unpublished: bool = False  # its work is done and could not be published: nobody is to do it again (faults W14)
 
     def dead(self, now: float) -> bool:
         """Whether it no longer holds the issue at GitHub's time `now`."""
-        return self.ended or now - self.beat > self.ttl
+        return self.ended or (not self.unpublished and now - self.beat > self.ttl)
+
+    @property
+    def kept(self) -> bool:
+        """Whether its run edited it, which only a run does that believes that it owns the issue."""
+        return self.beat > self.created or self.unpublished
 
 
 def text(worker: str, system: str, run_id: str, timestamp: str, ttl: int, **more: str) -> str:
@@ -147,6 +157,7 @@ def claims(comments: Iterable[Comment], default_ttl: float) -> list[Claim]:
             beat=max(comment.created, comment.edited),
             ended="released" in fields or fields["run_id"] in ended,
             told=fields["run_id"] in ended,
+            unpublished="unpublished" in fields,
         )
         for comment, fields in found
     ]
@@ -213,6 +224,23 @@ def own(found: list[Claim], run_id: str, comment: str | None) -> Claim | None:
     return next((c for c in found if (c.comment == comment if comment else c.run_id == run_id)), None)
 
 
+def overtaken(comments: Iterable[Comment], comment: str, ttl: float) -> None:
+    """HEARTBEAT, last: raise Lost where the newest comments show that another run holds, or held, the issue since.
+
+    A bid behind the claim `comment` that nobody edited withdraws by itself; that one is the fence's to ask about.
+    """
+    found = list(comments)
+    place = next((n for n, one in enumerate(found) if one.id == comment), -1)  # -1: all of them are later
+    for claim in claims(found[place + 1 :], ttl):
+        if claim.kept:
+            raise Lost(f"worker {claim.worker} took the issue over (run {claim.run_id})")
+
+
+def moved(status: str | None) -> Lost:
+    """The loss of an issue whose card is not where the run left it."""
+    return Lost(f"somebody moved the issue to {status!r}" if status else "somebody took the issue off the board")
+
+
 def _told(comments: Iterable[Comment], after: str) -> list[str]:
     """The runs whose [yt-status] stands behind the comment `after`."""
     behind = False
@@ -248,16 +276,17 @@ class Lease:
 
     # --- BID, VERIFY, WITHDRAW
 
-    def bid(self, body: str) -> str:
-        """BID: post the claim, once; returns the comment's id.
+    def bid(self, body: str) -> Comment:
+        """BID: post the claim, once; returns the comment.
 
         Raises GitHubError, landed=None when it may be there; Lost on a second call, as the first may still land.
         """
         if self.bid_at is not None:
             raise Lost("our bid did not arrive")
         self.bid_at = self.clock.now()
-        self.comment = self.forge.comment(self.issue, body).id
-        return self.comment
+        posted = self.forge.comment(self.issue, body)
+        self.comment = posted.id
+        return posted
 
     def find_bid(self) -> str | None:
         """The id of this run's claim as GitHub shows it, for a bid whose answer was lost; None when it shows none."""
@@ -306,6 +335,8 @@ class Lease:
     def fence(self, allowed: Iterable[str | None] | None = None) -> None:
         """FENCE: raises Lost unless the claim is ours and alive, the issue open, and its status among `allowed`.
 
+        Raises Unconfirmed where the claim ever was silent for longer than its TTL, and nobody is seen to have it since.
+
         Right after a win it costs nothing: the read that won is not TTL/2 old yet.
         """
         since = self.clock.now()
@@ -313,7 +344,7 @@ class Lease:
             self.clock.wait(pause)
 
     def look_at_claim(self, since: float, allowed: Iterable[str | None] | None = None) -> float:
-        """One FENCE: 0 when it is passed, else the seconds until the next look. Raises Lost.
+        """One FENCE: 0 when it is passed, else the seconds until the next look. Raises Lost, or Unconfirmed.
 
         What a read older than our own writes explains (no claim yet, a status that we have moved on from) is not
         believed until it has stayed so for `settle` seconds since `since`.
@@ -329,15 +360,17 @@ class Lease:
             return self._ask_again(since, "our claim comment is gone")
         if _short(snapshot):
             return self._ask_again(since, "the list of comments is shorter than its count")
-        if mine.dead(snapshot.now):
+        if mine.ended:
             raise Lost("our claim is no longer alive")
-        self._never_silent(mine.beat)
         if pause := self._unless_taken(snapshot, mine, since):
             return pause
         if allowed is not None and snapshot.status not in (known := set(allowed)):
             if snapshot.status in self._accepted:
-                return self._ask_again(since, f"somebody moved the issue to {snapshot.status!r}")
-            raise Lost(f"somebody moved the issue to {snapshot.status!r}")
+                return self._ask_again(since, str(moved(snapshot.status)))
+            raise moved(snapshot.status)
+        if mine.dead(snapshot.now):
+            raise self._unconfirmed(f"GitHub shows no edit of our claim for {snapshot.now - mine.beat:.0f} s")
+        self._never_silent(mine.beat)
         self._accepted |= known if allowed is not None else set()
         return 0.0
 
@@ -351,8 +384,8 @@ class Lease:
     def beat(self, body: str, forge: Forge | None = None) -> Written:
         """HEARTBEAT: edit the own claim; returns what the edit's answer shows of it and of its issue.
 
-        Raises Lost when it is gone, was silent for longer than its TTL, or was released by a person.
-        Raises GitHubError when GitHub fails.
+        Raises Lost when it is gone or was released by a person, Unconfirmed when it was silent for longer than its TTL,
+        GitHubError when GitHub fails.
         """
         assert self.comment
         self._awake()  # a claim that may have been taken over is not to look alive again
@@ -395,13 +428,26 @@ class Lease:
             if problem.kind != "NOT_FOUND":
                 raise
 
+    def keep(self, body: str) -> None:
+        """KEEP: edit the own claim with `unpublished:`. Raises Lost when it is gone or was released by a person."""
+        assert self.comment
+        while left := self.settling():
+            self.clock.wait(min(left, 3.0))
+        try:
+            self._obey(self.forge.edit_comment(self.comment, body))
+        except GitHubError as problem:
+            if problem.kind == "NOT_FOUND":
+                raise Lost("our claim comment was deleted") from None
+            raise
+
     def resume(self, body: str, statuses: Iterable[str | None]) -> None:
         """RESUME of a run that MARKed: look, edit the own claim, look. Raises Lost (the caller releases).
 
         Before the edit nobody may have, or have had, the issue since, and no person have ended the claim; so a claim
         that has lost is not made to look alive again (faults W15). After it the claim must be the sole live one and
         the latest. Both times the issue must be open and its status one of `statuses`.
-        Raises GitHubError when GitHub does not answer: nothing is known then, and nothing may be done.
+        Raises GitHubError when GitHub does not answer, Unconfirmed when this machine slept meanwhile: nothing is known
+        then, and nothing may be done.
         """
         if self.comment is None:
             raise Lost("the run's claim comment is unknown")
@@ -429,7 +475,8 @@ class Lease:
         if pause := self._unless_taken(snapshot, mine, since):
             return pause
         if snapshot.status not in statuses:
-            raise Lost(f"somebody moved the issue to {snapshot.status!r}")
+            raise moved(snapshot.status)
+        self.sent = self.shown = None  # how silent it was matters no more: what comes next decides
         return 0.0
 
     def revive(self, since: float, body: str) -> bool:
@@ -453,13 +500,15 @@ class Lease:
         for claim in found[: found.index(mine)]:
             if not claim.dead(snapshot.now):
                 raise Lost(f"worker {claim.worker} took the issue over (run {claim.run_id})")
-        if mine.dead(snapshot.now):
+        if mine.ended:
             raise Lost("our claim was released")
-        self._never_silent(mine.beat)
         if pause := self._unless_taken(snapshot, mine, since):
             return pause
         if snapshot.status not in statuses:
-            raise Lost(f"somebody moved the issue to {snapshot.status!r}")
+            raise moved(snapshot.status)
+        if mine.dead(snapshot.now):
+            raise self._unconfirmed(f"GitHub shows no edit of our claim for {snapshot.now - mine.beat:.0f} s")
+        self._never_silent(mine.beat)
         self._accepted |= statuses
         return 0.0
 
@@ -510,12 +559,16 @@ class Lease:
         return random.uniform(0.3, 1)  # noqa: S311 - jitter
 
     def _never_silent(self, beat: float) -> None:
-        """Raise Lost if the claim, last edited at `beat`, was silent for longer than its TTL before or since."""
+        """Raise Unconfirmed if the claim, last edited at `beat`, was silent beyond its TTL before or since."""
         if self.shown is not None and beat - self.shown > self.ttl:
-            raise Lost(f"our claim was silent for {beat - self.shown:.0f} s, so the issue may have been taken over")
+            raise self._unconfirmed(f"our claim was silent for {beat - self.shown:.0f} s")
         self._awake()
 
     def _awake(self) -> None:
-        """Raise Lost if this machine slept for longer than its claim lives."""
+        """Raise Unconfirmed if nobody confirmed an edit for longer than the claim lives: a machine that slept, say."""
         if self.silence() > self.ttl:
-            raise Lost("this worker slept for longer than its claim lives")
+            raise self._unconfirmed(f"no edit of our claim was confirmed for {self.silence():.0f} s")
+
+    def _unconfirmed(self, why: str) -> Unconfirmed:
+        words = f"{why}, and it lives for {self.ttl}: the issue may have been taken over"
+        return Unconfirmed(words, self.clock.now() - self.silence())

@@ -20,7 +20,7 @@ READ_BACK = 5  # looks for a status that was just set
 
 
 def set_status(run: IssueRun, status: str, *allowed: str | None, read_back: bool = True) -> None:
-    """Move the card to `status`; it must stand on one of `allowed` (or be there already).
+    """Move the card to `status`, once for the run's last transition; it must stand on one of `allowed`, or be there.
 
     Raises Lost when a person moved it, GitHubError when it does not stay where it was put.
     """
@@ -40,7 +40,14 @@ def set_status(run: IssueRun, status: str, *allowed: str | None, read_back: bool
             run.stop.wait(0.5 * 2**attempt)
         raise GitHubError(f"the card was moved to {status!r} and does not stay there: is a board workflow at work?")
 
-    run.effects.once("status", status, apply, observe, proof=False)
+    if run.effects.done("status", status) is None:  # an earlier ytfsm's key, which had no transition in it
+        run.effects.once("status", status_key(run, status), apply, observe, proof=False)
+
+
+def status_key(run: IssueRun, status: str) -> str:
+    """The key of a card's move: a status that comes again by another transition is another move (faults P4)."""
+    move = run.journal.last("transition")
+    return f"{status} by {move['seq'] if move else 0}"
 
 
 def comment(run: IssueRun, status: str, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,9 @@ from yt_fsm.engine.run import Run
 from yt_fsm.engine.shell import Shell
 
 from .client import Comment, GitHub, Issue
-from .errors import GitHubError
+from .errors import ClaimsIgnored, GitHubError
 from .issue import IssueSubject
-from .lease import claims, eligible
+from .lease import Claim, claims, eligible
 
 if TYPE_CHECKING:
     from .settings import GitHubSettings
@@ -55,16 +54,22 @@ class Issues(queue.Queue):
         self.base, self.mark, self.system, self.named = base, mark, system, named
         self.github = github_of(settings, shell)
         self._alone: dict[int, tuple[float, float]] = {}  # issues whose bid failed: until when, after how long a pause
+        self._ignored: tuple[ClaimsIgnored, float] | None = None  # no claim of ours counts; until when that is believed
         self._swept = float("-inf")
         self._read: set[int] = set()  # issues without a system's label whose text was read since all of them were
 
     def next(self) -> IssueSubject | None:
-        """The oldest issue that may be claimed, or None. Raises GitHubError when the poll failed."""
+        """The oldest issue that may be claimed, or None.
+
+        Raises GitHubError when the poll failed, ClaimsIgnored for a while after a bid that does not count.
+        """
+        if self._ignored and boot_secs() < self._ignored[1]:
+            raise self._ignored[0]
         found = self._oldest(self.system)
-        if found is None and time.monotonic() - self._swept > SWEEP_SECS:
+        if found is None and boot_secs() - self._swept > SWEEP_SECS:
             # An issue form cannot set a label by its dropdown: the system may stand in a field only.
             found = self._oldest(None)
-            self._swept = time.monotonic()
+            self._swept = boot_secs()
         return self.subject(found) if found else None
 
     def asked_for(self, name: str) -> IssueSubject:
@@ -82,8 +87,8 @@ class Issues(queue.Queue):
         if not self._mine(issue):
             raise Usage(f"{where} is not for {self.system}: it needs the label {self.system!r}")
         if not self._eligible(issue):
-            live = [c.worker for c in claims(issue.comments, self.settings.claim_ttl_secs) if not c.dead(issue.seen)]
-            why = f"worker {live[0]} holds it" if live else f"its status is {issue.status!r}"
+            live = [c for c in claims(issue.comments, self.settings.claim_ttl_secs) if not c.dead(issue.seen)]
+            why = _held(live[0]) if live else f"its status is {issue.status!r}"
             raise NotFound(f"{where} cannot be claimed: {why}; it must be {self.base!r} and unclaimed")
         return self.subject(issue)
 
@@ -106,7 +111,13 @@ class Issues(queue.Queue):
         return bool(header.get("system") == self.system)
 
     def walked(self, run: Run) -> None:
-        """Leave an issue alone whose bid failed: for a minute, then two, four … thirty."""
+        """Leave an issue alone whose bid failed: for a minute, then two, four … thirty.
+
+        A bid that GitHub refused, or that does not count, has its error as the cause (`__cause__`) of the loss.
+        """
+        refusal = run.problem.__cause__ if run.problem else None
+        if isinstance(refusal, ClaimsIgnored):
+            self._ignored = (refusal, boot_secs() + ALONE_SECS[1])
         number = run.subject.data()["number"]
         if run.arrived_by != "lose" or run.taken:
             self._alone.pop(number, None)
@@ -180,3 +191,12 @@ class Issues(queue.Queue):
             snapshot = self.github.snapshot(issue, snapshot.more)
             comments = snapshot.comments + comments
         return comments
+
+
+def _held(claim: Claim) -> str:
+    if not claim.unpublished:
+        return f"worker {claim.worker} holds it"
+    return (
+        f"worker {claim.worker} did it and could not publish it: `ytfsm resume {claim.run_id}` there does, and a line "
+        "`released: yes` in its claim comment gives the issue away"
+    )

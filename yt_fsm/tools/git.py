@@ -23,6 +23,17 @@ LOCAL_SECS = 600.0
 PUSH_SECS = 600.0
 SSH = os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30")  # never asks
 _TEXT_BYTES = 3 << 20
+_TALKS = ("clone", "fetch", "ls-remote", "push")  # to the remote
+_REFUSALS = re.compile(
+    r"rejected\]|permission to|marked as read only|archived so it is read-only|write access to repository not granted",
+    re.IGNORECASE,
+)
+_AWAY = re.compile(
+    r"could not resolve host|name resolution|connection (timed out|refused|reset|closed)|unreachable"
+    r"|operation timed out|hung up|early eof|kex_exchange_identification|rpc failed|returned error: (5\d\d|429)"
+    r"|internal server error",
+    re.IGNORECASE,
+)
 TRAILER = "Ytfsm-Run"
 WIP = "refs/heads/ytfsm-unfinished"
 
@@ -106,22 +117,30 @@ class Repository:
         input: str | None = None,
         pretend: str = "",
     ) -> Result:
-        """Run git in the clean clone; `index` and `tree` replace its index and work tree."""
+        """Run git in the clean clone; `index` and `tree` replace its index and work tree.
+
+        Raises CommandFailed; its fault is the service's where the remote was out of reach or did not answer.
+        """
         env = dict(self._env)
         if index:
             env["GIT_INDEX_FILE"] = str(index)
         if tree:
             env |= {"GIT_DIR": str(self.folder / ".git"), "GIT_WORK_TREE": str(tree)}
-        return self.shell.run(
-            ["git", *argv],
-            name=f"git-{argv[0]}",
-            cwd=tree or cwd or self.folder,
-            env=env,
-            input=input,
-            timeout=timeout,
-            check=check,
-            pretend=pretend,
-        )
+        try:
+            return self.shell.run(
+                ["git", *argv],
+                name=f"git-{argv[0]}",
+                cwd=tree or cwd or self.folder,
+                env=env,
+                input=input,
+                timeout=timeout,
+                check=check,
+                pretend=pretend,
+            )
+        except CommandFailed as problem:
+            if argv[0] in _TALKS and (problem.code is None or _AWAY.search(problem.tail)):
+                problem.fault = "service"
+            raise
 
     def clone(self, url: str) -> str:
         """Clone `url` (§8.2); returns the commit of its default branch."""
@@ -161,6 +180,14 @@ class Repository:
         """The commit that `branch` has on the remote, or None when there is no such branch."""
         out = self.git("ls-remote", "--heads", "origin", f"refs/heads/{branch}", timeout=PUSH_SECS).out
         return out.split()[0] if out.strip() else None
+
+    def colliding(self, branch: str) -> list[str]:
+        """The remote's branches beside which git can have none of that name: its folders, and what lies below it."""
+        parts = branch.split("/")
+        parents = ["/".join(parts[:length]) for length in range(1, len(parts))]
+        patterns = [f"refs/heads/{name}" for name in (*parents, f"{branch}/*")]
+        out = self.git("ls-remote", "--heads", "origin", *patterns, timeout=PUSH_SECS).out
+        return sorted(line.split("\t", 1)[1].removeprefix("refs/heads/") for line in out.splitlines() if "\t" in line)
 
     def run_of(self, branch: str) -> str | None:
         """The run whose trailer the remote branch's tip carries, or None."""
@@ -331,13 +358,14 @@ class Repository:
         self.git("fetch", "--quiet", "--force", str(file), f"refs/heads/{branch}:refs/ytfsm/kept")
         return self.git("rev-parse", "refs/ytfsm/kept", pretend="1" * 40).out.strip()
 
-    def push(self, branch: str, sha: str, tip: str | None) -> None:
+    def push(self, branch: str, sha: str, tip: str | None, dry: bool = False) -> None:
         """Make `sha` the branch's tip on the remote, where it must be at `tip` now (None: not exist).
 
-        Raises CommandFailed.
+        With `dry` nothing is sent, and what refuses every push is found. Raises CommandFailed.
         """
         lease = f"--force-with-lease=refs/heads/{branch}:{tip or ''}"
-        self.git("push", "--quiet", lease, "origin", f"{sha}:refs/heads/{branch}", timeout=PUSH_SECS)
+        more = ["--dry-run"] if dry else []
+        self.git("push", "--quiet", *more, lease, "origin", f"{sha}:refs/heads/{branch}", timeout=PUSH_SECS)
 
 
 def synced(path: Path) -> None:
@@ -360,4 +388,4 @@ def _configured(env: dict[str, str], settings: dict[str, str]) -> dict[str, str]
 
 def refused(problem: CommandFailed) -> bool:
     """Whether a push failed for good: the remote rejected it, rather than being out of reach."""
-    return "rejected]" in problem.tail or "permission to" in problem.tail.lower()
+    return _REFUSALS.search(problem.tail) is not None

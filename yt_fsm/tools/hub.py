@@ -1,24 +1,29 @@
 """The Hugging Face Hub: the model's weights (§9.1 C), downloaded by a child process.
 
 Command: `python -m yt_fsm.tools.hub MODEL [REVISION]` in ytfsm's own Python. It is a child so that a download can be
-timed out, stopped and logged like everything else, and it is the only one that gets HF_TOKEN. It prints
-`PROGRESS=<json>` lines while it works and `HUB=<json>` at its end: {"sha", "path", "bytes"} or {"error"}.
+timed out, stopped and logged like everything else, and it is the only one that gets the Hub's token. It prints
+`PROGRESS=<json>` lines while it works and `HUB=<json>` at its end: {"sha", "path", "bytes"} or {"error", "fault"}.
+A Hub that is away, or sends what it should not, is asked again for as long as there is time (faults W11).
 """
 
 import contextlib
+import glob
 import json
 import os
+import random
 import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yt_fsm.engine.errors import SetupError
-from yt_fsm.engine.outside import Malformed, at, parse, shown
+from yt_fsm.engine.clock import boot_secs
+from yt_fsm.engine.errors import ServiceError, SetupError
+from yt_fsm.engine.outside import Malformed, at, parse, read, shown
 from yt_fsm.engine.shell import Shell
 
 # Copies of the weights in formats that transformers does not read here.
@@ -36,7 +41,23 @@ IGNORED = [
 ]
 PICKLED = ["*.bin", "*.pt"]  # ignored too where safetensors are there
 STALL_SECS = 900.0
+LONGEST_PAUSE_SECS = 60.0  # between two tries
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
+_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_SINGLES = ("model.safetensors", "pytorch_model.bin")
+_WEIGHTS = (".safetensors", ".bin", ".pt")
+_TOKENS = (("HF_TOKEN_PATH", ""), ("HF_HOME", "token"), ("XDG_CACHE_HOME", "huggingface/token"))
+
+
+class NotOnTheHub(SetupError):
+    """What the issue names is not to be had: no such model or revision, or a licence that nobody accepted."""
+
+    fault = "issue"
+    final = True
+
+
+class WeightsDamaged(SetupError):
+    """A file is not the one that the Hub names by its sha256, also after it was fetched again."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,19 @@ class Download:
 
     sha: str
     bytes: int
+
+
+def token_of(env: dict[str, str]) -> str:
+    """The operator's token for the Hub: HF_TOKEN, else what `hf auth login` wrote; "" when there is none."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        if env.get(name, "").strip():
+            return env[name].strip()
+    files = [Path(env[name]) / rest for name, rest in _TOKENS if env.get(name)]
+    for file in (*files, Path(env.get("HOME") or Path.home()) / ".cache" / "huggingface" / "token"):
+        with contextlib.suppress(OSError, Malformed):
+            if found := read(file, 10_000, follow=True).strip():
+                return found
+    return ""
 
 
 def download(
@@ -58,7 +92,8 @@ def download(
 ) -> Download:
     """Fetch a model into the cache that `env`'s HF_HOME names; `min_free` bytes must stay free beside it.
 
-    `show(done, total)` is told the bytes. Raises SetupError in words for a gated, unknown or oversized model.
+    `show(done, total)` is told the bytes. Raises NotOnTheHub for what the issue should not have asked for, ServiceError
+    when the Hub stays away for `timeout` seconds, WeightsDamaged, and SetupError for this machine's own troubles.
     """
 
     last: list[str] = []
@@ -73,9 +108,11 @@ def download(
 
     argv = [sys.executable, "-m", "yt_fsm.tools.hub", model, *([revision] if revision else [])]
     pretend = "HUB=" + json.dumps({"sha": revision or "0" * 40, "bytes": 0})
+    until = boot_secs() + max(timeout * 0.9, timeout - 60)  # so that it ends in words
+    more = {"YTFSM_MIN_FREE": str(int(min_free)), "YTFSM_UNTIL": str(until), "HF_TOKEN": token_of(dict(os.environ))}
     result = shell.run(
         argv,
-        env={**env, "YTFSM_MIN_FREE": str(int(min_free))},
+        env={**env, **more},
         name="download",
         timeout=timeout,
         stall=STALL_SECS,
@@ -83,12 +120,15 @@ def download(
         check=False,
         pretend=pretend,
     )
-    if not last or result.why:
+    if result.why:  # it was killed, as nothing came any more
+        raise ServiceError(f"the download of {model} did not come to its end: {result.failed()}", "TIMEOUT")
+    if not last:
         raise result.failed()
     try:
         answer = at(dict, parse(last[0].removeprefix("HUB=")))
         if "error" in answer:
-            raise SetupError(at(str, answer, "error").strip() or f"the download of {model} failed without a word")
+            words = at(str, answer, "error").strip() or f"the download of {model} failed without a word"
+            raise _error_of(at(str, answer, "fault") if "fault" in answer else "machine", words)
         sha, size = at(str, answer, "sha"), at(int, answer, "bytes")
         if not _REVISION.fullmatch(sha) or size < 0:
             raise Malformed(f"{shown(sha)} of {size} bytes is no download")
@@ -97,34 +137,131 @@ def download(
     return Download(sha, size)
 
 
-def main(model: str, revision: str | None = None) -> None:
-    """The child: download and say so on stdout."""
-    from huggingface_hub import HfApi, errors, snapshot_download
+def _error_of(fault: str, words: str) -> SetupError:
+    """A child's error as one of ours."""
+    if fault == "service":
+        return ServiceError(words, "HUB")
+    return {"issue": NotOnTheHub, "integrity": WeightsDamaged}.get(fault, SetupError)(words)
 
-    token = os.environ.get("HF_TOKEN") or None
+
+class _Trouble(Exception):
+    """Why a try failed: whose `fault` it is (issue, machine, service, integrity), in words."""
+
+    def __init__(self, fault: str, words: str) -> None:
+        super().__init__(words)
+        self.fault = fault
+
+
+def main(model: str, revision: str | None = None) -> None:
+    """The child: download, again and again while the Hub is at fault, and say so on stdout."""
+    until = float(os.environ.get("YTFSM_UNTIL") or "inf")
+    pause, damaged = 1.0, 0
+    while True:
+        try:
+            found = _fetch(model, revision, os.environ.get("HF_TOKEN") or None)
+        except _Trouble as trouble:
+            damaged += trouble.fault == "integrity"
+            again = trouble.fault == "service" or (trouble.fault == "integrity" and damaged < 2)
+            if not again or boot_secs() + pause > until:
+                _end(error=str(trouble), fault=trouble.fault)
+            print(f"{trouble}; again in {pause:.0f} s", flush=True)
+            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            pause = min(2 * pause, LONGEST_PAUSE_SECS)
+        else:
+            _end(**found)
+
+
+def _fetch(model: str, revision: str | None, token: str | None) -> dict[str, Any]:
+    """One try. Raises _Trouble."""
+    from huggingface_hub import HfApi, errors, hf_hub_download, snapshot_download
+
     named = f"{model} at revision {revision}" if revision else model
+    hint = "" if token else " (no HF_TOKEN is set, and nobody did `hf auth login` here)"
     try:
         info = HfApi(token=token).model_info(model, revision=revision, files_metadata=True)
-        names = [s.rfilename for s in info.siblings or []]
-        ignore = IGNORED + (PICKLED if any(n.endswith(".safetensors") for n in names) else [])
-        wanted = {s.rfilename: s.size or 0 for s in info.siblings or [] if not _ignored(s.rfilename, ignore)}
-        total = sum(wanted.values())
+        siblings = {s.rfilename: s for s in info.siblings or []}
+
+        def shards(index: str) -> set[str]:
+            path = hf_hub_download(model, index, revision=info.sha, token=token)
+            found = at(dict, parse(Path(path).read_text()), "weight_map")
+            return {shard for shard in found.values() if isinstance(shard, str)}
+
+        ignore = IGNORED + [glob.escape(name) for name in unneeded(siblings, shards)]
+        wanted = {name: s.size or 0 for name, s in siblings.items() if not _ignored(name, ignore)}
         assert info.sha
         _require_space(model, info.sha, wanted)
-        with _Progress(total, model):
-            path = snapshot_download(model, revision=info.sha, token=token, ignore_patterns=ignore)
+        with _Progress(sum(wanted.values()), model):
+            path = Path(snapshot_download(model, revision=info.sha, token=token, ignore_patterns=ignore))
+        for name in wanted:
+            large: Any = siblings[name].lfs
+            _verify(path / name, name, large["sha256"] if large else None)
+    except _Trouble:
+        raise
     except errors.GatedRepoError:
-        _end(error=f"{model} is gated: accept its licence with the account that HF_TOKEN belongs to")
+        words = f"{model} is gated: accept its licence with the account that HF_TOKEN belongs to{hint}"
+        raise _Trouble("issue", words) from None
     except errors.RevisionNotFoundError:
-        _end(error=f"the Hub has no {named}: mend `hf_revision` in the issue")
-    except errors.RepositoryNotFoundError:
-        hint = "" if token else " (no HF_TOKEN is set: a private or gated model looks the same)"
-        _end(error=f"the Hub has no model {model}{hint}: mend `hf_model_id` in the issue")
+        raise _Trouble("issue", f"the Hub has no {named}: mend `hf_revision` in the issue") from None
+    except (errors.RepositoryNotFoundError, errors.DisabledRepoError):
+        if hint:
+            hint = f"{hint[:-1]}: a private or gated model looks the same)"
+        raise _Trouble("issue", f"the Hub has no model {model}{hint}: mend `hf_model_id` in the issue") from None
     except Exception as problem:  # whatever the network, the disk and the Hub come up with, in words
-        _end(error=f"the download of {named} failed: {type(problem).__name__}: {problem}")
-    else:
-        size = sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
-        _end(sha=info.sha, bytes=size)
+        words = f"the download of {named} failed: {type(problem).__name__}: {problem}"
+        raise _Trouble(_fault_of(problem), words) from None
+    return {"sha": info.sha, "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file())}
+
+
+def _fault_of(problem: BaseException) -> str:
+    """Whose fault what a client of the Hub raised is."""
+    status = getattr(getattr(problem, "response", None), "status_code", None)
+    if status is not None:
+        return "service" if status >= 500 or status in (408, 429) else "machine"
+    kinds = {kind.__name__ for kind in type(problem).__mro__}
+    away = {"TransportError", "RequestError", "ConnectionError", "TimeoutError", "LocalEntryNotFoundError",
+            "FileMetadataError", "IncompleteSnapshotError", "XetDownloadError", "JSONDecodeError"}  # fmt: skip
+    if "OfflineModeIsEnabled" in kinds:
+        return "machine"
+    return "service" if kinds & away or "Consistency check failed" in str(problem) else "machine"
+
+
+def unneeded(names: Iterable[str], shards: Callable[[str], set[str]]) -> list[str]:
+    """The weights among a repository's files that transformers would not load: it takes those of the index, else the
+    one file beside the configuration (faults W11). `shards` tells what an index names.
+    """
+    here = set(names)
+    weights = [name for name in here if name.endswith(_WEIGHTS)]
+    for index, single in zip(_INDEXES, _SINGLES, strict=True):
+        if index in here or single in here:
+            loaded = shards(index) if index in here else {single}
+            if "adapter_config.json" in here:
+                loaded |= {name for name in weights if name.startswith("adapter_model.")}
+            return sorted(set(weights) - loaded)
+    pickled = any(name.endswith(".safetensors") for name in here)
+    return sorted(name for name in weights if pickled and _ignored(name, PICKLED))
+
+
+def _verify(file: Path, name: str, sha256: str | None) -> None:
+    """Raise _Trouble where a file is missing, or not the one of that sha256: it is removed, to be fetched again."""
+    import hashlib
+
+    if not file.exists():  # the Hub was away, and the client took what was there
+        raise _Trouble("service", f"{name} did not arrive")
+    if not sha256:
+        return
+    found = hashlib.sha256()
+    print(f"comparing {name} with the Hub's sha256", flush=True)
+    with file.open("rb") as source:
+        while part := source.read(1 << 22):
+            found.update(part)
+    if found.hexdigest() != sha256:
+        file.resolve().unlink()
+        file.unlink(missing_ok=True)
+        raise _Trouble(
+            "integrity",
+            f"{name} has the sha256 {found.hexdigest()}, and the Hub names {sha256}: the disk or the way from the Hub "
+            "changes files; look at this machine's disk, memory and proxy",
+        )
 
 
 def _ignored(name: str, patterns: list[str]) -> bool:
@@ -134,7 +271,7 @@ def _ignored(name: str, patterns: list[str]) -> bool:
 
 
 def _require_space(model: str, sha: str, wanted: dict[str, int]) -> None:
-    """Raise OSError when the disk would be left with too little."""
+    """Raise _Trouble when the disk would be left with too little."""
     from huggingface_hub import try_to_load_from_cache
 
     missing = sum(
@@ -145,9 +282,10 @@ def _require_space(model: str, sha: str, wanted: dict[str, int]) -> None:
     free = shutil.disk_usage(home).free
     keep = int(os.environ.get("YTFSM_MIN_FREE", "0"))
     if missing and free - missing < keep:
-        raise OSError(
+        raise _Trouble(
+            "machine",
             f"{home} has {free / 1e9:.1f} GB free; {missing / 1e9:.1f} GB are to come and "
-            f"{keep / 1e9:.1f} GB must stay free: make room, or point HF_HOME at a larger disk"
+            f"{keep / 1e9:.1f} GB must stay free: make room, or point HF_HOME at a larger disk",
         )
 
 
