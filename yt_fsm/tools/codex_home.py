@@ -4,6 +4,8 @@ The configuration is written anew before each turn and holds what chooses a mode
 plugins, no hooks, no projects. The login file is the operator's own, as codex renews it.
 """
 
+import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -45,6 +47,23 @@ class CodexHome:
         """The operator's login file, which codex may write to; none where codex needs none."""
         return [self._login] if self._login.is_file() else []
 
+    def account(self) -> str:
+        """Who pays, as a hash: the login's account, else the key, else the provider and folder. Raises SetupError.
+
+        Two machines' homes of one account have one hash, and a renewed login keeps it.
+        """
+        found = self._configuration()
+        provider = _chosen(found)
+        who: object = str(self._login)
+        with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+            login = json.loads(read(self._login, LOGIN_BYTES))
+            who = (login.get("tokens") or {}).get("account_id") or login.get("OPENAI_API_KEY") or who
+        key = provider.get("env_key")
+        if isinstance(key, str) and os.environ.get(key):
+            who = os.environ[key]
+        told = json.dumps([provider.get("base_url"), who], default=str)
+        return hashlib.sha256(told.encode(errors="replace")).hexdigest()[:24]
+
     def make(self) -> dict[str, str]:
         """Write its configuration; returns the environment that leads codex there. Raises SetupError.
 
@@ -54,11 +73,10 @@ class CodexHome:
 
         found = self._configuration()
         kept = {name: found[name] for name in _KEPT if name in found}
-        chosen, providers = found.get("model_provider"), found.get("model_providers")
-        provider = providers.get(chosen) if isinstance(providers, dict) else None
+        provider = _chosen(found)
         env = {"CODEX_HOME": str(self.folder)}
-        if isinstance(provider, dict):
-            kept["model_providers"] = {chosen: provider}
+        if provider:
+            kept["model_providers"] = {found["model_provider"]: provider}
             key = provider.get("env_key")
             if isinstance(key, str) and key in os.environ:
                 env[key] = os.environ[key]
@@ -103,6 +121,13 @@ class CodexHome:
             return {}
         except (OSError, ValueError, RecursionError) as problem:
             raise SetupError(f"codex's configuration cannot be read: {self._config}: {problem}") from None
+
+
+def _chosen(configuration: dict[str, Any]) -> dict[str, Any]:
+    """The table of the model provider that the configuration chooses; {} where codex has its own."""
+    providers, chosen = configuration.get("model_providers"), configuration.get("model_provider")
+    found = providers.get(chosen) if isinstance(providers, dict) and isinstance(chosen, str) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _replace(file: Path, data: bytes) -> None:

@@ -291,6 +291,15 @@ def codex(lab: Running, folder: Path, patience: float = 60) -> tuple[int, str, s
     return process.returncode, (folder / "out").read_text(), (folder / "err").read_text()
 
 
+@pytest.mark.parametrize(("kind", "code"), [("babbles", 0), ("lingers", 0), ("exit-after", 3)])
+def test_codex_does_its_work_and_is_odd_around_it(well: Running, tmp_path: Path, kind: str, code: int) -> None:
+    well.fault("codex", kind, operation="exec", code=3, seconds=0.1)
+    exited, out, _ = codex(well, tmp_path / "a")
+    lines = out.splitlines()
+    assert (exited, "turn.completed" in lines[-1]) == (code, True)
+    assert (lines[0] == "not JSON") == (kind == "babbles")
+
+
 def test_codex_itself_exits_as_it_is_told_and_then_works(well: Running, tmp_path: Path) -> None:
     well.fault("codex", "exit", operation="exec", code=7, text="Error: no space left on device")
     assert well.run(well.env["CODEX_BIN"], "--version").returncode == 0
