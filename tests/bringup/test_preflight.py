@@ -171,6 +171,8 @@ def test_the_remedy_is_for_what_github_said(kind: str, fix: str) -> None:
         (ok({"message": "Sorry. Your account was suspended"}, status=403), "Your account was suspended"),
         ([1, "", 'Get "https://api.github.com/user": EOF'], "GitHub does not answer: Get .*EOF"),
         (ok({"message": "Server Error"}, status=500), "GitHub does not answer: Server Error"),
+        (ok({"data": {}}), "does not say who it is logged in as"),
+        (ok({"login": None}), "does not say who it is logged in as"),
         (ok({"login": "bot"}, "gist, repo"), "gh's login lacks the scope `project` .it has gist, repo"),
         (ok({"login": "bot"}, "project, read:org"), "gh's login lacks the scope `repo`"),
     ],

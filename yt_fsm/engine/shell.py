@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 from .errors import AnswerTooLarge, CommandFailed, SetupError
 from .outside import shown
 from .processes import MARK, MARKER, Mark, end_survivors, stop_group
+from .steady import steady
 from .stop import StopFlag
 
 if TYPE_CHECKING:
@@ -124,11 +125,11 @@ class Shell:
     ) -> Result:
         """Run `argv` to its end and return how it went.
 
-        `env` is the whole environment (default: this process's). `timeout` bounds the whole, `stall` the silence
-        between two outputs, both in seconds. `on_line` sees each line of stdout as it comes, whole; one longer than
-        LONGEST_LINE is left out, and the log says so. `finished` says that the program's work is done, which then is
-        ended when it does not end within LINGER_SECS. `pretend` is what a dry run takes for stdout. `sandbox` holds a
-        program that nobody reviewed; when this returns, all that it started has ended. Raises CommandFailed when
+        `env` is the whole environment (default: this process's), made steady. `timeout` bounds the whole, `stall` the
+        silence between two outputs, both in seconds. `on_line` sees each line of stdout as it comes, whole; one longer
+        than LONGEST_LINE is left out, and the log says so. `finished` says that the program's work is done, which then
+        is ended when it does not end within LINGER_SECS. `pretend` is what a dry run takes for stdout. `sandbox` holds
+        a program that nobody reviewed; when this returns, all that it started has ended. Raises CommandFailed when
         `check` and the command did not exit 0, AnswerTooLarge when `check` and stdout was cut; SetupError when the
         program or its sandbox cannot be had; what the stop flag carries when it is set and the command is `stoppable`.
         """
@@ -140,7 +141,7 @@ class Shell:
         started = time.monotonic()
         path = self._log_path(name or Path(argv[0]).name)
         log.info("$ %s%s", self.redact(shlex.join(argv)), f"  # {name}" if "graphql" in argv else "")
-        whole = dict(os.environ if env is None else env)
+        whole = steady(os.environ if env is None else env)
         whole.pop(MARK, None)
         whole |= self.mark.variables if self.mark else {MARKER: self.marker}
         if sandbox and not shutil.which(argv[0], path=whole.get("PATH")):
