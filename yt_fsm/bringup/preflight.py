@@ -16,6 +16,7 @@ from yt_fsm.github.client import NOT_LOGGED_IN
 from yt_fsm.github.errors import GitHubError
 from yt_fsm.tools import git
 from yt_fsm.tools.board import Board, NoBoard, board_of
+from yt_fsm.tools.codex_home import CodexHome
 
 from . import isolation
 
@@ -38,6 +39,9 @@ def needs(shell: Shell, github: GitHub, settings: Settings) -> list[Need]:
         _tool(shell, "git", "install git"),
         _tool(shell, "gh", "install the GitHub CLI, then `gh auth login -s project`"),
         _tool(shell, settings.codex_bin, "install codex, then `codex login`; CODEX_BIN may name it"),
+        _try(
+            "codex login", lambda: _codex_login(shell, settings), "`codex login`, or set what its configuration names"
+        ),
         _board(board),
         _try(
             "isolation",
@@ -146,6 +150,11 @@ def _python(shell: Shell, settings: Settings) -> str:
     if not result.ok:
         raise SetupError(f"{settings.python} cannot `import {needed}`: {result.tail.strip() or result.why}")
     return f"{settings.python}: {result.out.strip().splitlines()[-1]}"
+
+
+def _codex_login(shell: Shell, settings: Settings) -> str:
+    source = settings.codex_home or Path.home() / ".codex"
+    return CodexHome(source, source).status(shell, settings.codex_bin)
 
 
 def _reachable(shell: Shell, settings: Settings) -> str:
