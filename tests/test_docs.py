@@ -49,7 +49,7 @@ def prose() -> str:
 def command_of(argv: list[str]) -> tuple[click.Command, list[str]]:
     """The command of ours that `argv` (after `ytfsm`) names, and the arguments that are left."""
     command: click.Command = get_command(app)
-    rest = list(argv)
+    rest = argv[2:] if argv[:1] == ["--settings"] else list(argv)
     while isinstance(command, click.Group):
         name = rest.pop(0)
         found = command.get_command(click.Context(command), name)

@@ -181,6 +181,8 @@ def test_the_remedy_is_for_what_github_said(kind: str, fix: str) -> None:
             ok({"message": "Resource not accessible by integration"}, status=403),
             "is a GitHub App's, and an App's claims",
         ),
+        (ok({"data": {}}), "does not say who it is logged in as"),
+        (ok({"login": None}), "does not say who it is logged in as"),
         (ok({"login": "bot"}, "gist, repo"), "gh's login lacks the scope `project` .it has gist, repo"),
         (ok({"login": "bot"}, "project, read:org"), "gh's login lacks the scope `repo`"),
     ],
@@ -258,6 +260,28 @@ def test_a_full_disk_is_named(checked: Callable[..., dict[str, Need]], tmp_path:
     found = checked(min_free_gb=1e9)["disk"]
     assert not found.ok
     assert f"{tmp_path / 'tmp'} has " in found.found
+
+
+def test_a_device_beyond_what_is_there_is_found_before_anything_is_claimed(
+    checked: Callable[..., dict[str, Need]], machine: Machine
+) -> None:
+    machine.boards("n300 L", "n300 R")
+    assert checked(device=0)["tt-smi and board"].ok
+    check = checked(device=1)["tt-smi and board"]
+    assert not check.ok
+    assert "YT_DEVICE = 1: tt-smi lists 1 board(s)" in check.found
+
+
+def test_a_codex_that_is_not_logged_in_is_found_before_anything_is_claimed(
+    checked: Callable[..., dict[str, Need]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = 'model_provider = "corp"\n[model_providers.corp]\nbase_url = "http://x"\nenv_key = "CORP_KEY"\n'
+    (tmp_path / "codex-home").mkdir()
+    (tmp_path / "codex-home" / "config.toml").write_text(config)
+    check = checked(codex_home=tmp_path / "codex-home")["codex login"]
+    assert (check.ok, "wants CORP_KEY, which is not set" in check.found) == (False, True)
+    monkeypatch.setenv("CORP_KEY", "k")
+    assert checked(codex_home=tmp_path / "codex-home")["codex login"].found == "provider corp"
 
 
 def test_another_system_is_named(checked: Callable[..., dict[str, Need]]) -> None:

@@ -19,7 +19,19 @@ from yt_fsm.engine.replay import replay as fold
 from yt_fsm.tools.systems import HERE
 
 RUN = "20261122T034107Z-n300-i12-7f3c"
-COMMANDS = ["run", "resume", "abandon", "replay", "graph", "runs", "doctor", "init-models", "init-board", "demo"]
+COMMANDS = [
+    "run",
+    "resume",
+    "abandon",
+    "replay",
+    "graph",
+    "runs",
+    "doctor",
+    "config",
+    "init-models",
+    "init-board",
+    "demo",
+]
 
 
 class Said(Finished):
@@ -278,6 +290,32 @@ def test_runs_are_where_the_file_says_too(
     journal = recorded(RUN, *GOOD)
     (bare / "ytfsm.toml").write_text(f'home = "{journal.path.parents[2]}"\n')
     assert len(ytfsm("runs", "--json", YTFSM_HOME="").json) == 1
+
+
+# --- settings
+
+
+def test_config_tells_each_setting_and_who_set_it(ytfsm: Callable[..., Said], bare: Path) -> None:
+    (bare / "mine.toml").write_text('max_attempts = 3\nhf_token = "hf_secret_value"\n')
+    said = ytfsm("--settings", "mine.toml", "config", "--json", "--system", "lb", YT_OWNER="me")
+    told = {one["setting"]: one for one in said.json}
+    assert told["system"] == {
+        "setting": "system", "variable": "YT_SYSTEM", "value": "lb", "origin": "flag", "where": "--system",
+    }  # fmt: skip
+    assert (told["max_attempts"]["value"], told["max_attempts"]["where"]) == (3, f"{bare}/mine.toml:1")
+    assert (told["owner"]["origin"], told["hf_token"]["value"]) == ("environment", "set")
+    text = ytfsm("--settings", "mine.toml", "config", YT_OWNER="me").out
+    assert re.search(r"^YT_SYSTEM +–  \(not set, and required\)$", text, re.MULTILINE)
+    assert re.search(rf"^YT_MAX_ATTEMPTS +3  \(file {bare}/mine.toml:1\)$", text, re.MULTILINE)
+    assert re.search(r'^YT_OWNER +"me"  \(environment YT_OWNER\)$', text, re.MULTILINE)
+    assert "hf_secret_value" not in text
+
+
+def test_settings_of_another_file_count_for_every_command(ytfsm: Callable[..., Said], bare: Path) -> None:
+    (bare / "mine.toml").write_text('home = "elsewhere"\n')
+    assert ytfsm("--settings", "mine.toml", "runs", YTFSM_HOME="").out.startswith(f"no runs in {bare}/elsewhere")
+    said = ytfsm("--settings", "nothing.toml", "config")
+    assert (said.code, "there is no such settings file" in said.err) == (2, True)
 
 
 # --- exit codes and words

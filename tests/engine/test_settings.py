@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from yt_fsm.bringup.settings import Settings, load
 from yt_fsm.engine import configuration
 from yt_fsm.engine.errors import Usage
+from yt_fsm.engine.settings import effective
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -130,8 +131,11 @@ def test_every_bad_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_unknown_setting_in_the_file_is_named(bare: Path) -> None:
     (bare / "ytfsm.toml").write_text('system = "n300"\nmax_atempts = 3\n')
-    with pytest.raises(Usage, match=r"ytfsm.toml: `max_atempts` is not a setting"):
+    with pytest.raises(Usage, match=rf"^{bare}/ytfsm.toml:2: `max_atempts` is not a setting$"):
         load()
+    (bare / "ytfsm.toml").write_text('# max_atempts = 1\n\n["max_atempts"]\nx = 3\n')
+    with pytest.raises(Usage, match=r"ytfsm.toml:3: `max_atempts` is not a setting"):
+        load(system="n300")
 
 
 @pytest.mark.parametrize("content", [b"system = ", b"\xff\xfe", b"= 3"])
@@ -270,3 +274,99 @@ def test_a_home_that_is_no_path_is_refused(bare: Path, monkeypatch: pytest.Monke
     (bare / "ytfsm.toml").write_text(text)
     with pytest.raises(Usage, match=r"^YTFSM_HOME = "):
         configuration.home()
+
+
+def test_a_bad_value_in_the_file_is_named_with_its_line(bare: Path) -> None:
+    (bare / "ytfsm.toml").write_text('system = "n300"\ntop1_min = 95\n')
+    with pytest.raises(Usage, match=r"^YT_TOP1_MIN = 95: .*ytfsm\.toml:2\)$"):
+        load()
+
+
+# --- paths (faults E2)
+
+PATHS = {"YT_PYTHON": "python", "CODEX_BIN": "codex_bin", "YT_REFERENCE_CACHE": "reference_cache", "YTFSM_HOME": "home",
+         "YT_TMP_ROOT": "tmp_root", "CODEX_HOME": "codex_home", "YT_ISOLATION_BIND": "isolation_bind"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("variable", "field"), PATHS.items())
+@pytest.mark.parametrize("text", ["sub/x", "~/sub/x", "$BARE_FOLDER/x", "${BARE_FOLDER}/x", "./sub/x"])
+def test_every_path_is_made_absolute_once(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, variable: str, field: str, text: str
+) -> None:
+    monkeypatch.setenv("BARE_FOLDER", str(bare / "sub"))
+    monkeypatch.setenv(variable, text)
+    assert str(getattr(load(system="n300"), field)) == f"{bare}/sub/x"
+    monkeypatch.delenv(variable)
+    (bare / "ytfsm.toml").write_text(f'{field} = "{text}"\n')
+    assert str(getattr(load(system="n300"), field)) == f"{bare}/sub/x"
+
+
+def test_a_path_in_a_file_begins_at_the_files_folder(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("YTFSM_HOME")
+    folder = bare / "elsewhere"
+    folder.mkdir()
+    (folder / "mine.toml").write_text('home = "state"\npython = "bin/python"\ncodex_bin = "codex"\n')
+    monkeypatch.setenv("YTFSM_SETTINGS", "elsewhere/mine.toml")
+    found = load(system="n300", tmp_root="here")
+    assert (found.home, found.python, found.codex_bin) == (folder / "state", f"{folder}/bin/python", "codex")
+    assert found.tmp_root == bare / "here"
+    assert configuration.home() == folder / "state"
+
+
+def test_programs_without_a_folder_are_looked_for_on_path() -> None:
+    assert (load(system="n300", python="python3.12").python) == "python3.12"
+
+
+def test_every_path_of_a_list_is_made_absolute(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YT_ISOLATION_BIND", "~/a:+b::/c")
+    assert load(system="n300").isolation_bind == f"{bare}/a:+{bare}/b:/c"
+
+
+@pytest.mark.parametrize("variable", PATHS)
+def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "$NO_SUCH_THING/x")
+    with pytest.raises(Usage, match=rf"^{variable} = .*names the variable NO_SUCH_THING, which is not set"):
+        load(system="n300")
+
+
+# --- whose a setting is
+
+
+def test_each_setting_is_told_with_who_set_it(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / "ytfsm.toml").write_text('# mine\nowner = "from-file"\nmax_attempts = 3\nhf_token = "hf_secret"\n')
+    monkeypatch.setenv("YT_OWNER", "from-env")
+    found = {one.setting: one for one in effective(Settings, system="n300")}
+    assert set(found) == set(Settings.model_fields)
+    told = {name: (one.value, one.origin, one.where) for name, one in found.items()}
+    assert told["owner"] == ("from-env", "environment", "YT_OWNER")
+    assert told["max_attempts"] == (3, "file", f"{bare}/ytfsm.toml:3")
+    assert told["system"] == ("n300", "flag", "--system")
+    assert told["top1_min"] == (0.9, "default", None)
+    assert told["hf_token"] == ("set", "file", f"{bare}/ytfsm.toml:4")
+
+
+def test_a_setting_that_is_required_and_not_set_is_told_too() -> None:
+    found = {one.setting: one for one in effective(Settings)}
+    assert (found["system"].value, found["system"].origin) == (None, "missing")
+    with pytest.raises(Usage, match="YT_SYSTEM = 'tpu'"):
+        effective(Settings, system="tpu")
+
+
+def test_a_secret_within_a_value_is_not_told(bare: Path) -> None:
+    (bare / "ytfsm.toml").write_text('hf_token = "hf_secret_value"\nproject_title = "x hf_secret_value"\n')
+    assert "hf_secret_value" not in str(effective(Settings))
+
+
+@pytest.mark.parametrize("named", ["nothing.toml", "/nonexistent/x.toml"])
+def test_a_settings_file_that_is_named_and_not_there_is_said(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv("YTFSM_SETTINGS", named)
+    with pytest.raises(Usage, match=r"there is no such settings file \(--settings, YTFSM_SETTINGS\)"):
+        load(system="n300")
+
+
+def test_a_named_settings_file_counts_instead_of_the_others(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / "ytfsm.toml").write_text('owner = "usual"\nmax_attempts = 3\n')
+    (bare / "other.toml").write_text('owner = "other"\n')
+    monkeypatch.setenv("YTFSM_SETTINGS", str(bare / "other.toml"))
+    found = load(system="n300")
+    assert (found.owner, found.max_attempts) == ("other", 10)

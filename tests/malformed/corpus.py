@@ -40,7 +40,8 @@ from yt_fsm.github.issue import marker
 from yt_fsm.lab import cli as lab
 from yt_fsm.tools import systems
 from yt_fsm.tools.board import Board
-from yt_fsm.tools.codex import Codex
+from yt_fsm.tools.codex_turn import Turn
+from yt_fsm.tools.errors import CodexTrouble, CodexWait
 from yt_fsm.tools.hub import download
 
 from .junk import document, long_text, spoiled, word
@@ -363,16 +364,14 @@ def codex_events(chance: Random, place: Place) -> None:
     """codex's stream: what is no event says nothing; thread and tokens stay what may stand on a command line."""
     threads: list[str] = []
     tokens: list[int] = []
-    codex = Codex(
-        Far(""), "codex", "danger-full-access", place.here, {}, place.here, 1.0, 1.0, 0.0, threads.append, tokens.append
-    )
-    codex._messages, codex._error = [], ""
+    turn = Turn(threads.append, tokens.append)
     for _ in range(chance.randrange(1, 8)):
-        codex._event(document(chance, chance.choice(EVENTS)))
+        turn.hear(document(chance, chance.choice(EVENTS)))
     assert all(re.fullmatch(r"[A-Za-z0-9][\w-]*", thread, re.ASCII) for thread in threads)
     assert all(0 <= count <= 10**13 for count in tokens)
-    assert len(codex._error) <= 500
-    "".join(codex._messages).encode()
+    assert len(turn.error) <= 500
+    turn.message.encode()
+    assert turn.completed or isinstance(turn.trouble("exited 1", "", None), CodexWait | CodexTrouble)
 
 
 SNAPSHOT = {"device_info": [{"board_info": {"board_type": "n300 L"}}, {"board_info": {"board_type": "n300 R"}}]}

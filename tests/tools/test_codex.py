@@ -17,6 +17,8 @@ from yt_fsm.bringup.task import FunctionalBringupTask
 from yt_fsm.engine.errors import Lost, SetupError, StopRequested, Wait
 from yt_fsm.engine.shell import Shell
 from yt_fsm.tools.codex import TRIES, Codex
+from yt_fsm.tools.codex_turn import TIMEZONE
+from yt_fsm.tools.errors import CodexAway, CodexLimited, CodexLoggedOut, CodexTrouble, CodexUnfinished, CodexWait
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -43,16 +45,23 @@ for line in turn.get("raw", []):
     print(line, flush=True)
 for message in turn.get("messages", ["done"]):
     say(type="item.completed", item={"type": "agent_message", "text": message})
+for line in turn.get("late", []):
+    print(line, flush=True)
 if turn.get("leave"):
     child = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
     open(folder + "/left", "w").write(str(child.pid))
 time.sleep(turn.get("sleep", 0))
-if "tokens" in turn:
-    usage = {"input_tokens": turn["tokens"] - 10, "cached_input_tokens": 5, "output_tokens": 10}
-    say(type="turn.completed", usage=usage)
 if turn.get("error"):
     say(type="error", message=turn["error"])
+    say(type="turn.failed", error={"message": turn["error"]})
+elif turn.get("completes", "exit" not in turn):
+    tokens = turn.get("tokens")
+    usage = {"input_tokens": tokens - 10, "cached_input_tokens": 5, "output_tokens": 10} if tokens else None
+    say(type="turn.completed", usage=usage)
+for line in turn.get("after", []):
+    print(line, flush=True)
+time.sleep(turn.get("stays", 0))
 sys.exit(turn.get("exit", 0))
 """
 
@@ -178,8 +187,7 @@ def test_a_run_that_goes_on_resumes_its_thread(bench: Bench) -> None:
 
 def test_lines_that_are_no_events_do_not_matter(bench: Bench) -> None:
     strange = ["not json", "3", "null", '"x"', "[]", '{"type": "news"}', '{"item": 3}', '{"type": "error"}']
-    empty = ['{"type": "turn.completed"}', '{"type": "turn.failed", "error": null}']
-    bench.plays({"raw": [*strange, *empty]})
+    bench.plays({"raw": strange})
     assert bench.codex()("x") == "done"
 
 
@@ -194,9 +202,9 @@ def test_a_thread_id_that_is_none_never_reaches_codexs_command_line(bench: Bench
 @pytest.mark.parametrize(
     "line",
     [
-        "[" * 100_000, '{"type": "turn.completed", "usage": {"input_tokens": 1e999}}',
+        "[" * 100_000, '{"type": "turn.completing", "usage": {"input_tokens": 1e999}}',
         '{"type": "item.completed", "item": []}',
-        '{"type": "turn.completed", "usage": [1]}', '{"type": "turn.failed", "error": "x"}', "9" * 5000,
+        '{"type": "turn.completed", "usage": [1]}', '{"type": "error", "message": ["x"]}', "9" * 5000,
         '{"type": "turn.completed", "usage": {"input_tokens": "many", "output_tokens": true}}',
     ],
     ids=range(7),
@@ -250,29 +258,34 @@ def test_a_codex_that_fails_is_started_again_on_its_thread(bench: Bench) -> None
 
 def test_a_codex_that_keeps_failing_is_the_worlds_fault(bench: Bench) -> None:
     bench.plays(*[{"exit": 1, "messages": [], "error": "unknown model"}] * TRIES)
-    with pytest.raises(SetupError) as caught:
+    with pytest.raises(CodexTrouble) as caught:
         bench.codex()("x")
     assert len(bench.calls) == TRIES
-    assert f"codex does not work: it exited 1 {TRIES} times (unknown model)" in str(caught.value)
+    assert f"codex does not work: unknown model. Tried {TRIES} times" in str(caught.value)
     assert "codex login status" in str(caught.value)
     assert "003-codex.log" in str(caught.value)
+    assert (caught.value.thread, caught.value.fault, caught.value.event) == ("t-1", "service", "abort")
 
 
-def test_a_limit_that_says_its_end_is_waited_for_at_once_and_on_the_same_thread(bench: Bench) -> None:
-    bench.plays({"exit": 1, "messages": [], "error": "You've hit your usage limit. Try again at 5:36 AM."}, {})
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [("You’ve hit your usage limit. Try again later.", CodexLimited), ("401 Unauthorized", CodexLoggedOut)],
+)
+def test_what_no_second_try_mends_is_tried_once(bench: Bench, error: str, kind: type[CodexWait]) -> None:
+    bench.plays({"exit": 1, "messages": [], "error": error}, {})
     codex = bench.codex()
-    with pytest.raises(Wait, match="codex's limit is used up") as caught:
+    with pytest.raises(kind) as caught:
         codex("x")
-    assert caught.value.until
+    assert isinstance(caught.value, CodexWait)
+    assert caught.value.thread == "t-1"
     assert codex("x") == "done"
     assert bench.calls[1]["argv"][-3:] == ["resume", "t-1", "-"]
     assert len(bench.calls) == 2, "nothing is asked of an account that has nothing left"
 
 
-@pytest.mark.parametrize("error", ["Selected model is at capacity.", "unexpected status 401 Unauthorized: x"])
-def test_what_may_pass_in_a_moment_is_tried_again_before_it_is_waited_for(bench: Bench, error: str) -> None:
-    bench.plays(*[{"exit": 1, "messages": [], "error": error}] * TRIES)
-    with pytest.raises(Wait):
+def test_an_overload_is_tried_again_before_it_is_waited_for(bench: Bench) -> None:
+    bench.plays(*[{"exit": 1, "messages": [], "error": "Selected model is at capacity."}] * TRIES)
+    with pytest.raises(CodexAway, match="codex's service is away"):
         bench.codex()("x")
     assert len(bench.calls) == TRIES
 
@@ -295,30 +308,62 @@ def test_a_codex_without_events_is_read_by_its_last_words(bench: Bench) -> None:
 def test_a_wait_goes_through_the_retry_loop_and_is_no_attempt(bench: Bench) -> None:
     bench.plays({"exit": 1, "messages": [], "error": "You've hit your usage limit. Try again at 5:36 AM."})
     task, happened = bench.task(3, None)
-    with pytest.raises(Wait):
+    with pytest.raises(Wait) as caught:
         task.run()
+    assert caught.value.until
     assert happened == []
 
 
-@pytest.mark.parametrize("turn", [{"messages": []}, {"messages": [], "exit": 1}, {"exit": 1, "error": "late"}])
-def test_a_completed_turn_is_one_whatever_codex_does_after_it(bench: Bench, turn: dict[str, Any]) -> None:
-    """Faults W8: without a message, or with exit 1 after it, it was paid for three times and never judged."""
-    bench.plays({"tokens": 100, **turn})
-    assert bench.codex()("x") == ("done" if "messages" not in turn else "")
-    assert len(bench.calls) == 1
-
-
-def test_a_failed_turn_is_none_whatever_came_before(bench: Bench) -> None:
-    failed = json.dumps({"type": "turn.failed", "error": {"message": "unknown model"}})
-    bench.plays(*[{"raw": [failed], "messages": [], "exit": 0}] * TRIES)
-    with pytest.raises(SetupError, match="unknown model"):
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_codex_that_never_finishes_its_turn_does_not_work_either(bench: Bench, code: int) -> None:
+    bench.plays(*[{"completes": False, "exit": code}] * TRIES)
+    with pytest.raises(CodexUnfinished, match=f"it exited {code} without finishing its turn"):
         bench.codex()("x")
 
 
-def test_a_codex_that_says_nothing_does_not_work_either(bench: Bench) -> None:
-    bench.plays(*[{"messages": []}] * TRIES)
-    with pytest.raises(SetupError, match="exited 0 3 times"):
+def test_a_turn_that_completes_without_a_message_is_a_turn(bench: Bench) -> None:
+    bench.plays({"messages": []})
+    task, happened = bench.task(1, None)
+    task.run()
+    assert happened == ["submit 1"]
+
+
+def test_what_codex_does_after_its_turn_changes_nothing(bench: Bench) -> None:
+    late = ['{"type": "turn.failed", "error": {"message": "late"}}', '{"type": "turn.completed", "usage": {}}']
+    bench.plays({"tokens": 1000, "exit": 1, "completes": True, "after": late})
+    assert bench.codex()("x") == "done"
+    assert bench.tokens == [1000]
+
+
+def test_a_codex_that_stays_after_its_turn_is_ended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yt_fsm.engine.shell.LINGER_SECS", 0.2)
+    bench.plays({"stays": 600})
+    assert bench.codex()("x") == "done"
+
+
+def test_a_failed_turn_is_never_success(bench: Bench) -> None:
+    bench.plays(*[{"error": "no such model", "after": ['{"type": "turn.completed"}']}] * TRIES)
+    with pytest.raises(CodexTrouble, match="codex does not work: no such model"):
         bench.codex()("x")
+
+
+def test_a_codex_that_says_nothing_at_all_costs_no_attempt(bench: Bench) -> None:
+    bench.plays({"sleep": 600, "messages": []})
+    with pytest.raises(CodexAway, match="was killed after 0 s without a word"):
+        bench.codex(stall=0.4)("x")
+
+
+def test_a_codex_that_hangs_while_its_service_is_away_costs_no_attempt(bench: Bench) -> None:
+    lost = {"type": "error", "message": "Reconnecting... 1/5 (stream disconnected before completion: x)"}
+    bench.plays({"messages": ["half way"], "late": [json.dumps(lost)], "sleep": 600})
+    with pytest.raises(CodexAway):
+        bench.codex(stall=0.4)("x")
+
+
+def test_the_times_that_codex_prints_are_in_a_zone_that_we_know(bench: Bench) -> None:
+    bench.plays({})
+    bench.codex()("x")
+    assert bench.calls[0]["env"]["TZ"] == TIMEZONE
 
 
 def test_a_missing_codex_is_the_worlds_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

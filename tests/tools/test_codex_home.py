@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from yt_fsm.engine.errors import SetupError
+from yt_fsm.engine.shell import Shell
 from yt_fsm.tools.codex_home import CodexHome
 
 if sys.version_info >= (3, 11):
@@ -132,3 +133,65 @@ def test_a_configuration_that_cannot_be_read_is_named(home: CodexHome, source: P
     (source / "config.toml").write_text("model = [")
     with pytest.raises(SetupError, match=str(source / "config.toml")):
         home.make()
+
+
+# --- what codex needs of this process's environment (faults E4)
+
+
+def test_codex_alone_gets_the_proxies_and_what_its_configuration_names(
+    home: CodexHome, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = (source / "config.toml").read_text()
+    key = 'env_key = "CORP_KEY"\n'
+    named = config.replace(key, key + 'env_http_headers = { "X-Team" = "CORP_TEAM" }\n')
+    (source / "config.toml").write_text(named)
+    (source / ".env").write_text("# keys\nexport CORP_KEY='from-dotenv'\nOTHER_KEY=no\nCORP_TEAM=blue # ours\n")
+    given = {"HTTPS_PROXY": "http://user:pw@proxy:3128", "no_proxy": "localhost", "GH_TOKEN": "no", "CORP_TEAM": "red"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CORP_KEY", raising=False)
+    found = home.make()
+    assert found == {
+        "HTTPS_PROXY": given["HTTPS_PROXY"], "no_proxy": "localhost", "CORP_KEY": "from-dotenv", "CORP_TEAM": "red",
+        "CODEX_HOME": str(home.folder),
+    }  # fmt: skip
+
+
+def test_the_workers_choice_of_model_and_effort_wins(source: Path, tmp_path: Path) -> None:
+    CodexHome(source, tmp_path / "run", "gpt-y", "low").make()
+    found = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert (found["model"], found["model_reasoning_effort"]) == ("gpt-y", "low")
+
+
+def test_a_provider_of_the_configuration_needs_its_key_and_no_login(
+    home: CodexHome, source: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CORP_KEY", raising=False)
+    with pytest.raises(SetupError, match="codex's provider corp wants CORP_KEY, which is not set"):
+        home.status(shell, "codex")
+    monkeypatch.setenv("CORP_KEY", "x")
+    assert home.status(shell, "codex") == "provider corp"
+
+
+STATUS = """
+import json, os, sys
+assert sys.argv[1:] == ["login", "status"]
+print("WARNING: something", file=sys.stderr)
+there = os.path.exists(os.environ["CODEX_HOME"] + "/auth.json")
+print("Logged in using an API key - sk-proj-***12345" if there else "Not logged in", file=sys.stderr)
+sys.exit(0 if there else 1)
+"""
+
+
+def test_otherwise_codex_is_asked_whether_it_is_logged_in(
+    home: CodexHome, source: Path, shell: Shell, program: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("codex", STATUS)
+    monkeypatch.delenv("CODEX_API_KEY", raising=False)
+    (source / "config.toml").write_text("")
+    assert home.status(shell, "codex") == "Logged in using an API key"
+    (source / "auth.json").unlink()
+    with pytest.raises(SetupError, match="codex is not logged in: Not logged in"):
+        home.status(shell, "codex")
+    monkeypatch.setenv("CODEX_API_KEY", "k")
+    assert home.status(shell, "codex") == "by CODEX_API_KEY"

@@ -375,6 +375,39 @@ def committed(clean: Repository, agent: Path, write: Callable[..., Path]) -> str
     return clean.commit(clean.tree_of(clean.read(agent, base), base, [FOLDER]), base, "bringup/issue-12-org-name", "x")
 
 
+def test_the_operators_own_settings_of_git_change_nothing(
+    shell: Shell, remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def patch(name: str) -> str:
+        (tmp_path / name).mkdir()
+        clean = Repository(shell, tmp_path / name / "clean")
+        base = clean.clone(str(remote))
+        clean.git("checkout", "--quiet", "-b", "b")
+        agent = tmp_path / name / "agent"
+        clean.copy_for_agent(agent)
+        (agent / "models/org/old/n300/functional/notes.md").write_text("one\ntwo\n")
+        (agent / "models/ä.py").write_bytes(b"x\r\n")
+        tree = clean.tree_of(clean.read(agent, base), base, ["models"])
+        assert "models/org/old/n300/functional/notes.md" in [change.path for change in clean.changes(base, tree)]
+        commit = clean.commit(tree, base, "b", "x")
+        clean.push("b" + name, commit, None)
+        return clean.diff(base, tree)
+
+    plain = patch("plain")
+    assert "diff --git a/models/org" in plain
+    (tmp_path / "gitconfig").write_text(
+        "[color]\nui = always\nstatus = always\ndiff = always\n[clone]\ndefaultRemoteName = upstream\n"
+        "[diff]\nnoprefix = true\ncontext = 0\nalgorithm = patience\nexternal = false\n[core]\nquotePath = false\n"
+        "safecrlf = true\nautocrlf = input\npager = false\n[push]\ngpgSign = true\nfollowTags = true\n"
+        "[commit]\ngpgSign = true\n[status]\nbranch = true\n[submodule]\nrecurse = true\n[log]\nshowSignature = true\n"
+        "[fetch]\nprune = true\n[init]\ndefaultBranch = trunk\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.setenv("GIT_DIFF_OPTS", "-u0")
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
+    assert patch("odd") == plain
+
+
 def test_a_push_creates_the_branch(clean: Repository, committed: str, remote: Path) -> None:
     clean.push("bringup/issue-12-org-name", committed, None)
     assert git("rev-parse", "bringup/issue-12-org-name", cwd=remote) == committed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,8 +15,9 @@ from yt_fsm.engine.shell import Shell
 from yt_fsm.github import refusals
 from yt_fsm.github.client import NOT_LOGGED_IN
 from yt_fsm.github.errors import GitHubError
+from yt_fsm.tools import git
 from yt_fsm.tools.board import Board, NoBoard, board_of
-from yt_fsm.tools.git import SSH
+from yt_fsm.tools.codex_home import CodexHome
 
 from . import isolation
 
@@ -40,6 +40,9 @@ def needs(shell: Shell, github: GitHub, settings: Settings) -> list[Need]:
         _tool(shell, "git", "install git"),
         _tool(shell, "gh", "install the GitHub CLI, then `gh auth login -s project`"),
         _tool(shell, settings.codex_bin, "install codex, then `codex login`; CODEX_BIN may name it"),
+        _try(
+            "codex login", lambda: _codex_login(shell, settings), "`codex login`, or set what its configuration names"
+        ),
         _board(board),
         _try(
             "isolation",
@@ -155,11 +158,15 @@ def _python(shell: Shell, settings: Settings) -> str:
     return f"{settings.python}: {result.out.strip().splitlines()[-1]}"
 
 
+def _codex_login(shell: Shell, settings: Settings) -> str:
+    source = settings.codex_home or Path.home() / ".codex"
+    return CodexHome(source, source).status(shell, settings.codex_bin)
+
+
 def _reachable(shell: Shell, settings: Settings) -> str:
     """Whether git itself, which does not use gh's login over SSH, can read the models repo."""
-    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": SSH}
     argv = ["git", "ls-remote", "--quiet", settings.remote, "HEAD"]
-    shell.run(argv, name="git-ls-remote", timeout=TOOL_SECS, env=env)
+    shell.run(argv, name="git-ls-remote", timeout=TOOL_SECS, env=git.environment())
     return settings.remote
 
 
@@ -192,7 +199,9 @@ def _login(shell: Shell) -> str:
         raise GitHubError(f"gh's login lacks the scope `project` (it has {', '.join(scopes)})", "FORBIDDEN")
     if scopes and "repo" not in scopes:
         raise GitHubError(f"gh's login lacks the scope `repo` (it has {', '.join(scopes)})", "FORBIDDEN")
-    return f"{body.get('login')} ({', '.join(scopes) or 'fine-grained token'})"
+    if not isinstance(body.get("login"), str):
+        raise GitHubError("gh's answer does not say who it is logged in as: `gh api user` shows it", "UNAUTHORIZED")
+    return f"{body['login']} ({', '.join(scopes) or 'fine-grained token'})"
 
 
 def _disk(settings: Settings) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from yt_fsm.engine import settings
+from yt_fsm.engine.configuration import whole_path, whole_program
 from yt_fsm.engine.settings import YEAR, setting
 from yt_fsm.github.settings import GitHubSettings
 from yt_fsm.tools.settings import BoardSettings, CodexSettings, HubSettings, IsolationSettings, SystemsSettings
@@ -24,13 +25,19 @@ class Settings(IsolationSettings, CodexSettings, HubSettings, GitHubSettings, Bo
         "YT_MAX_ATTEMPTS", 10, ge=1, le=1000, description="checks a run may fail before it gives up"
     )
     python: str = setting(
-        "YT_PYTHON", "python3", description="the Python with ttnn that pytest and the evaluation run in"
+        "YT_PYTHON",
+        "python3",
+        whole=whole_program,
+        description="the Python with ttnn that pytest and the evaluation run in",
     )
     eval_secs: float = setting(
         "YT_EVAL_SECS", 3600, gt=0, le=YEAR, description="seconds one evaluation command may take"
     )
     reference_cache: str | None = setting(
-        "YT_REFERENCE_CACHE", None, description="where HF references are kept (default: beside the runs)"
+        "YT_REFERENCE_CACHE",
+        None,
+        whole=lambda text, base: str(whole_path(text, base)),
+        description="where HF references are kept (default: beside the runs)",
     )
 
 

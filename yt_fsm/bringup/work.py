@@ -132,7 +132,8 @@ def codex_of(run: BringupRun) -> "Codex":
     from . import prompt
 
     settings, space = run.settings, run.workspace
-    home = CodexHome(settings.codex_home or Path.home() / ".codex", run.folder / CODEX)
+    source = settings.codex_home or Path.home() / ".codex"
+    home = CodexHome(source, run.folder / CODEX, settings.codex_model, settings.codex_effort)
     passed = {name: value for name, value in os.environ.items() if name.startswith("CODEX_")}
     env = {**passed, "CODEX_HOME": str(home.folder), **run.board.environment}
     thread = run.facts.thread

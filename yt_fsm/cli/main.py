@@ -115,8 +115,14 @@ def run_app(machines: Machines) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and every command.")] = False,
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", metavar="FILE", help="Settings from this file, not ytfsm.toml [YTFSM_SETTINGS]."),
+    ] = None,
 ) -> None:
     """Bring Hugging Face models up on Tenstorrent machines, every transition persisted."""
+    if settings is not None:
+        os.environ["YTFSM_SETTINGS"] = str(settings.expanduser().absolute())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Plain("%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
@@ -387,6 +393,23 @@ def doctor(
         show.needs(found)
     if not all(check.ok for check in found):
         raise typer.Exit(PreflightFailed.exit_code)
+
+
+@app.command(epilog="Example: ytfsm config --system n300")
+def config(
+    ctx: typer.Context,
+    system: Annotated[str | None, typer.Option(help="This machine's type [YT_SYSTEM].")] = None,
+    machine: Machine = "bringup",
+    as_json: Json = False,
+) -> None:
+    """Every setting as it counts, and who set it: a flag, the environment, a file's line, or nobody."""
+    from yt_fsm.engine.settings import effective
+
+    found = effective(_machine(ctx.obj, machine).settings(), _kinds(ctx.obj), system=system)
+    if as_json:
+        typer.echo(json.dumps([setting.as_json() for setting in found]))
+    else:
+        show.settings(found)
 
 
 @app.command("init-models", epilog="Example: ytfsm init-models ../ttnn_models")

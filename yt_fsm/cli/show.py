@@ -1,5 +1,6 @@
 """What a person sees of runs: lines of text, coloured on a terminal only."""
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from yt_fsm.engine.replay import transitions_of
 
 if TYPE_CHECKING:
     from yt_fsm.engine.needs import Need
+    from yt_fsm.engine.settings import Effective
 
 BAD = {"failed", "setup_error", "reference_error"}
 
@@ -139,3 +141,12 @@ def needs(found: "list[Need]") -> None:
         typer.echo(f"{mark} {check.check}: {plain(check.found)}")
         if not check.ok:
             typer.echo(f"        {plain(check.fix)}")
+
+
+def settings(found: "list[Effective]") -> None:
+    """A line a setting: its variable, its value, and who set it where that was somebody."""
+    wide = max(len(one.variable) for one in found)
+    for one in found:
+        value = "–" if one.value is None else json.dumps(one.value, ensure_ascii=False)
+        by = "not set, and required" if one.origin == "missing" else " ".join(filter(None, (one.origin, one.where)))
+        typer.echo(plain(f"{one.variable:<{wide}}  {value}  ({by})"))

@@ -69,6 +69,7 @@ _PLACES: tuple[tuple[str, str, str], ...] = (
     ("XDG_CONFIG_HOME", ".config", "environment.d/*.conf"),
     ("XDG_CONFIG_HOME", ".config", "gcloud/application_default_credentials.json"),
     ("XDG_CONFIG_HOME", ".config", "ytfsm/ytfsm.toml"),
+    ("YTFSM_SETTINGS", "", ""),
     ("PIP_CONFIG_FILE", ".pip/pip.conf", ""),
     ("NETRC", ".netrc", ""),
     ("GIT_CONFIG_GLOBAL", ".gitconfig", ""),

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 from .errors import AnswerTooLarge, CommandFailed, SetupError
 from .outside import shown
 from .processes import MARK, MARKER, Mark, end_survivors, stop_group
+from .steady import steady
 from .stop import StopFlag
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ KEEP_BYTES = 16 << 20  # of stdout, in memory
 LONGEST_LINE = 16 << 20  # bytes; a longer one is no event, no answer and no message
 _LOG_BYTES = 256 << 20  # of one log file: endless output must not fill the disk
 _TAIL_LINE_CHARS = 4000  # of one line, where the last lines are kept for an error's text
+LINGER_SECS = 5.0  # that a program may stay after its work is done
 _PIPE_BYTES = 1 << 20  # the most that a pipe may still hold when its writer has ended
 
 Recorder = Callable[[dict[str, object]], None]
@@ -117,15 +119,17 @@ class Shell:
         on_line: Callable[[str], None] | None = None,
         check: bool = True,
         stoppable: bool = True,
+        finished: Callable[[], bool] | None = None,
         pretend: str = "",
         sandbox: "Sandbox | None" = None,
     ) -> Result:
         """Run `argv` to its end and return how it went.
 
-        `env` is the whole environment (default: this process's). `timeout` bounds the whole, `stall` the silence
-        between two outputs, both in seconds. `on_line` sees each line of stdout as it comes, whole; one longer than
-        LONGEST_LINE is left out, and the log says so. `pretend` is what a dry run takes for stdout. `sandbox` holds a
-        program that nobody reviewed; when this returns, all that it started has ended. Raises CommandFailed when
+        `env` is the whole environment (default: this process's), made steady. `timeout` bounds the whole, `stall` the
+        silence between two outputs, both in seconds. `on_line` sees each line of stdout as it comes, whole; one longer
+        than LONGEST_LINE is left out, and the log says so. `finished` says that the program's work is done, which then
+        is ended when it does not end within LINGER_SECS. `pretend` is what a dry run takes for stdout. `sandbox` holds
+        a program that nobody reviewed; when this returns, all that it started has ended. Raises CommandFailed when
         `check` and the command did not exit 0, AnswerTooLarge when `check` and stdout was cut; SetupError when the
         program or its sandbox cannot be had; what the stop flag carries when it is set and the command is `stoppable`.
         """
@@ -137,7 +141,7 @@ class Shell:
         started = time.monotonic()
         path = self._log_path(name or Path(argv[0]).name)
         log.info("$ %s%s", self.redact(shlex.join(argv)), f"  # {name}" if "graphql" in argv else "")
-        whole = dict(os.environ if env is None else env)
+        whole = steady(os.environ if env is None else env)
         whole.pop(MARK, None)
         whole |= self.mark.variables if self.mark else {MARKER: self.marker}
         if sandbox and not shutil.which(argv[0], path=whole.get("PATH")):
@@ -165,7 +169,7 @@ class Shell:
                 raise SetupError(f"`{shown(argv[0])}` cannot be started: an argument has an {problem}") from None
             pump = _Pump(process, path, self.redact, on_line)
             try:
-                why = pump.drain(timeout, stall, self.stop if stoppable else None)
+                why = pump.drain(timeout, stall, self.stop if stoppable else None, finished)
             except BaseException:
                 stop_group(process)
                 raise
@@ -282,13 +286,20 @@ class _Pump:
         self._last: deque[str] = deque(maxlen=TAIL_LINES)
         self._lines = {"out": _Lines(), "err": _Lines()}
 
-    def drain(self, timeout: float, stall: float | None, stop: StopFlag | None) -> str:
+    def drain(
+        self,
+        timeout: float,
+        stall: float | None,
+        stop: StopFlag | None,
+        finished: Callable[[], bool] | None = None,
+    ) -> str:
         """Read until the process has ended; "" when it did so by itself, else why we killed it."""
         assert self.process.stdout
         assert self.process.stderr
         deadline = time.monotonic() + timeout
         heard = time.monotonic()
         ended: float | None = None
+        done: float | None = None
         left = 0  # bytes that came after its end
         import selectors
         import subprocess
@@ -316,7 +327,11 @@ class _Pump:
                     if not selector.get_map() or (now - ended > 1.0 and (not ready or left > 2 * _PIPE_BYTES)):
                         return ""
                     continue
+                if finished and finished():
+                    done = done or now
                 why = self._overdue(now, deadline, timeout, heard, stall, stop)
+                if done and now - done > LINGER_SECS:
+                    why = f"was ended {LINGER_SECS:.0f} s after its work was done"
                 if why:
                     stop_group(self.process)
                     return why

@@ -4,29 +4,22 @@ Command: `codex exec --json … [resume THREAD] -`, the prompt on stdin. codexap
 thread id when codex exits non-zero and reports no tokens, so ours takes its place in the task.
 """
 
-import json
 import logging
-import re
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from codexapi import WelfareStop, welfare
 
-from yt_fsm.engine.errors import SetupError
-from yt_fsm.engine.outside import Malformed, maybe, parse
 from yt_fsm.engine.sandbox import Sandbox
 from yt_fsm.engine.shell import Result, Shell
 
 from .codex_home import CodexHome
-from .codex_trouble import trouble
+from .codex_turn import TIMEZONE, Turn
+from .errors import CodexLimited, CodexLoggedOut, CodexTrouble
 
 log = logging.getLogger("ytfsm")
 
-MESSAGE_CHARS = 200_000  # of one answer of codex
-MOST_TOKENS = 10**12  # of a thread: more is no count
-_THREAD = re.compile(r"[A-Za-z0-9][\w-]{0,127}", re.ASCII)  # it stands on codex's command line again
+PRETEND = '{"type":"item.completed","item":{"type":"agent_message","text":"(dry run)"}}\n{"type":"turn.completed"}'
 LOST = "no rollout found"  # codex, asked to go on with a thread that it does not have
 TRIES = 3  # codex itself failing (a login, its service) is not an attempt at the model
 
@@ -65,8 +58,6 @@ class Codex:
         self.thread_id = thread_id
         self._thread_tokens = thread_tokens  # codex counts a thread's tokens from its start
         self._turn = 0
-        self._completed = False  # whether codex said that the turn is
-        self._events = False  # whether it said anything as events
 
     def argv(self) -> list[str]:
         """The command; the prompt goes to its stdin."""
@@ -77,100 +68,82 @@ class Codex:
     def __call__(self, prompt: str) -> str:
         """One turn. Returns the last message, or what kept it from ending, so that the check can judge the work.
 
-        Raises WelfareStop when codex says MAKE IT STOP, Wait when its limit is used up or its service or login is not
-        there (faults W1), SetupError when codex itself does not work.
+        Raises WelfareStop when codex says MAKE IT STOP, CodexWait when its limit is used up or its service or login is
+        not there (faults W1), CodexTrouble when codex itself does not work: at once where trying again is of no use,
+        else after TRIES.
         """
         self._turn += 1
         prompt = self.shell.redact(prompt)  # what a failed check printed leaves this machine here
         self.artifacts.mkdir(parents=True, exist_ok=True)
         self._file("prompt", "md").write_text(prompt)
         for attempt in range(1, TRIES + 1):
-            self._messages: list[str] = []
-            self._error = ""
-            self._completed = self._events = False
+            turn = Turn(self._began, self._counted)
             try:
-                result = self._turn_of(prompt)
+                result = self._turn_of(prompt, turn)
             finally:
                 if self.home:
                     self.home.after_turn()
-            if result.why:  # too long or too silent: what it wrote so far is checked
+            if turn.completed:
+                return self._answer(turn.message)
+            if result.why and turn.worked and not turn.error:  # too long or too silent: what it wrote so far is checked
                 log.warning("codex %s", result.why)
                 return f"(codex {result.why})"
-            if self._completed or (result.ok and self._messages):  # not the exit code: `turn.completed` ends it (W8)
-                message = self._messages[-1] if self._messages else ""
-                self._file("answer", "md").write_text(self.shell.redact(message))
-                if welfare.stop_requested(message):
-                    raise WelfareStop(message)
-                return message
-            own = self._error or ("" if self._events else result.tail)  # what a tool printed is no word of codex's
-            wait = trouble(own, datetime.now())  # noqa: DTZ005 - codex's times are local
-            if wait and (attempt == TRIES or wait.until):
-                raise wait
-            if self.thread_id and LOST in self._error + result.tail:  # it died before it had written the thread down
+            trouble = turn.trouble(result.why or f"exited {result.code}", result.tail, self.thread_id)
+            if result.why or isinstance(trouble, CodexLimited | CodexLoggedOut):
+                break
+            if self.thread_id and LOST in turn.error + result.tail:  # it died before it had written the thread down
                 log.warning("codex has lost its thread %s; a new one begins", self.thread_id)
                 self.thread_id, self._thread_tokens = None, 0
                 if self.task not in prompt:
                     prompt = f"{self.task}\n\n{prompt}"
             if attempt < TRIES:
-                log.warning("codex exited %s (%s); trying again", result.code, self._error or "no message")
+                log.warning("%s; trying again", trouble)
                 self.shell.stop.wait(self.backoff * attempt if not result.ok else 0.0)
-        why = self._error or result.tail.strip() or "it said nothing"
-        raise SetupError(
-            f"codex does not work: it exited {result.code} {TRIES} times ({why}). Check `codex login status`, "
-            f"CODEX_HOME and the log {result.log.name if result.log else ''}"
-        )
+        if isinstance(trouble, CodexTrouble):
+            name = result.log.name if result.log else ""
+            more = f"Tried {attempt} times. Check `codex login status`, CODEX_HOME and the log {name}"
+            trouble.args = (f"{trouble}. {more}",)
+        raise trouble
 
-    def _turn_of(self, prompt: str) -> Result:
-        """Start codex once and wait for its end."""
+    def _answer(self, message: str) -> str:
+        """The message that ended a turn, kept; "" where there was none."""
+        if message:
+            self._file("answer", "md").write_text(self.shell.redact(message))
+        if welfare.stop_requested(message):
+            raise WelfareStop(message)
+        return message
+
+    def _turn_of(self, prompt: str, turn: Turn) -> Result:
+        """Start codex once and wait for its end, which `turn.completed` is, whatever its process does."""
         if self.home:
             self.env |= self.home.make()
         result = self.shell.run(
             self.argv(),
             input=welfare.append_instructions(prompt),
-            env=self.env,
+            env={**self.env, "TZ": TIMEZONE},
             cwd=self.folder,
             name="codex",
             timeout=self.wall,
             stall=self.stall,
-            on_line=self._event,
+            on_line=turn.hear,
+            finished=lambda: turn.completed,
             check=False,
             sandbox=self.walls,
-            pretend=json.dumps({"type": "item.completed", "item": {"type": "agent_message", "text": "(dry run)"}}),
+            pretend=PRETEND,
         )
         self.shell.end_survivors()
         return result
 
+    def _began(self, thread: str) -> None:
+        if thread != self.thread_id:
+            self.thread_id = thread
+            self._thread_tokens = 0
+            self.learned(thread)
+
+    def _counted(self, total: int) -> None:
+        self.used(max(0, total - self._thread_tokens))
+        self._thread_tokens = max(total, self._thread_tokens)
+
     def _file(self, what: str, ending: str) -> Path:
         number = 1 + len(list(self.artifacts.glob(f"{what}-*.{ending}")))
         return self.artifacts / f"{what}-{number:02d}.{ending}"
-
-    def _event(self, line: str) -> None:
-        """Learn from one line of codex's stdout; what is no event of a known shape says nothing."""
-        try:
-            event = parse(line)
-            if isinstance(event, dict):
-                self._learn(event)
-        except Malformed:
-            return
-
-    def _learn(self, event: dict[str, Any]) -> None:
-        kind = event.get("type")
-        self._events = True
-        if kind == "thread.started":
-            thread = maybe(str, event, "thread_id") or ""
-            if thread != self.thread_id and _THREAD.fullmatch(thread):
-                self.thread_id = thread
-                self._thread_tokens = 0
-                self.learned(thread)
-        elif kind == "item.completed" and maybe(str, event, "item", "type") == "agent_message":
-            self._messages[:] = [(maybe(str, event, "item", "text") or "")[:MESSAGE_CHARS]]
-        elif kind == "turn.completed":
-            self._completed = True
-            counts = [maybe(int, event, "usage", name) or 0 for name in ("input_tokens", "output_tokens")]
-            total = sum(min(max(count, 0), MOST_TOKENS) for count in counts)
-            self.used(max(0, total - self._thread_tokens))
-            self._thread_tokens = max(total, self._thread_tokens)
-        elif kind in ("error", "turn.failed"):
-            self._completed = self._completed and kind == "error"
-            error = maybe(str, event, "message") or maybe(str, event, "error", "message")
-            self._error = (error or "")[:500]

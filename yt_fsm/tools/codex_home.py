@@ -4,16 +4,20 @@ The configuration is written anew before each turn and holds what chooses a mode
 plugins, no hooks, no projects. The login file is the operator's own, as codex renews it.
 """
 
+import contextlib
+import hashlib
 import json
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from yt_fsm.engine.errors import SetupError
-from yt_fsm.engine.outside import read
+from yt_fsm.engine.outside import read, shown
 from yt_fsm.engine.removal import remove
+from yt_fsm.engine.shell import Shell
 
 log = logging.getLogger("ytfsm")
 
@@ -31,11 +35,22 @@ _KEPT = (
 )  # fmt: skip
 
 
-class CodexHome:
-    """The run's CODEX_HOME in `folder`, made of the operator's in `source`."""
+# What codex gets of this process's environment beside: the way to its service, and what its configuration names.
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_SERVICE = ("OPENAI_BASE_URL", "OPENAI_ORGANIZATION", "OPENAI_PROJECT")
+_DOTENV = re.compile(
+    r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(?:\"([^\"\n]*)\"|'([^'\n]*)'|([^\s#]*))", re.MULTILINE | re.ASCII
+)
+_STATUS_SECS = 60.0
 
-    def __init__(self, source: Path, folder: Path) -> None:
+
+class CodexHome:
+    """The run's CODEX_HOME in `folder`, made of the operator's in `source`; `model` and `effort` win over theirs."""
+
+    def __init__(self, source: Path, folder: Path, model: str | None = None, effort: str | None = None) -> None:
         self.folder = folder
+        self._source = source
+        self._own = {"model": model, "model_reasoning_effort": effort}
         self._config = source / CONFIG
         self._login = (source / LOGIN).resolve()
         self._before = b""
@@ -45,23 +60,36 @@ class CodexHome:
         """The operator's login file, which codex may write to; none where codex needs none."""
         return [self._login] if self._login.is_file() else []
 
+    def account(self) -> str:
+        """Who pays, as a hash: the login's account, else the key, else the provider and folder. Raises SetupError.
+
+        Two machines' homes of one account have one hash, and a renewed login keeps it.
+        """
+        found = self._configuration()
+        provider = _chosen(found)
+        who: object = str(self._login)
+        with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+            login = json.loads(read(self._login, LOGIN_BYTES))
+            who = (login.get("tokens") or {}).get("account_id") or login.get("OPENAI_API_KEY") or who
+        who = self._environment(_names(provider)[:1]) or who
+        told = json.dumps([provider.get("base_url"), who], default=str)
+        return hashlib.sha256(told.encode(errors="replace")).hexdigest()[:24]
+
     def make(self) -> dict[str, str]:
         """Write its configuration; returns the environment that leads codex there. Raises SetupError.
 
-        A variable that holds the key of the chosen provider is in it: the configuration names that.
+        In it are the proxies, and the variables that the configuration's provider names, a key's say (faults E4).
         """
         import tomli_w
 
         found = self._configuration()
         kept = {name: found[name] for name in _KEPT if name in found}
-        chosen, providers = found.get("model_provider"), found.get("model_providers")
-        provider = providers.get(chosen) if isinstance(providers, dict) else None
-        env = {"CODEX_HOME": str(self.folder)}
-        if isinstance(provider, dict):
-            kept["model_providers"] = {chosen: provider}
-            key = provider.get("env_key")
-            if isinstance(key, str) and key in os.environ:
-                env[key] = os.environ[key]
+        kept |= {name: value for name, value in self._own.items() if value}
+        provider = _chosen(found)
+        if provider:
+            kept["model_providers"] = {found["model_provider"]: provider}
+        proxies = [name for proxy in _PROXIES for name in (proxy, proxy.lower())]
+        env = self._environment([*proxies, *_SERVICE, *_names(provider)]) | {"CODEX_HOME": str(self.folder)}
         if self.folder.is_symlink():
             self.folder.unlink()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -72,6 +100,40 @@ class CodexHome:
             _clear(mine)
             mine.symlink_to(self._login)
         return env
+
+    def status(self, shell: Shell, binary: str) -> str:
+        """How codex gets at its model, in words. Raises SetupError where it is not logged in, or lacks a key.
+
+        Command: `codex login status`, which speaks of OpenAI's login only: a provider of the configuration has a key of
+        its own, or none.
+        """
+        found = self._configuration()
+        provider = _chosen(found)
+        if provider and not provider.get("requires_openai_auth"):
+            missing = [name for name in _names(provider) if not self._environment([name])]
+            if missing:
+                told = f"codex's provider {shown(found['model_provider'], 60)} wants {', '.join(missing)}"
+                raise SetupError(f"{told}, which is not set")
+            return f"provider {shown(found['model_provider'], 60)}"
+        if os.environ.get("CODEX_API_KEY"):
+            return "by CODEX_API_KEY"
+        env = {**os.environ, "CODEX_HOME": str(self._source)}
+        argv = [binary, "login", "status"]
+        result = shell.run(argv, name="codex-login", timeout=_STATUS_SECS, check=False, env=env, pretend="Logged in")
+        # Warnings come first; a key's first and last letters stand behind the dash.
+        said = shown(result.tail.strip().rpartition("\n")[2].partition(" - ")[0])
+        if not result.ok:
+            raise SetupError(f"codex is not logged in: {said or result.why}")
+        return said
+
+    def _environment(self, names: list[str]) -> dict[str, str]:
+        """Those of the variables that are set: here, or in the operator's `.env`, which codex reads too."""
+        try:
+            written = _DOTENV.findall(read(self._source / ".env", LOGIN_BYTES, follow=True))
+        except (OSError, ValueError):
+            written = []
+        every = {name: double or single or plain for name, double, single, plain in written} | dict(os.environ)
+        return {name: every[name] for name in names if every.get(name)}
 
     def after_turn(self) -> None:
         """After a turn: a login that codex renewed stays or comes back; whatever else the file became is undone."""
@@ -103,6 +165,20 @@ class CodexHome:
             return {}
         except (OSError, ValueError, RecursionError) as problem:
             raise SetupError(f"codex's configuration cannot be read: {self._config}: {problem}") from None
+
+
+def _chosen(configuration: dict[str, Any]) -> dict[str, Any]:
+    """The table of the model provider that the configuration chooses; {} where codex has its own."""
+    providers, chosen = configuration.get("model_providers"), configuration.get("model_provider")
+    found = providers.get(chosen) if isinstance(providers, dict) and isinstance(chosen, str) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _names(provider: dict[str, Any]) -> list[str]:
+    """The variables that a provider's table names: its key's first, then its headers'."""
+    headers = provider.get("env_http_headers")
+    named = [provider.get("env_key"), *(headers.values() if isinstance(headers, dict) else ())]
+    return [name for name in named if isinstance(name, str)]
 
 
 def _replace(file: Path, data: bytes) -> None:

@@ -48,6 +48,38 @@ _SAFE = {
     "core.protectHFS": "true",
     "core.protectNTFS": "true",
     "init.templateDir": "",
+    # Of the operator's own, what would change names, answers and what is pushed (faults E1).
+    "color.ui": "false",
+    "color.diff": "false",
+    "color.status": "false",
+    "clone.defaultRemoteName": "origin",
+    "core.quotePath": "true",
+    "core.fileMode": "true",
+    "core.symlinks": "true",
+    "core.ignoreCase": "false",
+    "core.safecrlf": "false",
+    "diff.noprefix": "false",
+    "diff.mnemonicPrefix": "false",
+    "diff.context": "3",
+    "diff.interHunkContext": "0",
+    "diff.orderFile": "/dev/null",
+    "diff.ignoreSubmodules": "none",
+    "diff.submodule": "short",
+    "diff.algorithm": "default",
+    "diff.statGraphWidth": "0",
+    "fetch.prune": "false",
+    "fetch.pruneTags": "false",
+    "fetch.recurseSubmodules": "false",
+    "log.showSignature": "false",
+    "push.followTags": "false",
+    "push.gpgSign": "false",
+    "push.recurseSubmodules": "no",
+    "status.branch": "false",
+    "status.renames": "false",
+    "status.short": "false",
+    "status.showUntrackedFiles": "normal",
+    "submodule.recurse": "false",
+    "transfer.hideRefs": "",
 }
 # Of highest precedence: no .gitattributes in a tree changes a file on its way in or out, or names a filter.
 _ATTRIBUTES = "* -text -eol -filter -ident -working-tree-encoding\n"
@@ -87,24 +119,21 @@ def sanitize(model: str) -> str:
     return name
 
 
+def environment() -> dict[str, str]:
+    """git's whole environment: of the operator's settings those that say how the remote is reached, and who commits."""
+    known = {name: os.environ[name] for name in _NOBODY if name in os.environ}
+    outer = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
+    more = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": SSH}
+    return {**outer, **_configured(outer, _SAFE), **_NOBODY, **known, **more}
+
+
 class Repository:
     """The worker's clean clone at `folder`."""
 
     def __init__(self, shell: Shell, folder: Path) -> None:
         self.shell = shell
         self.folder = folder
-        known = {name: os.environ[name] for name in _NOBODY if name in os.environ}
-        outer = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-        self._env = {
-            **outer,
-            **_configured(outer, _SAFE),
-            **_NOBODY,
-            **known,
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_SSH_COMMAND": SSH,
-            "LC_ALL": "C",
-        }
+        self._env = environment()
 
     def git(
         self,

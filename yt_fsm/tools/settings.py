@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationInfo, field_validator
 
+from yt_fsm.engine.configuration import whole_paths, whole_program
 from yt_fsm.engine.settings import YEAR, Settings, setting
 
 from . import systems
@@ -58,8 +59,21 @@ class HubSettings(Settings):
 class CodexSettings(Settings):
     """codex and its budgets."""
 
-    codex_bin: str = setting("CODEX_BIN", "codex", description="the codex program")
+    codex_bin: str = setting("CODEX_BIN", "codex", whole=whole_program, description="the codex program")
     codex_home: Path | None = setting("CODEX_HOME", None, description="codex's own folder: login and configuration")
+    codex_model: str | None = setting(
+        "YT_CODEX_MODEL",
+        None,
+        pattern=r"^[\w./:-]+$",
+        max_length=100,
+        description="the model that codex uses (default: as codex is configured)",
+    )
+    codex_effort: str | None = setting(
+        "YT_CODEX_EFFORT",
+        None,
+        pattern=r"^[a-z]{1,20}$",
+        description="how hard it thinks: minimal, low, medium, high … (default: as codex is configured)",
+    )
     codex_sandbox: str = setting(
         "YT_CODEX_SANDBOX",
         "danger-full-access",
@@ -92,7 +106,8 @@ class IsolationSettings(Settings):
     isolation_bind: str = setting(
         "YT_ISOLATION_BIND",
         "",
-        description="more that isolated programs may read, as absolute paths with `:` between; `+` before one: write",
+        whole=whole_paths,
+        description="more that isolated programs may read, as paths with `:` between; `+` before one: write",
     )
     max_processes: int = setting(
         "YT_MAX_PROCESSES",
@@ -111,11 +126,3 @@ class IsolationSettings(Settings):
         le=10**6,
         description="gigabytes that one isolated process may allocate (default: nine tenths of the memory)",
     )
-
-    @field_validator("isolation_bind")
-    @classmethod
-    def _absolute(cls, value: str) -> str:
-        for path in filter(None, value.split(":")):
-            if not path.removeprefix("+").startswith("/"):
-                raise ValueError(f"{path!r} is no absolute path")
-        return value

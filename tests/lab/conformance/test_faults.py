@@ -14,6 +14,10 @@ from typing import Any
 import pytest
 
 from tests.lab.conformance import table
+from yt_fsm.bringup import preflight
+from yt_fsm.engine.redaction import Redactor
+from yt_fsm.engine.shell import Shell
+from yt_fsm.github.client import GitHub
 from yt_fsm.lab import machine
 from yt_fsm.lab.codex import TURN_KINDS
 from yt_fsm.lab.errors import LabError
@@ -265,6 +269,23 @@ def test_the_same_seed_is_the_same_chance_in_every_part(well: Running) -> None:
     assert resets(well, 5) != once
 
 
+def test_the_real_gh_is_read_whatever_its_operator_wants_to_see(well: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults E1: coloured JSON was no JSON, and doctor blamed the network, or was content with a login `None`."""
+    shown = {
+        "CLICOLOR_FORCE": "1",
+        "GH_FORCE_TTY": "100%",
+        "GH_DEBUG": "api",
+        "GH_HOST": "x.example",
+        "LC_ALL": "de_DE",
+    }
+    for name, value in {**well.env, **shown}.items():
+        monkeypatch.setenv(name, value)
+    shell = Shell("test", Redactor({}))
+    assert preflight._login(shell).startswith("yt-bot (")
+    github = GitHub(shell, "yieldthought", "ttnn_models", 1, None, 0.0)
+    assert github.project.options["ready"]
+
+
 # -- what the parts' own tests do not show ---------------------------------------------------------
 
 
@@ -289,6 +310,15 @@ def codex(lab: Running, folder: Path, patience: float = 60) -> tuple[int, str, s
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     return process.returncode, (folder / "out").read_text(), (folder / "err").read_text()
+
+
+@pytest.mark.parametrize(("kind", "code"), [("babbles", 0), ("lingers", 0), ("exit-after", 3)])
+def test_codex_does_its_work_and_is_odd_around_it(well: Running, tmp_path: Path, kind: str, code: int) -> None:
+    well.fault("codex", kind, operation="exec", code=3, seconds=0.1)
+    exited, out, _ = codex(well, tmp_path / "a")
+    lines = out.splitlines()
+    assert (exited, "turn.completed" in lines[-1]) == (code, True)
+    assert (lines[0] == "not JSON") == (kind == "babbles")
 
 
 def test_codex_itself_exits_as_it_is_told_and_then_works(well: Running, tmp_path: Path) -> None:
