@@ -2,8 +2,8 @@
 
 Each trial is one start of the worker, which must end by itself, and everything is looked at then:
 
-goes on            the run ends as an undisturbed one of its kind does: state, Status, exit code, branch, pull request, one
-                   claim, one terminal comment; the world spent no attempt
+goes on            the run ends as an undisturbed one of its kind does: state, Status, exit code, branch, pull request,
+                   one claim, one terminal comment; the world spent no attempt
 waits              the same, and it said that it waits, for whom, as long as the fault was there
 nothing            nothing was taken: the Status is as it was, no claim is left, exit 0 or 1
 goes on or …       one of the two
@@ -23,7 +23,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.parts import trials
 from tests.parts.trials import Case, Ended, Wrong
@@ -117,7 +117,7 @@ class Faults(trials.Trials):
     """A lab, and runs in it that faults strike."""
 
     WORKER = Path(__file__).resolve().parent / "worker.py"
-    SETTINGS = {**trials.Trials.SETTINGS, **HURRY}
+    SETTINGS: ClassVar[dict[str, str]] = {**trials.Trials.SETTINGS, **HURRY}
     SCRIPT = "right"
 
     def __init__(self, folder: Path) -> None:
@@ -150,7 +150,8 @@ class Faults(trials.Trials):
         # In these states nothing else asks GitHub; and a person is heard by the heartbeat in all that have one.
         beat = point.state in ("download", "reset", "bringup") if ours else fault.person and point.state in table.HELD
         return {
-            "state": point.state,
+            # Who acts between the last look and the mark is not seen: GitHub has no way to compare and set.
+            "state": "marked" if fault.person and point.state == "claimed" else point.state,
             "do": self._all(case, fault.do(point.lasts)),
             "undo": self._all(case, fault.undo),
             "beat": beat,
@@ -249,9 +250,7 @@ class Look:
     def lost(self) -> None:
         """By a person."""
         left_at = {"moves the card": "done", "removes the card": None, "archives the card": None}
-        # The card may be moved to the mark after the person acted; then the person's word is what stands.
-        marked = "ready" if self.point.state == "claimed" else "in progress"
-        self.ended("released", left_at.get(self.point.fault.name, marked), 0, told=False)
+        self.ended("released", left_at.get(self.point.fault.name, "in progress"), 0, told=False)
         self.said()
         self.kept()
         assert not self.found.branches, f"it pushed {self.found.branches}"

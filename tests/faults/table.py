@@ -1,16 +1,14 @@
 """The fault matrix's table: every fault, how it is set, in which states it strikes, and how the run must end then.
 
 A fault strikes in a state when it is set as the run enters it (worker.py). A state is in a fault's line when the state
-asks what the fault is of, or when its heartbeat does: GitHub and persons are met everywhere; codex in `bringup`; the Hub
-in `download`; the board where it is looked at, or where what it lost is missed later. `once`: the next request meets
-it. `lasting`: every request does, until the run has said twice that it waits. `for good`: every request, to the end.
-
-How a run ends (`Ends`), and what must hold then, is told by matrix.py; the pages that it comes from are design §3 and the
-faults W1 to W17.
+asks what the fault is of, or when its heartbeat does: GitHub and persons are met everywhere; codex in `bringup`; the
+Hub in `download`; the board where it is looked at, or where what it lost is missed later. `once`: the next request
+meets it. `lasting`: every request does, until the run has said twice that it waits. `for good`: every request, to the
+end. How runs end, and what must hold then, is told by matrix.py; it comes from design §3 and the faults W1 to W17.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 TAKING = ("ready",)
@@ -41,7 +39,7 @@ Request = tuple[str, str, Any]
 When = dict[str, str]  # state to end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fault:
     """One fault. `do` makes the lab's requests for a duration; `undo` takes back what a trial must not leave."""
 
@@ -57,7 +55,7 @@ class Fault:
         return [(lasts, state) for lasts, when in self.ends.items() for state in when]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Point:
     """One trial."""
 
@@ -293,7 +291,7 @@ TRIED = {ONCE: GOES_ON, LASTING: WAITS}
 LIMIT = "ERROR: You’ve hit your usage limit. Upgrade to Pro or try again later."
 CODEX = [
     codex("usage limit with a time", "usage-limit", MIND, "limit", resets_in_seconds=600),
-    codex("usage limit in the stream", "usage-limit", MIND, "limit", stream=True),
+    codex("usage limit in the stream", "usage-limit", TRIED, "limit", stream=True),
     codex("usage limit without a time", "usage-limit", MIND, "limit"),
     codex("rate limit", "rate-limit", TRIED),
     codex("quota", "quota", MIND, "quota|limit"),
@@ -316,7 +314,7 @@ PROGRAM = [
             operation="exec", text=LIMIT),
     machine("codex", "codex exits", "exit", BROKEN, "codex", operation="exec"),
     machine("codex", "codex killed", "killed", BROKEN, "codex", operation="exec"),
-    machine("codex", "codex mute", "mute", {FOR_GOOD: at(SETUP_ERROR, "bringup")}, "codex", operation="exec"),
+    machine("codex", "codex mute", "mute", {LASTING: at(WAITS, "bringup")}, "codex", operation="exec"),
     machine("codex", "codex lingers", "lingers", {FOR_GOOD: at(GOES_ON, "bringup")}, "", operation="exec"),
     machine("codex", "codex exits after", "exit-after", {FOR_GOOD: at(GOES_ON, "bringup")}, "", operation="exec"),
     machine("codex", "codex babbles", "babbles", {FOR_GOOD: at(GOES_ON, "bringup")}, "", operation="exec"),

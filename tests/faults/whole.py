@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.faults import table, told
 from tests.faults.matrix import Faults
 from tests.faults.table import Point
-from tests.parts.pool import run_all
+from tests.parts.pool import labs, run_all
 
 
 def main() -> None:
@@ -42,13 +42,12 @@ def main() -> None:
             print(f"{point.name:60} {point.end}")
         return
     folder = asked.dir or Path(tempfile.mkdtemp(prefix="fault-matrix-"))
-    labs = [lambda number=number: Faults(folder / f"trials-{number}") for number in range(asked.jobs)]
     print(f"{len(points)} points in {folder}", flush=True)
-    run, wrong = run_all(labs, points, lambda trials, point: trials.strike(point))
-    table_now = told.table(run, wrong)
-    print(table_now)
+    with labs([Faults] * asked.jobs, folder) as made:
+        run, wrong = run_all(made, points, lambda trials, point: trials.strike(point))
+    print(told.count(run, wrong))
     if len(run) == len(table.POINTS):
-        told.write(table_now)
+        told.write(told.table(run, wrong))
     sys.exit(1 if wrong else 0)
 
 

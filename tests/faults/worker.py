@@ -1,14 +1,14 @@
 """The real `ytfsm`, struck by faults when its run is in certain states: `python tests/faults/worker.py ARGV…`.
 
 STRIKES is a JSON list of strikes, each {"state", "do", "undo", "beat", "until"}. As soon as the journal has a run's way
-into `state` (the header, for `ready`), and before the state's work begins, the requests `do` go to the lab's control
-socket ([method, path, body]; `["POST", "hold", "board"]` takes the board's lock as another process has it). With `beat`
-the heartbeat then beats once, before anything else happens. `undo` follows when the run has said `until` times that it
-waits; with `until` null never.
+into `state` (the header, for `ready`; the card's move done, for `marked`), and before the state's work begins, the
+requests `do` go to the lab's control socket: [method, path, body]; `["POST", "hold", "board"]` takes the board's lock,
+as another process has it. With `beat` the heartbeat then beats once, before anything else happens. `undo` follows when
+the run has said `until` times that it waits; with `until` null never.
 
-Time is virtual where the worker only waits: a wait is over at once, and all its clocks have gone on. The heartbeat keeps
-up with them. Programs that do not answer are given up after PATIENCE real seconds. The product knows nothing of this:
-its functions are replaced from here.
+Time is virtual where the worker only waits: a wait is over at once, and all its clocks have gone on. The heartbeat
+keeps up with them. Programs that do not answer are given up after PATIENCE real seconds. The product knows nothing of
+this: its functions are replaced from here.
 """
 
 import contextlib
@@ -167,7 +167,8 @@ def arm(strikes: list[Strike]) -> None:
         if kind in ("waiting", "stopped"):
             for strike in strikes:
                 strike.waits()
-        state = {"header": "ready", "transition": record.get("dest")}.get(kind)
+        moved = "marked" if record.get("effect") == "status" else None
+        state = {"header": "ready", "transition": record.get("dest"), "effect.done": moved}.get(kind)
         if left and left[0].state == state:
             left.pop(0).come()
         return record

@@ -12,7 +12,7 @@ from tests.parts import trials
 from tests.parts.trials import Case, Ended, Wrong
 
 # Where the world fails and no process dies, a run may also end as the spec wants it for that: in `setup error`.
-WORLDS_FAULT = ("full", "disk", "child", "lab")
+WORLDS_FAULT = ("full", "disk", "child")
 SETUP_ERROR = {
     "status": "setup error",
     "open": "open",

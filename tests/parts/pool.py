@@ -5,17 +5,29 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from tests.parts.trials import Trials, Wrong
 
-Point = TypeVar("Point")
+Point = TypeVar("Point", bound=Hashable)
 Lab = TypeVar("Lab", bound=Trials)
 
 
+@contextlib.contextmanager
+def labs(kinds: Sequence[Callable[[Path], Lab]], folder: Path) -> Iterator[list[Lab]]:
+    """A lab of each kind in a folder of its own, for the time of a `with`."""
+    with contextlib.ExitStack() as stack:
+        made = []
+        for number, kind in enumerate(kinds):
+            made.append(kind(folder / f"trials-{number}"))
+            stack.callback(made[-1].close)
+        yield made
+
+
 def run_all(
-    make: Sequence[Callable[[], Lab]], points: Sequence[Point], trial: Callable[[Lab, Point], object]
+    made: Sequence[Lab], points: Sequence[Point], trial: Callable[[Lab, Point], object]
 ) -> tuple[list[Point], dict[Point, str]]:
     """Run `trial` for every point, one lab a thread; the points that were run, and what was wrong at which.
 
@@ -38,22 +50,17 @@ def run_all(
                 return
             try:
                 trial(lab, point)
-            except Wrong as problem:
-                wrong[point] = str(problem)
-                print(f"WRONG {problem}", flush=True)
+            except Exception as problem:  # of the harness too: the others are still to be run
+                wrong[point] = str(problem) if isinstance(problem, Wrong) else repr(problem)
+                print(f"WRONG {wrong[point]}", flush=True)
             with counting:
                 run.append(point)
                 if len(run) % 25 == 0:
                     print(f"… {len(run)} of {len(points)} after {time.monotonic() - started:.0f} s", flush=True)
 
-    with contextlib.ExitStack() as stack:
-        labs = []
-        for maker in make:
-            labs.append(maker())
-            stack.callback(labs[-1].close)
-        threads = [threading.Thread(target=one, args=(lab,)) for lab in labs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    threads = [threading.Thread(target=one, args=(lab,)) for lab in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return run, wrong
