@@ -71,6 +71,7 @@ BASES = {
     "released": Base("released", "in progress", 0, 0, 0, told=False, strikes=(_CLOSED,)),
 }
 REVIEW = Base()
+LEFT_AT = {"moves the card": "done", "removes the card": None}  # by the persons who move it
 
 
 @dataclass
@@ -235,7 +236,7 @@ class Look:
         """Nothing was taken."""
         assert self.code in (0, 1), f"exit {self.code}"
         assert self.outcome.get("run_id") is None, f"it ended a run: {self.outcome}"
-        self.stands("done" if self.point.fault.name == "moves the card" else "ready")
+        self.stands(LEFT_AT.get(self.point.fault.name, "ready"))
         left = [claim for claim in self.found.claims() if "\nreleased:" not in claim]
         assert not left, f"a claim is left: {left}"
         assert not self.found.bodies("[yt-status]"), "it told the issue something"
@@ -249,8 +250,7 @@ class Look:
 
     def lost(self) -> None:
         """By a person."""
-        left_at = {"moves the card": "done", "removes the card": None, "archives the card": None}
-        self.ended("released", left_at.get(self.point.fault.name, "in progress"), 0, told=False)
+        self.ended("released", LEFT_AT.get(self.point.fault.name, "in progress"), 0, told=False)
         self.said()
         self.kept()
         assert not self.found.branches, f"it pushed {self.found.branches}"
@@ -273,7 +273,7 @@ class Look:
         """A person has the issue, while it was published."""
         assert self.code == 1, f"exit {self.code}"
         assert self.outcome.get("status") == "unpublished", f"it ended as {self.outcome}"
-        self.stands("done" if self.point.fault.name == "moves the card" else None)
+        self.stands(LEFT_AT.get(self.point.fault.name, "in progress"))
         assert not self.found.pulls, "there is a pull request"
         self.said()
         self.kept()

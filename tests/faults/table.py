@@ -268,7 +268,8 @@ def part(target: str, kind: str, **more: Any) -> Callable[[str], list[Request]]:
     """A fault of another part; those of programs are the trial's machine's."""
 
     def do(lasts: str) -> list[Request]:
-        often = {} if target == "board" else {"count": 1 if lasts == ONCE else None}
+        endless = target == "board" or kind == "away"
+        often = {} if endless else {"count": 1 if lasts == ONCE else None}
         return [("POST", f"/faults/{target}", {"kind": kind, **often, **more})]
 
     return do
@@ -296,7 +297,7 @@ CODEX = [
     codex("rate limit", "rate-limit", TRIED),
     codex("quota", "quota", MIND, "quota|limit"),
     codex("overloaded", "overloaded", TRIED),
-    codex("login expired", "status", MIND, "log", status=401),
+    codex("login expired", "status", TRIED, "log", status=401),
     codex("codex's service fails", "status", TRIED, status=500),
     codex("codex's service is away", "status", TRIED, status=503),
     codex("odd events", "odd", {ONCE: GOES_ON, FOR_GOOD: GOES_ON}),
