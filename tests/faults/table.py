@@ -48,7 +48,7 @@ class Fault:
     ends: dict[str, When]  # duration to state to end
     said: str  # a pattern of what must be said where it is felt for long, of whose fault it is
     undo: tuple[Request, ...] = ()
-    person: bool = False  # heard by the heartbeat in every state
+    heard: bool = False  # by the heartbeat, in every state that has one
 
     def points(self) -> list[tuple[str, str]]:
         """Its durations and states."""
@@ -114,6 +114,14 @@ PASSES = [
     Fault("unreadable", github("answer", status=200, body="<html>a proxy's page</html>"), PASSING, "GitHub", BEHAVE),
     Fault("teapot", github("answer", status=418, body='{"message":"I am a teapot"}'), PASSING, "GitHub", BEHAVE),
 ]  # fmt: skip
+
+
+def silent(lasts: str) -> list[Request]:
+    """GitHub is away, and has been for longer than a claim lives."""
+    return [*github("bad-gateway")(lasts), ("POST", "leap", 4000)]
+
+
+PASSES.append(Fault("away past the claim's life", silent, {LASTING: at(WAITS, *HELD)}, "GitHub", BEHAVE, heard=True))
 MILD = [
     Fault("slow", github("slow", seconds=1), {ONCE: at(GOES_ON, *STATES)}, "", BEHAVE),
     Fault("lag", github("lag", seconds=1), {FOR_GOOD: at(GOES_ON, *STATES)}, "", BEHAVE),
@@ -217,7 +225,7 @@ GIT = [
 def person(name: str, ends: When, *deeds: dict[str, Any], said: str = "", undo: tuple[Request, ...] = ()) -> Fault:
     """Somebody does something, once."""
     deeds = tuple({"issue": "$issue", **deed} for deed in deeds)
-    return Fault(name, act(*deeds), {ONCE: ends}, said, undo, person=True)
+    return Fault(name, act(*deeds), {ONCE: ends}, said, undo, heard=True)
 
 
 CLAIM = {"containing": "[yt-claim]"}

@@ -2,9 +2,9 @@
 
 STRIKES is a JSON list of strikes, each {"state", "do", "undo", "beat", "until"}. As soon as the journal has a run's way
 into `state` (the header, for `ready`; the card's move done, for `marked`), and before the state's work begins, the
-requests `do` go to the lab's control socket: [method, path, body]; `["POST", "hold", "board"]` takes the board's lock,
-as another process has it. With `beat` the heartbeat then beats once, before anything else happens. `undo` follows when
-the run has said `until` times that it waits; with `until` null never.
+requests `do` go to the lab's control socket: [method, path, body]. `["POST", "hold", "board"]` takes the board's lock,
+as another process has it, and `["POST", "leap", 60]` sets the clocks ahead. With `beat` the heartbeat then beats once,
+before anything else happens. `undo` follows when the run has said `until` times that it waits; with `until` null never.
 
 Time is virtual where the worker only waits: a wait is over at once, and all its clocks have gone on. The heartbeat
 keeps up with them. Programs that do not answer are given up after PATIENCE real seconds. The product knows nothing of
@@ -153,6 +153,8 @@ class Strike:
             self._held.append(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
             fcntl.flock(self._held[-1], fcntl.LOCK_EX)
             os.write(self._held[-1], b"pid 4242")
+        elif path == "leap":
+            TIME.ahead += body
         else:
             ask(os.environ["YTFSM_LAB"], method, path, body)
 
