@@ -73,11 +73,13 @@ if [ "$left" -gt 0 ]; then
     exit 1
 fi
 touch "$GIT_DIR/lab-protected" "$GIT_DIR/lab-ruled"
+repo="$(basename "$(dirname "$PWD")")/$(basename "$PWD" .git)"
 while read -r pattern; do
     case "$1" in
     refs/heads/$pattern)
         echo "error: GH013: Repository rule violations found for $1." >&2
-        echo "Review all repository rules at https://github.com/$(basename "$(dirname "$PWD")")/$(basename "$PWD" .git)/rules?ref=$(echo "$1" | sed 's,/,%2F,g')" >&2
+        ref=$(echo "$1" | sed 's,/,%2F,g')
+        echo "Review all repository rules at https://github.com/$repo/rules?ref=$ref" >&2
         echo >&2
         echo "- Cannot create ref due to creations being restricted." >&2
         exit 1 ;;
