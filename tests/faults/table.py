@@ -348,7 +348,7 @@ HUB = [
     hub("file corrupt", "corrupt", {ONCE: GOES_ON, **NEVER}, "sha256|is not the"),
     hub("gated", "gated", NEVER, "licen|gated|access"),
     hub("no such revision", "revision", NEVER, "revision"),
-    hub("no such model", "vanished", NEVER, "no such|not on the Hub|there is no|repository"),
+    hub("no such model", "vanished", NEVER, "has no model"),
     hub("no such file", "missing", NEVER, "file|Hub"),
     hub("file huge", "huge", NEVER, "disk|free|room|GB", bytes=10**18),
 ]
