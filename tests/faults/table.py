@@ -130,7 +130,7 @@ MILD = [
     Fault(
         "workflow",
         github("workflow", match="updateProjectV2ItemFieldValue"),
-        {ONCE: at(GOES_ON, "claimed", *TOLD)},
+        {ONCE: at(GOES_ON, *TOLD)},
         "",
         BEHAVE,
     ),
@@ -204,10 +204,10 @@ GIT = [
         (("POST", "/act", {"do": "lose_git", "count": 0}),),
     ),
     Fault(
-        "push fails",
+        "a hook declines",
         counted("refuse_pushes", 10**6),
-        {ONCE: at(GOES_ON, *PUSHED), LASTING: at(WAITS, *PUSHED)},
-        "push",
+        {FOR_GOOD: at(UNPUBLISHED, *PUSHED)},
+        "declined|refuses the branch",
         (("POST", "/act", {"do": "refuse_pushes", "count": 0}),),
     ),
     Fault(
