@@ -180,13 +180,6 @@ DENIALS = [
         "GH006|refuses the branch",
         (("POST", "/act", {"do": "unprotect_branch", "branch": "bringup/*"}),),
     ),
-    Fault(
-        "file too large",
-        act({"do": "limit_files", "largest": 10}),
-        {FOR_GOOD: DENIED_LATE},
-        "GH001|refuses the branch",
-        (("POST", "/act", {"do": "limit_files", "largest": 100 << 20}),),
-    ),
 ]
 
 

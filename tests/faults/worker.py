@@ -175,8 +175,8 @@ def arm(strikes: list[Strike]) -> None:
             left.pop(0).come()
         return record
 
-    def undelivered(*given: Any) -> None:
-        unpublished(*given)
+    def undelivered(*given: Any, **more: Any) -> None:
+        unpublished(*given, **more)
         for strike in strikes:
             strike.waits()
 
