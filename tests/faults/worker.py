@@ -30,10 +30,11 @@ from yt_fsm.github.heartbeat import Deadline, Heartbeat
 from yt_fsm.lab.client import ask
 from yt_fsm.tools import board
 
-PATIENCE = 2.0  # real seconds for a program that does not answer
+PATIENCE = 3.0  # real seconds for a program that does not answer
+TRIES = 3  # of what GitHub did not answer
 BEAT_SECS = 5.0  # real seconds for one heartbeat
 STEP_SECS = 60.0  # virtual seconds from one look at the heartbeat to the next
-LAST_SECS = 25.0  # real seconds after which a fault ends, said or not
+LAST_SECS = 40.0  # real seconds after which a fault ends, said or not
 
 
 class Time:
@@ -188,6 +189,7 @@ def hurry() -> None:
     """Nobody is waited for as long as in earnest."""
     client.TIMEOUT_SECS = preflight.TOOL_SECS = PATIENCE
     preflight.IMPORT_SECS = 2 * PATIENCE
+    client.TRIES = TRIES
     heartbeat._NAP_SECS = 0.01
     board.LOCK_SECS = 600.0
     TIME.begin()
