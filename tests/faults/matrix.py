@@ -5,8 +5,8 @@ Each trial is one start of the worker, which must end by itself, and everything 
 goes on            the run ends as an undisturbed one of its kind does: state, Status, exit code, branch, pull request,
                    one claim, one terminal comment; the world spent no attempt
 waits              the same, and it said that it waits, for whom, as long as the fault was there
-nothing            nothing was taken: the Status is as it was, no claim is left, exit 0 or 1; where the fault ends, another
-                   run may take the issue then
+nothing            nothing was taken: the Status is as it was, no claim is left, exit 0 or 1; where the fault ends,
+                   another run may take the issue then
 goes on or …       one of the two
 setup error        exit 1, Status `setup error`, the issue is told, no attempt; what codex wrote is kept
 reference error    the same with that Status
