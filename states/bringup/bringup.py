@@ -3,7 +3,7 @@
 from yt_fsm.bringup import prompt
 from yt_fsm.bringup.errors import BringupError
 from yt_fsm.bringup.run import BringupRun
-from yt_fsm.bringup.work import codex_of
+from yt_fsm.bringup.work import codex_of, limit_told
 from yt_fsm.engine.walk import fire
 
 
@@ -25,7 +25,8 @@ def enter(run: BringupRun) -> str | None:
         first_prompt(run), left, codex_of(run), lambda: submit(run), lambda e: again(run, e)
     )
     try:
-        run.task.run()
+        with limit_told(run):
+            run.task.run()
     finally:
         run.task = None
     return run.next_event

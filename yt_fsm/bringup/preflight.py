@@ -159,8 +159,7 @@ def _python(shell: Shell, settings: Settings) -> str:
 
 
 def _codex_login(shell: Shell, settings: Settings) -> str:
-    source = settings.codex_home or Path.home() / ".codex"
-    return CodexHome(source, source).status(shell, settings.codex_bin)
+    return CodexHome(settings.codex_source, settings.codex_source).status(shell, settings.codex_bin)
 
 
 def _reachable(shell: Shell, settings: Settings) -> str:

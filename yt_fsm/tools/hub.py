@@ -42,6 +42,7 @@ IGNORED = [
 PICKLED = ["*.bin", "*.pt"]  # ignored too where safetensors are there
 STALL_SECS = 900.0
 LONGEST_PAUSE_SECS = 60.0  # between two tries
+PATIENCE_SECS = 120.0  # of a download that gets nowhere: then the run waits, which holds nothing (design §3)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SINGLES = ("model.safetensors", "pytorch_model.bin")
@@ -154,7 +155,7 @@ class _Trouble(Exception):
 
 def main(model: str, revision: str | None = None) -> None:
     """The child: download, again and again while the Hub is at fault, and say so on stdout."""
-    until = float(os.environ.get("YTFSM_UNTIL") or "inf")
+    until = min(float(os.environ.get("YTFSM_UNTIL") or "inf"), boot_secs() + PATIENCE_SECS)
     pause, damaged = 1.0, 0
     while True:
         try:
