@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 
 from machines.bringup import WORKING
 from yt_fsm.bringup.errors import BadReference, BranchExists, BringupError
-from yt_fsm.engine import janitor, store
+from yt_fsm.engine import janitor, recovery, store
+from yt_fsm.engine import run as run_module
 from yt_fsm.engine import walk as engine
 from yt_fsm.engine.errors import (
     CommandFailed,
@@ -30,6 +32,7 @@ from yt_fsm.engine.errors import (
     YtfsmError,
 )
 from yt_fsm.engine.journal import Journal, Reading, read
+from yt_fsm.engine.queue import Queue
 from yt_fsm.engine.replay import instant, replay
 from yt_fsm.engine.run import Run
 from yt_fsm.engine.settings import YEAR
@@ -148,13 +151,31 @@ def test_the_header_has_all_that_replay_and_resume_need(new_run: NewRun) -> None
     header = on_disk(run)[0]
     wanted = {
         "run_id", "machine", "machine_table", "machine_hash", "system", "worker", "issue", "settings", "versions",
-        "host", "pid", "started", "boot",
+        "host", "machine_id", "pid", "started", "boot",
     }  # fmt: skip
     assert wanted <= set(header)
     assert header["pid"] == os.getpid()
     assert header["issue"]["body"] == "hf_model_id: org/name\n"
     assert header["run_id"] == run.folder.name
     assert "-n300-i12-" in run.run_id
+
+
+def test_a_machine_that_was_renamed_goes_on_with_its_own_runs_and_with_no_others(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(work=straight())
+    run.journal.close()
+
+    def found() -> list[str]:
+        machine = replace(run.definition, states=dict(run.definition.states))
+        return [folder.name for folder in recovery.unfinished(run.settings, machine, Queue())]
+
+    assert found() == [run.run_id]
+    monkeypatch.setattr("platform.node", lambda: "renamed")
+    monkeypatch.setattr(run_module, "machine_id", lambda: run.header["machine_id"])
+    assert found() == ([run.run_id] if run.header["machine_id"] else [])
+    monkeypatch.setattr(run_module, "machine_id", lambda: "another")
+    assert found() == []
 
 
 # --- whose fault it is (§9.1 H)
@@ -739,6 +760,18 @@ def test_who_will_not_wait_leaves_a_run_that_says_what_it_waits_for(new_run: New
     assert caught.value.exit_code == 0
     assert [r["why"] for r in on_disk(run) if r["kind"] == "waiting"] == ["the limit is used up"]
     assert run.state == "bringup"
+
+
+def test_who_waits_now_is_found_without_reading_the_runs_that_are_over(new_run: NewRun) -> None:
+    over, waits = new_run(work=straight()), new_run(work=straight(bringup=Limited(1)))
+    engine.walk(over)
+    waits.journal.append("waiting", state="bringup", why="the limit is used up", until="2026-11-26T04:41:00.000000Z")
+    found = list(store.waiting(waits.settings.runs, {}))
+    assert [(one["run_id"], one["words"], one["why"]) for one in found] == [
+        (waits.run_id, "issue 12", "the limit is used up")
+    ]
+    waits.journal.append("stopped", why="SIGTERM")
+    assert list(store.waiting(waits.settings.runs, {})) == []
 
 
 @pytest.mark.parametrize(("until", "kept"), [(5.0, True), (900.0, False), (None, True)])

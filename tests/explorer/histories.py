@@ -380,7 +380,13 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
 
     def owner() -> dict[str, Any]:
         host = current().host
-        return {"host": host.name, "pid": host.life, "started": 0.0, "boot": f"{host.booted:.3f}"}
+        return {
+            "host": host.name,
+            "machine_id": host.name,
+            "pid": host.life,
+            "started": 0.0,
+            "boot": f"{host.booted:.3f}",
+        }
 
     timing = SimpleNamespace(
         clock_gettime=lambda _: boot_secs(), CLOCK_BOOTTIME=0, monotonic=boot_secs, time=lambda: 0.0, sleep=None

@@ -168,7 +168,7 @@ def _take_up(run: Run, going_on: bool) -> None:
 
 def unfinished(settings: Settings, definition: Definition, queue: Queue) -> Iterator[Path]:
     """This machine's runs that nobody walks and that can go on, oldest first; damaged ones are named and left."""
-    host = owner()["host"]
+    here = owner()
     for folder in reversed(store.everyone(settings.runs)):
         reading = store.reading_of(folder, {definition.name: definition})
         if reading.verdict == "corrupt" or not reading.records:
@@ -176,7 +176,8 @@ def unfinished(settings: Settings, definition: Definition, queue: Queue) -> Iter
             continue
         header, last = reading.records[0], reading.records[-1]
         taken = next(r for r in reversed(reading.records) if r["kind"] in ("header", "resumed"))
-        mine = header["machine"] == definition.name and queue.owns(header) and taken.get("host") == host
+        same = taken.get("host") == here["host"] or taken.get("machine_id", "") == here["machine_id"] != ""  # renamed
+        mine = header["machine"] == definition.name and queue.owns(header) and same
         if last["kind"] == "end" or not mine:
             continue
         if _crashes(reading.records) >= CRASHES:

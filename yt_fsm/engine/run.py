@@ -305,12 +305,13 @@ def refusal_of(records: list[Record]) -> Record | None:
 
 
 def owner() -> dict[str, Any]:
-    """Who writes a journal: enough to tell, after a crash, that this process is dead."""
+    """Who writes a journal: enough to tell, after a crash, that this process is dead, and that the machine is ours."""
     import psutil
 
     process = psutil.Process()
     return {
         "host": platform.node(),
+        "machine_id": machine_id(),
         "pid": process.pid,
         "started": process.create_time(),
         "boot": boot_id(),
@@ -325,6 +326,17 @@ def lives(told: dict[str, Any]) -> bool:
         return bool(told["boot"] == boot_id() and psutil.Process(told["pid"]).create_time() == told["started"])
     except (KeyError, TypeError, ValueError, psutil.Error):
         return False
+
+
+def machine_id() -> str:
+    """A hash of what a machine keeps when it is renamed (the id itself is not for others); "" without one."""
+    import hashlib
+
+    try:
+        found = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+    return hashlib.sha256(f"ytfsm\0{found}".encode()).hexdigest()[:16] if found else ""
 
 
 def boot_id() -> str:
