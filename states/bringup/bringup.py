@@ -1,6 +1,6 @@
 """bringup: codex writes the model's TTNN code (§9.1 E), in `codexapi.Task`'s retry loop."""
 
-from yt_fsm.bringup import prompt
+from yt_fsm.bringup import prompt, world
 from yt_fsm.bringup.errors import BringupError
 from yt_fsm.bringup.run import BringupRun
 from yt_fsm.bringup.work import codex_of
@@ -21,6 +21,7 @@ def enter(run: BringupRun) -> str | None:
     left = run.settings.max_attempts - len(run.attempts())
     if left < 1:
         raise BringupError(f"all {run.settings.max_attempts} attempts are spent")
+    world.have_board(run)
     run.task = FunctionalBringupTask(
         first_prompt(run), left, codex_of(run), lambda: submit(run), lambda e: again(run, e)
     )

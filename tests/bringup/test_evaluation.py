@@ -359,7 +359,7 @@ def test_a_reference_that_fails_is_a_bad_reference(bench: Bench, plan: dict[str,
 @pytest.mark.parametrize(
     ("plan", "fault", "words"),
     [
-        ({"exit": 1}, "machine", "cannot be computed on this machine, which says nothing about the model: .* exited 1"),
+        ({"exit": 1}, "machine", "this machine cannot compute the HF reference, which says nothing .* exited 1"),
         ({"exit": 2}, "issue", "the evaluation refuses what the issue asks for: .* exited 2"),
         ({"exit": 7}, "machine", "exited 7"),
         ({"metrics": {"top1": "x"}}, "machine", "the HF reference's metrics cannot be believed: .* top1"),

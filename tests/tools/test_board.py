@@ -162,7 +162,9 @@ def test_a_host_with_boards_beside_the_systems_is_told_how_to_choose(
 ) -> None:
     """Without YT_DEVICE they would be reset with it."""
     plan("n300 L", "n300 R", "p150", "n300 L", "n300 R")
-    with pytest.raises(SetupError, match="so 1 n300, 1 p150 would be opened and reset too.* YT_DEVICE to the one board"):
+    with pytest.raises(
+        SetupError, match=r"so 1 n300, 1 p150 would be opened and reset too.* YT_DEVICE to the one board"
+    ):
         board().verify()
     board(device=2).verify()
 

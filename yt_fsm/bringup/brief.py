@@ -193,8 +193,9 @@ def _refusals() -> Callable[[bool, int, int], dict[str, str]]:
     """The harness's own check of what it can evaluate, which is written down there alone (faults W10)."""
     import runpy
 
+    found: Callable[[bool, int, int], dict[str, str]]
     found = runpy.run_path(str(template.SOURCE / "scripts" / "harness" / "options.py"))["refusals"]
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _words(error: Any) -> str:

@@ -142,7 +142,7 @@ class Evaluation:
                 raise NotToEvaluate(f"the evaluation refuses what the issue asks for: {problem}") from None
             if problem.code == 1:
                 raise SetupError(
-                    f"the HF reference cannot be computed on this machine, which says nothing about the model: {problem}"
+                    f"this machine cannot compute the HF reference, which says nothing about the model: {problem}"
                 ) from None
             raise
         except m.BadMetrics as problem:
