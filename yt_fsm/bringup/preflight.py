@@ -20,7 +20,7 @@ from yt_fsm.tools import git
 from yt_fsm.tools.board import Board, NoBoard, board_of
 from yt_fsm.tools.codex_home import CodexHome
 
-from . import isolation
+from . import fit, isolation
 
 if TYPE_CHECKING:
     from yt_fsm.bringup.settings import Settings
@@ -113,7 +113,9 @@ def _first_line(shell: Shell, argv: list[str]) -> str:
 def _board(board: Board) -> Need:
     def look() -> str:
         board.verify()
-        return "none, and none is wanted (--skip-tt)" if isinstance(board, NoBoard) else ", ".join(board.boards())
+        if isinstance(board, NoBoard):
+            return "none, and none is wanted (--skip-tt)"
+        return f"{', '.join(board.boards())} ({fit.dram(board.system, board.device) >> 30} GB of DRAM)"
 
     found = _try("tt-smi and board", look, "install tt-smi, check the card, or mend YT_SYSTEM")
     trouble = None if found.ok else board.system.trouble_in(found.found)
