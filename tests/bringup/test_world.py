@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from states.bringup import checking
+from states.bringup import bringup, checking
 from yt_fsm.bringup import preflight, world
+from yt_fsm.bringup.errors import AskedToStop
 from yt_fsm.bringup.evaluation import Report
 from yt_fsm.bringup.run import BringupRun
 from yt_fsm.engine.errors import CommandFailed, SetupError, Wait
@@ -268,3 +269,65 @@ def test_a_run_waits_for_a_board_that_another_run_holds(
     run.board.release()
     other.empty_workspace()
     world.have_board(other)
+
+
+# --- codex asks to stop
+
+
+@pytest.fixture
+def codex(run: BringupRun, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Plans what comes of codex's turns, each an error or an event; returns its prompts as they come."""
+
+    def plan(*each: tuple[Callable[[], None], Exception | str]) -> list[str]:
+        prompts: list[str] = []
+        left = iter(each)
+
+        def go_on(run: BringupRun, first: str) -> None:
+            prompts.append(first)
+            happens, came = next(left)
+            happens()
+            if isinstance(came, Exception):
+                raise came
+            run.next_event = came
+
+        monkeypatch.setattr(bringup, "go_on", go_on)
+        monkeypatch.setattr(bringup, "first_prompt", lambda run: "bring it up")
+        return prompts
+
+    return plan
+
+
+STOP = AskedToStop("codex asked to stop: there is no board")
+
+
+def test_codex_that_asks_to_stop_on_a_board_that_is_gone_goes_on_with_one_that_is_whole(
+    run: BringupRun, machine: Machine, codex: Callable[..., list[str]]
+) -> None:
+    """Its wish was the model's failure, whatever it had seen."""
+    prompts = codex((machine.lost, STOP), (machine.whole, "accept"))
+    assert bringup.enter(run) == "accept"
+    assert machine.calls == ["tt-smi-stopped", "reset", "tt-smi", "open"]
+    assert prompts[0] == "bring it up"
+    assert prompts[1].startswith("bring it up\n\nWhen you asked to stop, the board was not whole. It has been reset")
+
+
+def test_codex_may_ask_to_stop_on_a_whole_board(
+    run: BringupRun, machine: Machine, codex: Callable[..., list[str]]
+) -> None:
+    codex((machine.whole, STOP))
+    with pytest.raises(AskedToStop):
+        bringup.enter(run)
+    assert machine.calls == ["tt-smi-stopped", "open"]
+
+
+def test_codex_that_asks_to_stop_on_a_board_that_stays_away_is_not_the_models_failure(
+    run: BringupRun, machine: Machine, codex: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yt_fsm.engine.shell.StopFlag.wait", lambda self, seconds: None)
+    codex((machine.lost, STOP), (machine.half, STOP))
+    with pytest.raises(SetupError, match="the board was not whole, twice, when codex asked to stop: there is no board"):
+        bringup.enter(run)
+    machine.mends = False
+    codex((machine.lost, STOP))
+    with pytest.raises(SetupError, match="did not bring the board back"):
+        bringup.enter(run)

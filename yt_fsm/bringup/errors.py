@@ -7,6 +7,7 @@ SetupError
 └── BranchExists            §8.4, somebody else's branch
 Verdict
 ├── BringupError            give_up: the model's fault (§9.1 H 2)
+│   └── AskedToStop         in codex's own words
 └── BadReference            reject: the HF reference itself fails
 """
 
@@ -42,6 +43,10 @@ class BringupError(Verdict):
 
     event = "give_up"
     fault = "model"
+
+
+class AskedToStop(BringupError):
+    """codex says that it cannot bring the model up."""
 
 
 class BadReference(Verdict):

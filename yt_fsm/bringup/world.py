@@ -112,6 +112,16 @@ def acquits(run: BringupRun, report: Report, again: bool) -> bool:
     return False
 
 
+def mended(run: BringupRun) -> bool:
+    """After codex asked to stop: whether the board was not whole, which it is now. Raises SetupError when it is not."""
+    found = _trouble(run, evaluation_of(run), closer=True, occasion="stopped")
+    if found is None:
+        return False
+    log.warning("run_id=%s codex asked to stop on a board that is not whole: %s", run.run_id, found.words)
+    renew(run)
+    return True
+
+
 def _suspect(run: BringupRun, code: int | None, said: str) -> bool:
     """Whether a command that ended like this is a reason to look closer at the machine."""
     text = said.lower()
