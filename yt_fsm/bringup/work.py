@@ -49,17 +49,23 @@ def download(run: BringupRun) -> None:
     """Have the model's weights on this disk; the first time its exact commit is pinned. Raises SetupError."""
     from yt_fsm.tools import hub, progress
 
+    from . import fit
+
     brief, settings = run.brief, run.settings
     with progress.bytes_of(f"downloading {brief.hf_model_id}") as show:
-        found = hub.download(
-            run.shell,
-            brief.hf_model_id,
-            run.facts.revision or brief.hf_revision,
-            hub_environment(run.workspace),
-            settings.download_secs,
-            settings.min_free_gb * 1e9,
-            show,
-        )
+        try:
+            found = hub.download(
+                run.shell,
+                brief.hf_model_id,
+                run.facts.revision or brief.hf_revision,
+                hub_environment(run.workspace),
+                settings.download_secs,
+                settings.min_free_gb * 1e9,
+                show,
+                fit.most_weights(settings),
+            )
+        except hub.TooLarge as problem:
+            raise fit.in_words(problem, settings) from None
     run.facts.revision = found.sha
     run.facts.bytes = found.bytes
 
