@@ -171,13 +171,16 @@ def test_words_and_kills_lead_to_a_closer_look_and_to_no_verdict(
     assert checking.checked(run, "02") is PASS
 
 
-def test_a_board_that_is_listed_and_does_not_open_is_reset(
-    run: BringupRun, machine: Machine, checks: Callable[..., list[str]]
+def test_a_board_that_is_listed_and_does_not_open_is_reset_and_said_in_a_line(
+    run: BringupRun, machine: Machine, checks: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     made = checks((machine.closed, failed(tail=HANG)), (machine.whole, PASS))
     assert checking.checked(run, "01") is PASS
     assert made == ["01", "01"]
     assert machine.calls == ["tt-smi-failure", "open", "reset", "tt-smi", "open"]
+    (said,) = [record.getMessage() for record in caplog.records if "not whole" in record.getMessage()]
+    assert "\n" not in said
+    assert said.endswith("failed to initialize FW! Try resetting the board.")
 
 
 def test_what_hangs_is_listed_before_the_reset_and_is_the_models_on_a_board_that_opens(

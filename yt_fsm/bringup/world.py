@@ -45,9 +45,12 @@ _OPEN = (
     "if not hasattr(ttnn, 'open_mesh_device'):\n"
     "    sys.exit()\n"
     "fabric = ttnn.FabricConfig.FABRIC_2D if min(rows, columns) > 1 else ttnn.FabricConfig.FABRIC_1D\n"
-    "if rows * columns > 1:\n"
-    "    ttnn.set_fabric_config(fabric)\n"
-    "ttnn.close_mesh_device(ttnn.open_mesh_device(ttnn.MeshShape(rows, columns)))\n"
+    "try:\n"
+    "    if rows * columns > 1:\n"
+    "        ttnn.set_fabric_config(fabric)\n"
+    "    ttnn.close_mesh_device(ttnn.open_mesh_device(ttnn.MeshShape(rows, columns)))\n"
+    "except Exception as error:\n"
+    "    sys.exit(f'{type(error).__name__}: {error}')\n"
 )
 
 
@@ -57,6 +60,11 @@ class Trouble:
 
     words: str
     listed: bool
+
+    def say(self, run: BringupRun, when: str) -> None:
+        """Log it in a line: its first, and the last of what a program printed, which mostly says why."""
+        first, *rest = self.words.strip().splitlines()
+        log.warning("run_id=%s %s on a board that is not whole: %s", run.run_id, when, " ".join([first, *rest[-1:]]))
 
 
 def have_board(run: BringupRun) -> None:
@@ -95,7 +103,7 @@ def acquits(run: BringupRun, report: Report, again: bool) -> bool:
         preflight.require_memory(run.facts.bytes or 0)
     found = _trouble(run, evaluation, doubtful or hung, "hang" if hung else "failure")
     if found:
-        log.warning("run_id=%s the check failed on a board that is not whole: %s", run.run_id, found.words)
+        found.say(run, "the check failed")
     if found or hung:
         renew(run)
     if not again:
@@ -117,7 +125,7 @@ def mended(run: BringupRun) -> bool:
     found = _trouble(run, evaluation_of(run), closer=True, occasion="stopped")
     if found is None:
         return False
-    log.warning("run_id=%s codex asked to stop on a board that is not whole: %s", run.run_id, found.words)
+    found.say(run, "codex asked to stop")
     renew(run)
     return True
 
