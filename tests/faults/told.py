@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from tests.parts.readme import Marks
 
-from .table import FAULTS, POINTS, STATES, Fault, Point
+from .points import STATES, Fault, Point
+from .table import FAULTS, POINTS
 
 MARKS = Marks("fault matrix: written by scripts/fault-matrix")
 HEAD = [f"| fault | {' | '.join(STATES)} | run | wrong |", f"|---|{'---:|' * (len(STATES) + 2)}"]

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.faults import table, told
 from tests.faults.matrix import Faults
-from tests.faults.table import Point
+from tests.faults.points import STATES, Point
 from tests.parts.pool import labs, run_all
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="so many points, chosen by the seed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fault", action="append", choices=[fault.name for fault in table.FAULTS], metavar="NAME")
-    parser.add_argument("--state", action="append", choices=table.STATES)
+    parser.add_argument("--state", action="append", choices=STATES)
     parser.add_argument("--point", action="append", choices=[point.name for point in table.POINTS], metavar="POINT")
     parser.add_argument("--list", action="store_true", help="only print the points")
     parser.add_argument("--jobs", type=int, default=2)
