@@ -34,7 +34,7 @@ MACHINE = Definition(
     queue=surroundings.queue,
     needs=surroundings.needs,
     restore=later("states.bringup.setup", "restore"),
-    keep=later("yt_fsm.bringup.work", "keep_unfinished"),
+    keep=later("yt_fsm.bringup.unfinished", "keep"),
     good=frozenset({"review", "released"}),
     run_id=r"\d{8}T\d{6}Z-[a-z0-9]+-i\d+-[0-9a-f]{4}",
 )
