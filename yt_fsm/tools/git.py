@@ -276,10 +276,14 @@ class Repository:
         """Write the files of a tree object (only those in one folder of it) into a folder, without a `.git`."""
         index = self.folder / ".git" / "ytfsm-export"
         index.unlink(missing_ok=True)
-        self.git("read-tree", tree, index=index)
-        if only:
-            self.git("rm", "--cached", "--quiet", "-r", "--ignore-unmatch", "--", ".", f":(exclude){only}", index=index)
         folder.mkdir(parents=True, exist_ok=True)
+        if only:
+            found = self.git("rev-parse", "--verify", "--quiet", f"{tree}:{only}", check=False).out.strip()
+            if not found:
+                return
+            self.git("read-tree", f"--prefix={only}/", found, index=index)
+        else:
+            self.git("read-tree", tree, index=index)
         self.git("checkout-index", "--all", "--force", f"--prefix={folder}/", index=index)
 
     def diff(self, base: str, tree: str) -> str:
