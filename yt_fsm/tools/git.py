@@ -230,12 +230,16 @@ class Repository:
         self.git("clone", "--quiet", "--no-hardlinks", str(self.folder), str(folder), cwd=self.folder.parent)
         self.git("-C", str(folder), "remote", "remove", "origin")
 
-    def read(self, agent: Path, base: str) -> str:
-        """Read codex's files, each once, but what `.gitignore` says is none; returns them as a tree object."""
+    def read(self, agent: Path, base: str, whole: bool = True) -> str:
+        """Read codex's files, each once, but what `.gitignore` says is none; returns them as a tree object.
+
+        Raises CommandFailed where git cannot take one of them; unless `whole`, then that one is left out.
+        """
         index = self.folder / ".git" / "ytfsm-read"
         index.unlink(missing_ok=True)
         self.git("read-tree", base, index=index)
-        self.git("add", "-A", "--", ".", index=index, tree=agent)
+        more = [] if whole else ["--ignore-errors"]
+        self.git("add", "-A", *more, "--", ".", index=index, tree=agent, check=whole)
         return self.git("write-tree", index=index, pretend="0" * 40).out.strip()
 
     def changes(self, base: str, tree: str) -> list[Change]:
@@ -272,10 +276,14 @@ class Repository:
         """Write the files of a tree object (only those in one folder of it) into a folder, without a `.git`."""
         index = self.folder / ".git" / "ytfsm-export"
         index.unlink(missing_ok=True)
-        self.git("read-tree", tree, index=index)
-        if only:
-            self.git("rm", "--cached", "--quiet", "-r", "--ignore-unmatch", "--", ".", f":(exclude){only}", index=index)
         folder.mkdir(parents=True, exist_ok=True)
+        if only:
+            found = self.git("rev-parse", "--verify", "--quiet", f"{tree}:{only}", check=False).out.strip()
+            if not found:
+                return
+            self.git("read-tree", f"--prefix={only}/", found, index=index)
+        else:
+            self.git("read-tree", tree, index=index)
         self.git("checkout-index", "--all", "--force", f"--prefix={folder}/", index=index)
 
     def diff(self, base: str, tree: str) -> str:
@@ -339,9 +347,14 @@ class Repository:
             raise SetupError(f"the clean clone is not clean after the commit: {dirt[:500]}")
         return sha
 
-    def take_aside(self, tree: str, base: str, file: Path) -> None:
-        """Bundle a tree, as `base` plus one commit, so that it outlives the workspace and what may happen in it."""
-        sha = self.git("commit-tree", tree, "-p", base, "-m", "unfinished", pretend="1" * 40).out.strip()
+    def take_aside(self, tree: str, base: str | None, file: Path) -> None:
+        """Bundle a tree, as one commit, so that it outlives the workspace and what may happen in it.
+
+        It is a commit on `base`, which whoever unpacks it must have; with None it needs no history, as the remote's may
+        be another one by then.
+        """
+        parent = ["-p", base] if base else []
+        sha = self.git("commit-tree", tree, *parent, "-m", "unfinished", pretend="1" * 40).out.strip()
         self.git("update-ref", WIP, sha)
         self._bundle(WIP, base, file)
 
@@ -350,26 +363,14 @@ class Repository:
         self.git("fetch", "--quiet", "--force", str(file), f"{WIP}:{WIP}")
         return self.tree_in(WIP)
 
-    def put_back(self, file: Path, agent: Path) -> None:
-        """Make codex's files those of a bundle that `take_aside` made."""
-        self.fetch_aside(file)
-        for path in agent.iterdir():
-            if path.name == ".git":
-                continue
-            if path.is_dir() and not path.is_symlink():
-                remove(path)
-            else:
-                remove_file(path)
-        self.export(WIP, agent)
-
     def bundle(self, branch: str, base: str, file: Path) -> None:
         """Keep the branch's own commits as a file that outlives the workspace."""
         self._bundle(f"refs/heads/{branch}", base, file)
 
-    def _bundle(self, ref: str, base: str, file: Path) -> None:
+    def _bundle(self, ref: str, base: str | None, file: Path) -> None:
         """Write a bundle that is on the disk, whole, when this returns; the one before stays until then."""
         fresh = file.with_suffix(".new")
-        self.git("bundle", "create", "--quiet", str(fresh), f"{base}..{ref}")
+        self.git("bundle", "create", "--quiet", str(fresh), f"{base}..{ref}" if base else ref)
         if fresh.exists():  # not in a dry run
             fresh.chmod(0o600)  # it holds codex's work as it is, which no gate has seen
             synced(fresh)
@@ -395,6 +396,17 @@ class Repository:
         lease = f"--force-with-lease=refs/heads/{branch}:{tip or ''}"
         more = ["--dry-run"] if dry else []
         self.git("push", "--quiet", *more, lease, "origin", f"{sha}:refs/heads/{branch}", timeout=PUSH_SECS)
+
+
+def empty(clone: Path) -> None:
+    """Delete a clone's files, and leave what git knows of it."""
+    for path in clone.iterdir():
+        if path.name == ".git":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            remove(path)
+        else:
+            remove_file(path)
 
 
 def synced(path: Path) -> None:
