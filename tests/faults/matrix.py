@@ -5,7 +5,8 @@ Each trial is one start of the worker, which must end by itself, and everything 
 goes on            the run ends as an undisturbed one of its kind does: state, Status, exit code, branch, pull request,
                    one claim, one terminal comment; the world spent no attempt
 waits              the same, and it said that it waits, for whom, as long as the fault was there
-nothing            nothing was taken: the Status is as it was, no claim is left, exit 0 or 1
+nothing            nothing was taken: the Status is as it was, no claim is left, exit 0 or 1; where the fault ends,
+                   another run may take the issue then
 goes on or …       one of the two
 setup error        exit 1, Status `setup error`, the issue is told, no attempt; what codex wrote is kept
 reference error    the same with that Status
@@ -206,7 +207,7 @@ class Look:
         ends = {
             table.GOES_ON: self.goes_on,
             table.WAITS: self.waits,
-            table.NOTHING: self.nothing,
+            table.NOTHING: self.nothing if self.point.lasts != table.LASTING else self.later,
             table.UNTAKEN: lambda: self.nothing() if self.outcome.get("run_id") is None else self.goes_on(),
             table.WORLD: lambda: self.setup_error() if self.code else self.goes_on(),
             table.SETUP_ERROR: self.setup_error,
@@ -245,6 +246,16 @@ class Look:
         left = [claim for claim in self.found.claims() if "\nreleased:" not in claim]
         assert not left, f"a claim is left: {left}"
         assert not self.found.bodies("[yt-status]"), "it told the issue something"
+
+    def later(self) -> None:
+        """Nothing was taken while the fault was there; another run may have taken it since."""
+        first = next(iter(self.found.runs.values()))
+        events = [r["event"] for r in first if r["kind"] == "transition"]
+        assert events == ["lose"], f"the first run went {events}"
+        if self.outcome.get("run_id") is None:
+            self.nothing()
+        else:
+            self.goes_on()
 
     def setup_error(self) -> None:
         """By the world's fault."""

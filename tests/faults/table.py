@@ -130,7 +130,7 @@ MILD = [
     Fault(
         "workflow",
         github("workflow", match="updateProjectV2ItemFieldValue"),
-        {ONCE: at(GOES_ON, "claimed", *TOLD)},
+        {ONCE: at(GOES_ON, *TOLD)},
         "",
         BEHAVE,
     ),
@@ -180,13 +180,6 @@ DENIALS = [
         "GH006|refuses the branch",
         (("POST", "/act", {"do": "unprotect_branch", "branch": "bringup/*"}),),
     ),
-    Fault(
-        "file too large",
-        act({"do": "limit_files", "largest": 10}),
-        {FOR_GOOD: DENIED_LATE},
-        "GH001|refuses the branch",
-        (("POST", "/act", {"do": "limit_files", "largest": 100 << 20}),),
-    ),
 ]
 
 
@@ -204,10 +197,10 @@ GIT = [
         (("POST", "/act", {"do": "lose_git", "count": 0}),),
     ),
     Fault(
-        "push fails",
+        "a hook declines",
         counted("refuse_pushes", 10**6),
-        {ONCE: at(GOES_ON, *PUSHED), LASTING: at(WAITS, *PUSHED)},
-        "push",
+        {FOR_GOOD: at(UNPUBLISHED, *PUSHED)},
+        "declined|refuses the branch",
         (("POST", "/act", {"do": "refuse_pushes", "count": 0}),),
     ),
     Fault(
