@@ -33,6 +33,7 @@ MACHINE = Definition(
     settings=surroundings.settings,
     queue=surroundings.queue,
     needs=surroundings.needs,
+    hindered=surroundings.hindered,
     restore=later("states.bringup.setup", "restore"),
     keep=later("yt_fsm.bringup.unfinished", "keep"),
     good=frozenset({"review", "released"}),

@@ -67,7 +67,14 @@ def example() -> str:
     return f"```python\n{text.rstrip()}\n```"
 
 
-PARTS: Parts = {"diagram": diagram, "environment": environment, "example": example}
+def faults() -> str:
+    """Whose fault what is, and what follows, as the engine has it."""
+    from yt_fsm.engine.faults import table
+
+    return table()
+
+
+PARTS: Parts = {"diagram": diagram, "faults": faults, "environment": environment, "example": example}
 
 
 def fresh(text: str, page: Path, parts: Parts) -> str:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
 # What one process of ours tells another; no setting.
-INTERNAL = {"YTFSM_MIN_FREE", "YTFSM_UNTIL"}
+INTERNAL = {"YTFSM_MIN_FREE", "YTFSM_MOST_WEIGHTS", "YTFSM_UNTIL"}
 
 # Programs in the README's examples that are not ours.
 FOREIGN = {"bash", "export", "gh"}

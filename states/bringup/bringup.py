@@ -1,9 +1,10 @@
 """bringup: codex writes the model's TTNN code (§9.1 E), in `codexapi.Task`'s retry loop."""
 
-from yt_fsm.bringup import prompt
-from yt_fsm.bringup.errors import BringupError
+from yt_fsm.bringup import prompt, world
+from yt_fsm.bringup.errors import AskedToStop, BringupError
 from yt_fsm.bringup.run import BringupRun
-from yt_fsm.bringup.work import codex_of
+from yt_fsm.bringup.work import codex_of, limit_told
+from yt_fsm.engine.errors import SetupError
 from yt_fsm.engine.walk import fire
 
 
@@ -12,23 +13,39 @@ def enter(run: BringupRun) -> str | None:
 
     The first entry of a process builds the task, which fires `submit` and `retry` itself and stays here until it is
     done; a later one belongs to the living task and does nothing. Leaves what `checking` left. Raises BringupError
-    (`give_up`) when codex asked to stop or a budget is spent, SetupError (`abort`) when codex itself does not work.
+    (`give_up`) when codex asked to stop on a whole board or a budget is spent, SetupError (`abort`) when codex itself
+    or the board does not work, Wait while another run has the board.
     """
     if run.task is not None:
         return None
+    world.have_board(run)
+    first = first_prompt(run)
+    for last in (False, True):
+        try:
+            go_on(run, first)
+            break
+        except AskedToStop as stop:
+            if not world.mended(run):
+                raise
+            if last:
+                raise SetupError(f"the board was not whole, twice, when {stop}") from stop
+            first = prompt.mended(first_prompt(run))
+    return run.next_event
+
+
+def go_on(run: BringupRun, first: str) -> None:
+    """codex works and is judged until it passes or the attempts are spent. Raises as `enter` says."""
     from yt_fsm.bringup.task import FunctionalBringupTask
 
     left = run.settings.max_attempts - len(run.attempts())
     if left < 1:
         raise BringupError(f"all {run.settings.max_attempts} attempts are spent")
-    run.task = FunctionalBringupTask(
-        first_prompt(run), left, codex_of(run), lambda: submit(run), lambda e: again(run, e)
-    )
+    run.task = FunctionalBringupTask(first, left, codex_of(run), lambda: submit(run), lambda e: again(run, e))
     try:
-        run.task.run()
+        with limit_told(run):
+            run.task.run()
     finally:
         run.task = None
-    return run.next_event
 
 
 def first_prompt(run: BringupRun) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 
-from yt_fsm.bringup import commits, metrics
+from yt_fsm.bringup import commits, metrics, world
 from yt_fsm.bringup.clean import clean_clone
 from yt_fsm.bringup.errors import BringupError
 from yt_fsm.bringup.evaluation import Report, judged_bundle
@@ -57,17 +57,12 @@ def judge(run: BringupRun) -> Record:
     """
     before = run.attempts()
     number = len(before) + 1
-    if before and before[-1].get("killed"):
-        run.board.reset()  # what hung may have left the board hanging
-    evaluation = evaluation_of(run)
-    report = evaluation.check(clean_clone(run), run.facts.base, f"{number:02d}")
-    if report.error is None:
-        try:
-            report.metrics = {}
-            evaluation.measure(report, "final")
-        except BringupError as problem:
-            report.error = f"the checks passed, but the final evaluation did not: {problem}"
-    run.report = report
+    world.have_board(run)
+    try:
+        report = run.report = checked(run, f"{number:02d}")
+    except SetupError:
+        keep_unfinished(run)  # the world's fault takes no finished work with it
+        raise
     commit = commit_of(run, report) if report.error is None else None
     return run.journal.append(
         "attempt",
@@ -83,6 +78,32 @@ def judge(run: BringupRun) -> Record:
         killed="was killed" in (report.error or ""),
         tampered=report.tampered,
     )
+
+
+def checked(run: BringupRun, attempt: str) -> Report:
+    """The whole check of codex's work; what failed by a machine that is not whole is checked once more (faults W2).
+
+    Raises SetupError when the world is at fault and stays so: no attempt is spent.
+    """
+    report = checked_once(run, attempt)
+    if report.failing and world.acquits(run, report, again=False):
+        report = checked_once(run, attempt)
+        if report.failing:
+            world.acquits(run, report, again=True)
+    return report
+
+
+def checked_once(run: BringupRun, attempt: str) -> Report:
+    """The checks, and when they pass the final evaluation."""
+    evaluation = evaluation_of(run)
+    report = evaluation.check(clean_clone(run), run.facts.base, attempt)
+    if report.error is None:
+        try:
+            report.metrics = {}
+            evaluation.measure(report, "final")
+        except BringupError as problem:
+            report.error = f"the checks passed, but the final evaluation did not: {problem}"
+    return report
 
 
 def commit_of(run: BringupRun, report: Report) -> str:

@@ -55,7 +55,9 @@ def pushed_earlier(run: BringupRun, repository: Repository, branch: str) -> tupl
 
 
 def restore(run: BringupRun, going_on: bool) -> None:
-    """After a crash or a stop: the clones, codex's work in them, and, to go on, the weights and the board.
+    """After a crash or a stop: the clones, codex's work in them, and, to go on, the weights.
+
+    The board is taken by the state that needs it, which waits while another run has it.
 
     A workspace that a kill left is used as it is; otherwise the work comes from the bundle that was made last.
     """
@@ -68,6 +70,3 @@ def restore(run: BringupRun, going_on: bool) -> None:
     space.make()
     if going_on and run.state != "download" and run.facts.revision:
         work.download(run)
-    if going_on and run.state in ("bringup", "checking"):
-        run.board.acquire()
-        run.board.reset()

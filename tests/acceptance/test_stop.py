@@ -262,16 +262,31 @@ def test_publishing_survives_a_github_that_is_away(enter: Callable[..., Workplac
     assert len(world.comments(number, "[yt-status]")) == 1
 
 
-def test_a_run_that_cannot_be_published_ends_unpublished(enter: Callable[..., Workplace]) -> None:
+def test_a_run_that_cannot_be_published_is_never_done_anew_and_resume_publishes_it(
+    enter: Callable[..., Workplace],
+) -> None:
+    """Faults W14: six whole paid bringups of one issue in 110 s, without a word on the issue, for ever."""
     world = enter(script="right")
-    world.seed()
+    number = world.seed()
     world.act("refuse_pushes", count=99)
     done = world.work()
+    run_id = done.json["run_id"]
     assert done.code == 1
     assert (done.json["state"], done.json["status"]) == ("review", "unpublished")
-    told = world.replay(done.json["run_id"])
-    assert told["complete"] is True
-    assert (world.run_folder(done.json["run_id"]) / "artifacts" / "work.bundle").exists()
+    assert world.replay(run_id)["complete"] is True
+    assert (world.run_folder(run_id) / "artifacts" / "work.bundle").exists()
+    (claimed,) = world.comments(number, "[yt-claim]")
+    assert "unpublished: " in claimed
+    told = [c["body"] for c in world.issue(number)["comments"] if "could not be published" in c["body"]]
+    assert len(told) == 1
+    assert f"`ytfsm resume {run_id}`" in told[0]
+    assert world.work().json == {"run_id": None, "reason": "no work"}
+    world.act("refuse_pushes", count=0)
+    again = world.ytfsm("resume", run_id, "--json")
+    assert (again.code, again.json["state"], again.json["status"]) == (0, "review", "in review"), again.err
+    assert world.issue(number)["status"] == "in review"
+    assert len(world.replay(run_id)["attempts"]) == 1, "what passed is not judged again"
+    assert world.ytfsm("resume", run_id).code == 4
 
 
 def test_the_janitor_clears_what_a_finished_run_left_and_touches_no_live_one(world: Workplace) -> None:

@@ -47,3 +47,25 @@ def test_a_run_that_waits_holds_no_board_is_stopped_at_once_and_goes_on_later(en
     assert [r["kind"] for r in records if r["kind"] in ("waiting", "stopped", "attempt")] == [
         "waiting", "stopped", "attempt",
     ]  # fmt: skip
+
+
+def test_a_limit_of_the_account_is_known_to_all_workers_and_nobody_has_to_wait_with_it(
+    enter: Callable[..., Workplace],
+) -> None:
+    world = enter(script="right")
+    first, second = world.seed(), world.seed()
+    world.lab.fault("codex", "exit", operation="exec", text=LIMIT.format("at Nov 28th, 2094 4:40 AM"), count=2)
+    done = world.work("--no-wait")
+    assert done.code == 0, done.err
+    assert (done.json["issue"], done.json["state"], done.json["status"]) == (first, "bringup", None)
+    assert "codex's limit is used up" in done.json["waiting"]["why"]
+    world.nothing_is_left(done.json["run_id"])
+    told = world.ytfsm("doctor", "--json")
+    assert "none is taken until 2094-11-28T04:41:00Z: codex's limit is used up" in told.out
+    idle = world.ytfsm("run", "--system", "n300", "--issue", str(second), "--json", "--no-wait")
+    assert idle.code == 0
+    assert "waiting: codex's limit is used up" in json.loads(idle.out)["reason"]
+    assert world.comments(second, "[yt-claim]") == []
+    again = world.ytfsm("resume", done.json["run_id"], "--json")
+    assert again.json["state"] == "review", again.err
+    assert "none is taken" not in world.ytfsm("doctor", "--json").out, "codex works, so the limit is over"

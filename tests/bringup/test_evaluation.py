@@ -171,6 +171,7 @@ def test_a_failing_gate_ends_the_check(bench: Bench) -> None:
     ("key", "plan", "words", "measured"),
     [
         ("hf", {"exit": 3}, "exited 3", []),
+        ("tt0", {"exit": 4}, "exited 4", ["hf"]),
         ("tt0", {"exit": 1}, "a word on stderr", ["hf"]),
         ("tt0", {"metrics": {"top1": 0.5}}, "top1 is 0.5000 and must be at least 0.90", ["hf", "tt0"]),
         ("tt1", {"metrics": {"top5": 0.96}}, "top5 is 0.9600 and must be at least 0.97", ["hf", "tt0", "tt1"]),
@@ -197,6 +198,8 @@ def test_what_is_wrong_is_said_with_its_command(
     case = {"hf": HF, "tt0": TT0, "tt1": TT1}[key]
     assert report.failing == " ".join(eval_argv(sys.executable, BRIEF, REVISION, case))
     assert list(report.metrics) == measured
+    assert report.case == key
+    assert (report.ended.code if report.ended else None) == plan.get("exit")
 
 
 def test_a_metric_below_its_threshold_is_told_with_all_the_metrics(bench: Bench) -> None:
@@ -343,8 +346,7 @@ def test_the_reference_is_the_hf_command_alone(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        ({"exit": 2}, "the HF reference does not run: .* exited 2"),
-        ({"metrics": {"top1": "x"}}, "the HF reference cannot be believed: .* top1"),
+        ({"exit": 3}, "the HF reference is unfit: .* exited 3"),
         ({"metrics": {"top1": 0.2}}, "the HF reference disagrees with itself: top1 is 0.2000"),
     ],
 )
@@ -352,6 +354,25 @@ def test_a_reference_that_fails_is_a_bad_reference(bench: Bench, plan: dict[str,
     _rebase_model(bench, hf=plan)
     with pytest.raises(BadReference, match=f"(?s){words}"):
         bench.evaluation().reference(bench.workspace.clean)
+
+
+@pytest.mark.parametrize(
+    ("plan", "fault", "words"),
+    [
+        ({"exit": 1}, "machine", "this machine cannot compute the HF reference, which says nothing .* exited 1"),
+        ({"exit": 2}, "issue", "the evaluation refuses what the issue asks for: .* exited 2"),
+        ({"exit": 7}, "machine", "exited 7"),
+        ({"metrics": {"top1": "x"}}, "machine", "the HF reference's metrics cannot be believed: .* top1"),
+    ],
+)
+def test_only_its_own_exit_code_and_low_metrics_speak_of_the_reference(
+    bench: Bench, plan: dict[str, Any], fault: str, words: str
+) -> None:
+    """Faults W10: a package or memory that this machine lacks was a reference error for the whole fleet."""
+    _rebase_model(bench, hf=plan)
+    with pytest.raises(SetupError, match=f"(?s){words}") as caught:
+        bench.evaluation().reference(bench.workspace.clean)
+    assert caught.value.fault == fault
 
 
 def _rebase_model(bench: Bench, **plan: Any) -> None:

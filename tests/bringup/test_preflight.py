@@ -125,7 +125,7 @@ def test_a_machine_that_has_everything_passes(checked: Callable[..., dict[str, N
     assert all(check.ok for check in found.values())
     assert found["gh"].found == "gh version 2.103.3 (2026-11-01)"
     assert found["codex"].found == "codex-cli 0.169.0"
-    assert found["tt-smi and board"].found == "n300"
+    assert found["tt-smi and board"].found == "n300 (24 GB of DRAM)"
     assert found["evaluation python"].found == f"{machine.python}: ttnn 0.81.1"
     assert found["GitHub login"].found == "bot (gist, project, repo)"
     assert found["Project board"].found == "https://x/7"
@@ -319,12 +319,12 @@ def test_a_system_of_a_teams_own_is_looked_for_as_its_file_says(
     machine.program("our-smi", (tmp_path / "bin" / "tt-smi").read_text().replace("n300", "p300c"))
     one = checked(system="p300", systems_dir=folder)["tt-smi and board"]
     assert (one.ok, one.found.partition(".")[0]) == (
-        False, "this is no p300: our-smi lists p300c, and p300c, p300c was expected"
+        False, "this p300 is not whole: our-smi lists 1 board(s) of 2, 1 p300c missing"
     )  # fmt: skip
     machine.boards("n300 L", "n300 R", "n300 L", "n300 R")
     machine.program("our-smi", (tmp_path / "bin" / "tt-smi").read_text().replace("n300", "p300c"))
     two = checked(system="p300", systems_dir=folder)["tt-smi and board"]
-    assert (two.ok, two.found) == (True, "p300c, p300c")
+    assert (two.ok, two.found) == (True, "p300c, p300c (24 GB of DRAM)")
 
 
 def test_inside_a_run_the_first_that_broke_is_raised(

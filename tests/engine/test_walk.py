@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ import pytest
 
 from machines.bringup import WORKING
 from yt_fsm.bringup.errors import BadReference, BranchExists, BringupError
-from yt_fsm.engine import janitor, store
+from yt_fsm.engine import janitor, recovery, store
+from yt_fsm.engine import run as run_module
 from yt_fsm.engine import walk as engine
 from yt_fsm.engine.errors import (
     CommandFailed,
     JournalBroken,
     Lost,
     Refused,
+    ServiceError,
     SetupError,
     StopRequested,
     Unconfirmed,
@@ -29,6 +32,7 @@ from yt_fsm.engine.errors import (
     YtfsmError,
 )
 from yt_fsm.engine.journal import Journal, Reading, read
+from yt_fsm.engine.queue import Queue
 from yt_fsm.engine.replay import instant, replay
 from yt_fsm.engine.run import Run
 from yt_fsm.engine.settings import YEAR
@@ -147,7 +151,7 @@ def test_the_header_has_all_that_replay_and_resume_need(new_run: NewRun) -> None
     header = on_disk(run)[0]
     wanted = {
         "run_id", "machine", "machine_table", "machine_hash", "system", "worker", "issue", "settings", "versions",
-        "host", "pid", "started", "boot",
+        "host", "machine_id", "pid", "started", "boot",
     }  # fmt: skip
     assert wanted <= set(header)
     assert header["pid"] == os.getpid()
@@ -156,13 +160,31 @@ def test_the_header_has_all_that_replay_and_resume_need(new_run: NewRun) -> None
     assert "-n300-i12-" in run.run_id
 
 
+def test_a_machine_that_was_renamed_goes_on_with_its_own_runs_and_with_no_others(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(work=straight())
+    run.journal.close()
+
+    def found() -> list[str]:
+        machine = replace(run.definition, states=dict(run.definition.states))
+        return [folder.name for folder in recovery.unfinished(run.settings, machine, Queue())]
+
+    assert found() == [run.run_id]
+    monkeypatch.setattr("platform.node", lambda: "renamed")
+    monkeypatch.setattr(run_module, "machine_id", lambda: run.header["machine_id"])
+    assert found() == ([run.run_id] if run.header["machine_id"] else [])
+    monkeypatch.setattr(run_module, "machine_id", lambda: "another")
+    assert found() == []
+
+
 # --- whose fault it is (§9.1 H)
 
 COMMAND = CommandFailed(["tt-smi", "-r"], 1, "no board", None)
 SETUP_FAULTS = [
     SetupError("no disk"),
     COMMAND,
-    GitHubError("502", "5xx"),
+    GitHubError("no", "FORBIDDEN"),
     BranchExists("it exists"),
 ]
 
@@ -385,6 +407,7 @@ def test_what_fails_for_now_waits_and_is_delivered_later(new_run: NewRun) -> Non
 )
 def test_what_is_refused_for_good_ends_unpublished(new_run: NewRun, error: YtfsmError) -> None:
     run = new_run(work=straight(review=raising(error)))
+    run.subject.unpublished = Told()  # type: ignore[method-assign]
     engine.walk(run)
     assert run.refused == str(error)
     assert run.waiting is None
@@ -703,6 +726,121 @@ def test_replay_says_what_a_run_waits_for_and_no_longer_than_it_does(new_run: Ne
     told = replay(Reading("ok", records[: at + 1]))
     assert told["waiting"] == {"until": records[at]["until"], "why": "the limit is used up"}
     assert replay(Reading("ok", records))["waiting"] is None
+
+
+@pytest.mark.parametrize("state", WORKING)
+def test_a_service_that_is_away_is_waited_for_in_every_state(new_run: NewRun, state: str) -> None:
+    """Design §3: a hiccup of GitHub turned a passed model into `setup error`."""
+    answers = [GitHubError("502", "5xx"), ServiceError("the Hub is away", "HUB")]
+
+    def work(run: Run) -> str:
+        if answers:
+            raise answers.pop()
+        return NEXT[state]
+
+    run = new_run(work=straight(**{state: work}), probe_secs=0.01)
+    engine.walk(run)
+    assert path_taken(run) == [*WORKING, "review"]
+    assert [r["why"] for r in on_disk(run) if r["kind"] == "waiting"] == ["the Hub is away", "502"]
+    assert "verdict" not in kinds(run)
+
+
+def test_a_service_that_stays_away_is_a_setup_error_in_the_end(new_run: NewRun) -> None:
+    run = new_run(work=straight(setup=raising(GitHubError("502", "5xx"))), probe_secs=0.01, wait_secs=0.1)
+    engine.walk(run)
+    assert run.state == "setup_error"
+    assert str(run.problem).startswith("after 0 s of waiting (YT_WAIT_SECS) still: 502")
+
+
+def test_who_will_not_wait_leaves_a_run_that_says_what_it_waits_for(new_run: NewRun) -> None:
+    run = new_run(work=straight(bringup=Limited(1)))
+    run.patient = False
+    with pytest.raises(StopRequested, match="the limit is used up") as caught:
+        engine.walk(run)
+    assert caught.value.exit_code == 0
+    assert [r["why"] for r in on_disk(run) if r["kind"] == "waiting"] == ["the limit is used up"]
+    assert run.state == "bringup"
+
+
+def test_who_waits_now_is_found_without_reading_the_runs_that_are_over(new_run: NewRun) -> None:
+    over, waits = new_run(work=straight()), new_run(work=straight(bringup=Limited(1)))
+    engine.walk(over)
+    waits.journal.append("waiting", state="bringup", why="the limit is used up", until="2026-11-26T04:41:00.000000Z")
+    found = list(store.waiting(waits.settings.runs, {}))
+    assert [(one["run_id"], one["words"], one["why"]) for one in found] == [
+        (waits.run_id, "issue 12", "the limit is used up")
+    ]
+    waits.journal.append("stopped", why="SIGTERM")
+    assert list(store.waiting(waits.settings.runs, {})) == []
+
+
+@pytest.mark.parametrize(("until", "kept"), [(5.0, True), (900.0, False), (None, True)])
+def test_a_long_wait_keeps_the_work_and_not_its_workspace(new_run: NewRun, until: float | None, kept: bool) -> None:
+    happened: list[str] = []
+
+    def work(run: Run) -> str:
+        happened.append("work")
+        if happened.count("work") == 1:
+            run.empty_workspace()
+            run.hold("board", lambda: happened.append("let go") or True, back=lambda: happened.append("back"))
+            raise Wait("the limit is used up", None if until is None else time.time() + until)
+        return "submit"
+
+    run = new_run(work=straight(bringup=work), wait_keep_secs=10)
+    object.__setattr__(run.definition, "keep", lambda run: happened.append("kept"))
+    object.__setattr__(run.definition, "restore", lambda run, going_on: happened.append("restored"))
+    with pytest.MonkeyPatch.context() as patch:
+        there: list[bool] = []
+
+        def sleep(seconds: float) -> None:
+            there.append(run.workspace.folder.exists())
+            patch.setattr(time, "time", lambda: 1e11)
+            patch.setattr(engine, "boot_secs", lambda: 1e11)
+
+        patch.setattr(run.stop, "wait", sleep)
+        engine.walk(run)
+    assert there[:1] == [kept]
+    assert happened == ["work", "kept", "let go", "back" if kept else "restored", "work", "let go"]
+
+
+class Told:
+    """Takes the place of a subject's `unpublished`."""
+
+    def __init__(self, *answers: Exception | None) -> None:
+        self.answers, self.heard = list(answers), []
+
+    def __call__(self, why: str) -> None:
+        self.heard.append(why)
+        if self.answers and (error := self.answers.pop(0)):
+            raise error
+
+
+def test_what_was_refused_for_good_is_said_where_people_see_it(new_run: NewRun) -> None:
+    """Faults W14: it was never said, and the issue was brought up again after its TTL, for ever."""
+    run = new_run(work=straight(review=raising(Refused("a protected branch"))))
+    run.subject.unpublished = told = Told(GitHubError("502", "5xx"))  # type: ignore[method-assign]
+    engine.walk(run)
+    assert (run.refused, run.waiting, run.over) == ("a protected branch", "502", False)
+    engine.deliver(run)
+    assert told.heard == ["a protected branch"] * 2
+    assert (run.waiting, run.over) == (None, True)
+    assert kinds(run).count("refused") == 1
+    assert kinds(run)[-1] == "end"
+
+
+def test_a_run_that_was_lost_tells_nobody(new_run: NewRun) -> None:
+    run = new_run(work=straight(review=raising(Lost("somebody closed the issue"))))
+    run.subject.unpublished = told = Told()  # type: ignore[method-assign]
+    engine.walk(run)
+    assert (run.refused, run.over, told.heard) == ("somebody closed the issue", True, [])
+
+
+def test_a_refusal_that_cannot_be_told_is_over_all_the_same(new_run: NewRun) -> None:
+    run = new_run(work=straight(review=raising(Refused("a protected branch"))))
+    run.subject.unpublished = told = Told(GitHubError("no", "FORBIDDEN"))  # type: ignore[method-assign]
+    engine.walk(run)
+    assert (run.refused, run.over, told.heard) == ("a protected branch", True, ["a protected branch"])
+    assert kinds(run).count("refused") == 1
 
 
 def test_a_run_whose_subject_nobody_confirms_is_neither_lost_nor_failed(new_run: NewRun) -> None:

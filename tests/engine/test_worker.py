@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,8 +12,11 @@ from machines.bringup import MACHINE
 from yt_fsm.bringup import preflight
 from yt_fsm.bringup.errors import BranchExists, MalformedIssue
 from yt_fsm.bringup.settings import Settings
+from yt_fsm.engine import breaker as breaker_module
 from yt_fsm.engine import worker as module
-from yt_fsm.engine.errors import CommandFailed, NotFound, SetupError, StopRequested, Usage
+from yt_fsm.engine.breaker import opened
+from yt_fsm.engine.errors import CommandFailed, NotFound, SetupError, StopRequested, Usage, Wait
+from yt_fsm.engine.needs import Need
 from yt_fsm.engine.run import Run
 from yt_fsm.engine.worker import Outcome, Worker, outcome_of
 from yt_fsm.github.client import STATUSES
@@ -302,7 +306,7 @@ def test_a_run_whose_claim_github_does_not_confirm_is_gone_on_with_later(
     monkeypatch.setattr(recovery, "open_run", lambda *given: run)
     monkeypatch.setattr(recovery, "resume", resume)
     monkeypatch.setattr(module, "RECOVER_SECS", 0.1)
-    monkeypatch.setattr(worker, "_pause", lambda seconds: time.sleep(0.02))
+    monkeypatch.setattr(worker.stop, "wait", lambda seconds: (time.sleep(0.02), worker.stop.obey()))
     with pytest.raises(StopRequested, match="enough"):
         worker.work()
     assert tries == [run.run_id] * 2
@@ -420,13 +424,10 @@ class Ended:
         self.arrived_by = "release" if state == "released" else "whatever"
 
 
-def breaks(worker: Worker, *ends: Ended) -> bool:
-    try:
-        for end in ends:
-            worker._breaker(end)  # type: ignore[arg-type]
-    except SetupError as problem:
-        return "so this worker stops claiming" in str(problem)
-    return False
+def opens(worker: Worker, *ends: Ended) -> bool:
+    for end in ends:
+        worker._judge(end)  # type: ignore[arg-type]
+    return worker.breaker.why != ""
 
 
 NO_BOARD = Ended("setup_error", SetupError("tt-smi sees no board\nmore"))
@@ -456,10 +457,93 @@ REVIEW, FAILED, RELEASED = Ended("review", None), Ended("failed", None), Ended("
         ([NO_BOARD, NO_BOARD, BRANCH, NO_BOARD], True),
     ],
 )
-def test_equal_setup_errors_in_a_row_end_the_worker_not_the_queue(
+def test_equal_setup_errors_in_a_row_end_the_claiming_not_the_queue(
     worker: Worker, ends: list[Ended], expected: bool
 ) -> None:
-    assert breaks(worker, *ends) is expected
+    assert opens(worker, *ends) is expected
+    if expected:
+        (told,) = opened(worker.settings.home)
+        assert told["why"] == str(ends[-1].problem).splitlines()[0] or "git clone" in told["why"]
+        worker._judge(REVIEW)  # type: ignore[arg-type]
+        assert (worker.breaker.why, list(opened(worker.settings.home))) == ("", [])
+
+
+class Timed(Exception):
+    """Enough time has passed."""
+
+
+@pytest.fixture
+def asleep(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The worker's naps, which take no time here but by its clocks; an hour of them is enough."""
+    naps: list[float] = []
+    began, wall = breaker_module.boot_secs(), time.time()
+
+    def wait(seconds: float) -> None:
+        naps.append(seconds)
+        if sum(naps) > 3600:
+            raise Timed
+
+    monkeypatch.setattr(worker.stop, "wait", wait)
+    monkeypatch.setattr(breaker_module, "boot_secs", lambda: began + sum(naps))
+    monkeypatch.setattr(time, "time", lambda: wall + sum(naps))
+    return naps
+
+
+def test_an_open_breaker_looks_again_and_takes_nothing_until_a_look_is_good(
+    worker: Worker, asleep: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults Q4: it ended the worker. A look claims nothing."""
+    looks: list[float] = []
+
+    def needs(_: Any) -> list[Need]:
+        looks.append(sum(asleep))
+        return [Need("board", len(looks) > 4, "no board", "plug it in")] if len(looks) > 1 else []
+
+    worker.definition = replace(worker.definition, needs=needs)
+    polls: list[float] = []
+    monkeypatch.setattr(worker.queue, "next", lambda: polls.append(sum(asleep)))
+    opens(worker, NO_BOARD, NO_BOARD, NO_BOARD)
+    with pytest.raises(Timed):
+        worker.work()
+    assert [round(at) for at in looks[:5]] == [0, 60, 180, 420, 900]
+    assert polls[0] >= 900, "nothing was asked of the queue before"
+
+
+def test_half_open_one_more_of_the_same_opens_it_at_once(worker: Worker, asleep: list[float]) -> None:
+    opens(worker, NO_BOARD, NO_BOARD, NO_BOARD)
+    asleep.append(61.0)
+    assert worker._hindered(False) is None
+    assert opens(worker, NO_DISK)
+    assert round(worker.breaker.left()) == 120
+    assert "no disk" in str(worker._hindered(False))
+
+
+def test_who_asks_for_one_run_hears_that_the_breaker_is_open(worker: Worker) -> None:
+    opens(worker, NO_BOARD, NO_BOARD, NO_BOARD)
+    with pytest.raises(SetupError, match="this worker stops claiming: tt-smi sees no board"):
+        worker.work(once=True)
+
+
+def test_a_limit_of_the_machines_account_keeps_new_work_from_being_taken(
+    worker: Worker, asleep: list[float], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults W1: three issues were spoiled in 29 s."""
+    over = time.time() + 1000
+    wait = Wait("codex's limit is used up", over)
+    worker.definition = replace(worker.definition, hindered=lambda queue: wait if time.time() < over else None)
+    polls: list[float] = []
+    monkeypatch.setattr(worker.queue, "next", lambda: polls.append(sum(asleep)))
+    with pytest.raises(Timed):
+        worker.work()
+    assert polls
+    assert polls[0] >= 999
+    assert caplog.text.count("nothing new is taken for now: codex's limit is used up") == 1
+
+
+def test_who_will_not_wait_hears_why_nothing_is_taken(worker: Worker) -> None:
+    worker.patient = False
+    worker.definition = replace(worker.definition, hindered=lambda queue: Wait("codex's limit is used up"))
+    assert worker.work(once=True).as_json() == {"run_id": None, "reason": "waiting: codex's limit is used up"}
 
 
 def test_the_pause_between_polls_grows_to_three_times(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

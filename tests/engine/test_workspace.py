@@ -136,6 +136,25 @@ def test_weights_lie_where_the_machine_keeps_them(seen: Callable[..., dict[str, 
     assert seen(HF_HUB_CACHE="/models/hub")["HF_HUB_CACHE"] == "/models/hub"
 
 
+@pytest.mark.parametrize(
+    ("given", "hub"),
+    [
+        ({}, "work/huggingface/hub"),
+        ({"HF_HOME": "~/hf"}, "home/hf/hub"),
+        ({"HF_HUB_CACHE": "$HOME/cache"}, "home/cache"),
+        ({"HF_HUB_CACHE": "rel", "HF_HOME": "/elsewhere"}, "home/rel"),
+        ({"HUGGINGFACE_HUB_CACHE": "~/old", "HF_HOME": "/elsewhere"}, "home/old"),
+    ],
+)
+def test_download_and_evaluation_agree_where_the_weights_are(
+    seen: Callable[..., dict[str, str]], space: Workspace, tmp_path: Path, given: dict[str, str], hub: str
+) -> None:
+    """Faults W10: however the variable is written, as another program has another current folder."""
+    env = seen(**given)
+    assert env["HF_HUB_CACHE"] == hub_environment(space)["HF_HUB_CACHE"]
+    assert env["HF_HUB_CACHE"] == str(tmp_path / hub if "work" not in hub else space.weights / "hub")
+
+
 def test_only_the_download_has_the_hubs_token(
     space: Workspace, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

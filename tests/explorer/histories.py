@@ -25,7 +25,7 @@ from yt_fsm.bringup import preflight
 from yt_fsm.bringup.facts import BringupFacts
 from yt_fsm.bringup.run import BringupRun
 from yt_fsm.bringup.settings import Settings
-from yt_fsm.engine import clock, janitor, journal, processes, record, recovery, walk, worker
+from yt_fsm.engine import breaker, clock, janitor, journal, outbox, processes, record, recovery, walk, worker
 from yt_fsm.engine import run as run_module
 from yt_fsm.engine.errors import SetupError, StopRequested
 from yt_fsm.engine.journal import Journal
@@ -380,7 +380,13 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
 
     def owner() -> dict[str, Any]:
         host = current().host
-        return {"host": host.name, "pid": host.life, "started": 0.0, "boot": f"{host.booted:.3f}"}
+        return {
+            "host": host.name,
+            "machine_id": host.name,
+            "pid": host.life,
+            "started": 0.0,
+            "boot": f"{host.booted:.3f}",
+        }
 
     timing = SimpleNamespace(
         clock_gettime=lambda _: boot_secs(), CLOCK_BOOTTIME=0, monotonic=boot_secs, time=lambda: 0.0, sleep=None
@@ -399,6 +405,10 @@ def drawn(history: History) -> list[tuple[Any, str, Any]]:
         (recovery, "owner", owner),
         (run_module, "_write_config", lambda settings, folder: None),
         (worker, "time", timing),
+        (worker, "boot_secs", boot_secs),
+        (breaker, "boot_secs", boot_secs),
+        (breaker, "time", timing),
+        (outbox, "threading", clocks),
         (worker, "random", history.dice),
         (lease, "random", history.dice),
         (heartbeat, "threading", clocks),

@@ -176,6 +176,32 @@ def test_a_model_that_raises_is_quoted_with_its_line(evaluate, bringup):
     assert "Traceback" in done.err
 
 
+def test_a_board_that_does_not_open_is_told_from_a_model_that_fails(evaluate, bringup, tmp_path):
+    """Faults W2: the worker asks the board before it blames a model that never ran."""
+    bringup()
+    board = tmp_path / "board.json"
+    board.write_text('{"open": "timeout"}')
+    done = evaluate("--mode", "tt", *SHORT, YTFSM_LAB_BOARD=str(board))
+    assert done.code == 4
+    assert "a mesh of 1x1 does not open: RuntimeError: TT_THROW" in done.error
+    assert "failed to initialize FW! Try resetting the board." in done.error
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [
+        ((2040, 20), "prefill + decode is 2060 tokens; the model has positions for 2048"),
+        ((900000, 20), "does not fit the corpus, which has "),
+    ],
+)
+def test_lengths_that_the_model_or_the_corpus_does_not_have_are_usage(evaluate, lengths, words):
+    """Faults W10: what was asked for is wrong there, and no reference."""
+    prefill, decode = lengths
+    done = evaluate("--mode", "hf", "--prefill-len", prefill, "--decode-len", decode)
+    assert done.code == 2
+    assert words in done.error
+
+
 def test_logits_that_are_not_numbers_are_an_error(evaluate, bringup):
     bringup(("self.epsilon = epsilon", "self.epsilon = -1e9"))
     assert "logits are not finite: row 0, step 0" in evaluate("--mode", "tt", *SHORT).error

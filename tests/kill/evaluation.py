@@ -2,7 +2,8 @@
 
 `-c …` and `-m pytest` pass. `scripts/run_eval.py` gives metrics that are a function of the model's text, so that two
 runs which end with the same text end with the same numbers: a model that forgets to scale its attention is wrong, as
-it is for the real evaluation. With a file `slow` beside this one the evaluation of a model hangs.
+it is for the real evaluation. With a file `slow` beside this one the evaluation of a model hangs. On a lab's broken
+board (YTFSM_LAB_BOARD) it fails as the lab's ttnn does where a mesh is opened.
 """
 
 import hashlib
@@ -12,7 +13,24 @@ import sys
 import time
 
 
+def open_mesh():
+    """What the lab's stand-in of ttnn does; it is not imported where the board is whole."""
+    board = os.environ.get("YTFSM_LAB_BOARD", "")
+    if not os.path.exists(board):
+        return
+    sys.path[:0] = [os.path.join(part, "ttnn") for part in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    import board as standin
+
+    class Shape(tuple):
+        def mesh_size(self):
+            return self[0] * self[1]
+
+    standin.refuse_where_broken(Shape(int(part) for part in os.environ.get("YT_MESH", "1x1").split("x")))
+
+
 def main(argv):
+    if "open_mesh_device" in argv[1]:  # the worker's own look at the board
+        open_mesh()
     if "scripts/run_eval.py" not in argv:
         print("ttnn 0.81.1" if argv[0] == "-c" else "1 passed")
         return
@@ -20,6 +38,8 @@ def main(argv):
         time.sleep(300)
     asked = dict(zip(argv[1::2], argv[2::2], strict=False))
     found = {"top1": 1.0, "top5": 1.0}
+    if "tt" in argv:
+        open_mesh()
     if asked["--mode"] == "tt":
         model = os.path.join("models", asked["--hf-model"], os.environ["YT_SYSTEM"], "functional", "model.py")
         with open(model) as file:

@@ -1,15 +1,14 @@
 """What tests/README.md says of the kill matrix: written by `scripts/kill-matrix`, compared by a test."""
 
-import re
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.parts.readme import Marks
 
 if TYPE_CHECKING:
     from .matrix import Trace
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN, END = "<!-- kill matrix: written by scripts/kill-matrix -->\n", "<!-- end -->"
+MARKS = Marks("kill matrix: written by scripts/kill-matrix")
 
 
 def table(
@@ -33,15 +32,10 @@ def records(trace: "Trace") -> str:
 
 
 def written() -> str:
-    """What README.md says now. Raises AssertionError when its marks are not there once."""
-    found = re.findall(re.escape(BEGIN) + "(.*?)" + re.escape(END), README.read_text(), re.DOTALL)
-    assert len(found) == 1, f"{README} must have one part between {BEGIN.strip()} and {END}"
-    return str(found[0]).rstrip("\n")
+    """What README.md says now."""
+    return MARKS.written()
 
 
 def write(text: str) -> None:
-    """Put `text` between the marks."""
-    whole = README.read_text()
-    assert written() is not None
-    before, rest = whole.split(BEGIN)
-    README.write_text(before + BEGIN + text + "\n" + END + rest.split(END, 1)[1])
+    """Put `text` there."""
+    MARKS.write(text)

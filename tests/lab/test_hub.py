@@ -89,6 +89,15 @@ def test_the_tree_lists_folders_and_large_files(hub: HubServer) -> None:
     assert [entry.path for entry in api.get_paths_info(REPO, ["config.json", "nope"])] == ["config.json"]
 
 
+def test_small_weights_have_a_sha256_too(hub: HubServer, tmp_path: Path) -> None:
+    """As by the .gitattributes of the real Hub's repositories: found by the fault matrix, whose model is small."""
+    (tmp_path / "models" / "lab" / "small" / "tokenizer.model").write_bytes(b"few")
+    info = HfApi(endpoint=hub.url, token=False).model_info(REPO, files_metadata=True)
+    lfs = {file.rfilename: file.lfs for file in info.siblings or []}
+    assert lfs["config.json"] is None
+    assert lfs["tokenizer.model"]["sha256"] == hashlib.sha256(b"few").hexdigest()  # type: ignore[index]
+
+
 def test_weights_come_from_another_host_which_gets_no_token(hub: HubServer, tmp_path: Path) -> None:
     download(hub, tmp_path / "cache", token=TOKEN)
     content = [entry for entry in hub.log.entries if entry["path"].startswith("/_content/")]

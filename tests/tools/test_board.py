@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from yt_fsm.engine.errors import CommandFailed, SetupError
+from yt_fsm.engine.errors import CommandFailed, SetupError, Wait
 from yt_fsm.engine.redaction import Redactor
 from yt_fsm.engine.shell import Shell
-from yt_fsm.tools import board as hardware
 from yt_fsm.tools import systems
 from yt_fsm.tools.board import Board
 from yt_fsm.tools.systems import Reset, System
@@ -138,7 +137,7 @@ def test_each_system_knows_its_boards(
 
 @pytest.mark.parametrize(
     ("system", "chips"),
-    [("n150", ["n300 L", "n300 R"]), ("n300", ["n150 L"]), ("lb", ["n300 L"] * 3), ("n300", ["n300 L"] * 4)],
+    [("n150", ["n300 L", "n300 R"]), ("n300", ["n150 L"]), ("lb", ["p150"] * 4), ("n300", ["n300 L"] * 4)],
 )
 def test_another_system_is_named(
     board: Callable[..., Board], plan: Callable[..., None], system: str, chips: list[str]
@@ -146,6 +145,28 @@ def test_another_system_is_named(
     plan(*chips)
     with pytest.raises(SetupError, match=f"this is no {system}: tt-smi lists .* Set YT_SYSTEM to what the machine is"):
         board(system).verify()
+
+
+def test_half_a_mesh_is_named_with_what_is_missing(board: Callable[..., Board], plan: Callable[..., None]) -> None:
+    """It was called another system."""
+    plan(*["n300 L", "n300 R"] * 3)
+    with pytest.raises(SetupError, match=r"this lb is not whole: tt-smi lists 3 board\(s\) of 4, 1 n300 missing\. Re"):
+        board("lb").verify()
+    plan(*["n300 L", "n300 R"] * 2, "p150", "n150 L")
+    with pytest.raises(SetupError, match=r"lists 2 board\(s\) of 4, 2 n300 missing, and n150, p150 beside\. Reset"):
+        board("lb").verify()
+
+
+def test_a_host_with_boards_beside_the_systems_is_told_how_to_choose(
+    board: Callable[..., Board], plan: Callable[..., None]
+) -> None:
+    """Without YT_DEVICE they would be reset with it."""
+    plan("n300 L", "n300 R", "p150", "n300 L", "n300 R")
+    with pytest.raises(
+        SetupError, match=r"so 1 n300, 1 p150 would be opened and reset too.* YT_DEVICE to the one board"
+    ):
+        board().verify()
+    board(device=2).verify()
 
 
 def test_no_board_is_a_setup_error(board: Callable[..., Board], plan: Callable[..., None]) -> None:
@@ -266,10 +287,12 @@ def holder(tmp_path: Path, device: int | None) -> "subprocess.Popen[str]":
         from pathlib import Path
         from yt_fsm.tools import systems
         from yt_fsm.tools.board import Board
+        from yt_fsm.engine.processes import Mark
         from yt_fsm.engine.redaction import Redactor
         from yt_fsm.engine.shell import Shell
         n300 = systems.known().find("n300")
-        Board(Shell("other", Redactor()), n300, {device!r}, Path({str(tmp_path / "locks")!r})).acquire()
+        mark = Mark(Path({str(tmp_path)!r}), "other-1", 0.0)
+        Board(Shell(mark, Redactor()), n300, {device!r}, Path({str(tmp_path / "locks")!r})).acquire()
         print("held", flush=True)
         input()
     """)
@@ -287,17 +310,16 @@ def holder(tmp_path: Path, device: int | None) -> "subprocess.Popen[str]":
     [(None, None, False), (None, 0, False), (0, None, False), (0, 0, False), (0, 1, True), (1, 0, True)],
 )
 def test_a_board_has_one_owner_and_neighbours_do_not_mind(
-    board: Callable[..., Board], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: int | None,
-    ours: int | None, free: bool,
+    board: Callable[..., Board], tmp_path: Path, theirs: int | None, ours: int | None, free: bool,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(hardware, "LOCK_SECS", -1)
     mine = board(device=ours)
     with holder(tmp_path, theirs) as other:
         if free:
             mine.acquire()
         else:
-            with pytest.raises(SetupError, match=f"the board is held by pid {other.pid}"):
+            with pytest.raises(Wait, match=f"the board is held by run other-1, pid {other.pid} "):
                 mine.acquire()
+            assert not mine.held, "nor a part of it, which would keep others away"
         other.communicate("\n")
     mine.release()
     mine.acquire()  # the other is gone, and its lock with it

@@ -1,8 +1,10 @@
 """The download: what of a model is fetched, whose fault a failure is, and that the Hub's own trouble is waited out."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from yt_fsm.engine.errors import ServiceError
 from yt_fsm.engine.shell import Shell
 from yt_fsm.lab.hub import TOKEN, HubServer
 from yt_fsm.tools import hub as module
-from yt_fsm.tools.hub import NotOnTheHub, WeightsDamaged, download, token_of, unneeded
+from yt_fsm.tools.hub import NotOnTheHub, TooLarge, WeightsDamaged, download, token_of, unneeded
 
 REPO = "lab/small"
 
@@ -22,6 +24,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
     folder = tmp_path_factory.mktemp("hub")
     made = make_model(folder / "models" / "lab" / "small")
     (made / "consolidated.safetensors").write_bytes((made / "model.safetensors").read_bytes())
+    wide = make_model(folder / "models" / "lab" / "wide") / "model.safetensors"
+    head = json.dumps({"w": {"dtype": "BF16", "shape": [40, 50], "data_offsets": [0, 4000]}}).encode()
+    wide.write_bytes(len(head).to_bytes(8, "little") + head + bytes(4000))
     with served(HubServer(folder / "models", folder / "hub.jsonl")) as made:
         yield made
 
@@ -31,9 +36,9 @@ def fetch(server: HubServer, shell: Shell, bare: Path, tmp_path: Path) -> Iterat
     """Downloads into a cache of the test's own, with the operator's HOME in `bare`."""
     first = len(server.log.entries)
 
-    def ask(model: str = REPO, timeout: float = 60) -> Any:
+    def ask(model: str = REPO, timeout: float = 60, most: int | None = None) -> Any:
         env = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": server.url}
-        return download(shell, model, None, env, timeout, 0, lambda done, total: None)
+        return download(shell, model, None, env, timeout, 0, lambda done, total: None, most)
 
     ask.asked = lambda part: [e for e in server.log.entries[first:] if part in e["path"]]  # type: ignore[attr-defined]
     yield ask
@@ -51,6 +56,31 @@ def test_a_hub_that_is_away_for_a_while_is_asked_again_and_one_copy_of_the_weigh
     assert 3_000_000 < found.bytes < 3_100_000
     assert fetch.asked("model.safetensors")  # type: ignore[attr-defined]
     assert not fetch.asked("consolidated.safetensors")  # type: ignore[attr-defined]
+
+
+def test_a_model_with_more_weights_than_there_is_room_for_is_not_fetched(
+    server: HubServer, fetch: Callable[..., Any]
+) -> None:
+    with pytest.raises(TooLarge, match=r"^lab/wide has 0\.0 billion weights$") as caught:
+        fetch("lab/wide", most=1999)
+    assert (caught.value.fault, caught.value.final, caught.value.weights) == ("issue", True, 2000)
+    assert not fetch.asked("model.safetensors")  # type: ignore[attr-defined]
+    assert fetch("lab/wide", most=2000).sha
+
+
+@pytest.mark.parametrize(
+    ("counted", "files", "weights"),
+    [
+        ({"BF16": 7, "F32": 1}, {"model.safetensors": 18}, 8),
+        ({"F8_E4M3": 6, "I32": 100}, {"model.safetensors": 406}, 6),
+        ({"I32": 100}, {"model.safetensors": 400}, 0),
+        (None, {"pytorch_model.bin": 400, "tokenizer.json": 4000}, 100),
+    ],
+)
+def test_weights_are_never_overcounted(counted: Any, files: dict[str, int], weights: int) -> None:
+    """A model that may fit is not refused: packed integers are not counted, and unknown ones are wide."""
+    told = SimpleNamespace(safetensors=SimpleNamespace(parameters=counted) if counted else None)
+    assert module._weights(told, files) == weights
 
 
 def test_a_hub_that_stays_away_is_the_services_fault(server: HubServer, fetch: Callable[..., Any]) -> None:

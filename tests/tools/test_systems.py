@@ -87,6 +87,7 @@ def test_only_the_chosen_board_is_reset_and_seen(system: System) -> None:
         ("TIMEOUT: device timeout, potential hang detected, the device is unrecoverable", "hang"),
         ("Device 15 init: failed to initialize FW! Try resetting the board.", "hang"),
         ("Timed out after waiting 300000 ms for ARC core to start", "hang"),
+        ("Device 0: Timeout (10000 ms) waiting for physical cores to finish: (x=25,y=25)", "hang"),
         ("Waiting for lock 'CHIP_IN_USE_0_PCIe' which is currently held by thread TID: 7, PID: 7", "busy"),
         ("AssertionError: top1 0.41 is below 0.90", None),
     ],

@@ -1,7 +1,8 @@
 """The brief: what an issue asks for (§3.3), read from its body and labels."""
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from yt_fsm.tools import systems
 
+from . import template
 from .errors import MalformedIssue
 
 FIELDS = (
@@ -176,9 +178,24 @@ def parse(body: str, labels: Iterable[str] = (), systems_dir: Path | None = None
     if labelled:
         values["system"] = labelled[0]
     try:
-        return Brief.model_validate(values, context=systems_dir)
+        brief = Brief.model_validate(values, context=systems_dir)
     except ValidationError as problem:
         raise MalformedIssue("; ".join(_words(error) for error in problem.errors())) from None
+    refused = _refusals()(True, brief.decode_len, brief.batch)
+    if refused:
+        told = (f"the issue's `{field}` is {getattr(brief, field)}: {why}" for field, why in refused.items())
+        raise MalformedIssue("; ".join(told))
+    return brief
+
+
+@functools.cache
+def _refusals() -> Callable[[bool, int, int], dict[str, str]]:
+    """The harness's own check of what it can evaluate, which is written down there alone (faults W10)."""
+    import runpy
+
+    found: Callable[[bool, int, int], dict[str, str]]
+    found = runpy.run_path(str(template.SOURCE / "scripts" / "harness" / "options.py"))["refusals"]
+    return found
 
 
 def _words(error: Any) -> str:

@@ -2,9 +2,12 @@
 
 SetupError
 ├── MalformedIssue          the issue's text does not say what is to be done
+├── NotToEvaluate           what the issue asks for cannot be evaluated with this model, or cannot fit this system
+├── BaseBroken              the models repo's own tests fail before anybody has worked
 └── BranchExists            §8.4, somebody else's branch
 Verdict
 ├── BringupError            give_up: the model's fault (§9.1 H 2)
+│   └── AskedToStop         in codex's own words
 └── BadReference            reject: the HF reference itself fails
 """
 
@@ -18,6 +21,17 @@ class MalformedIssue(SetupError):
     final = True
 
 
+class NotToEvaluate(SetupError):
+    """The issue asks for what no evaluation of this model, or no machine of this system, can do (faults W10)."""
+
+    fault = "issue"
+    final = True
+
+
+class BaseBroken(SetupError):
+    """The models repo's own tests fail on the untouched base: no model could pass there (faults W9)."""
+
+
 class BranchExists(SetupError):
     """§8.4: the branch is on the remote already and is not ours."""
 
@@ -29,6 +43,10 @@ class BringupError(Verdict):
 
     event = "give_up"
     fault = "model"
+
+
+class AskedToStop(BringupError):
+    """codex says that it cannot bring the model up."""
 
 
 class BadReference(Verdict):

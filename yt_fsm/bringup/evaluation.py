@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yt_fsm.bringup.errors import BadReference, BringupError
+from yt_fsm.bringup.errors import BadReference, BringupError, NotToEvaluate
 from yt_fsm.engine.errors import AnswerTooLarge, CommandFailed, SetupError
 from yt_fsm.engine.jsonable import clean
 from yt_fsm.engine.outside import shown
@@ -42,6 +42,7 @@ PYTEST_SECS = 900.0
 FILES = 20_000  # more than the base has
 BYTES = 2 << 30
 STANDIN = "cpu-standin"
+USAGE, UNFIT, CLOSED = 2, 3, 4  # exit codes of run_eval.py beside 0 and 1, as its docstring has them
 HARNESS = ("scripts/", "tests/", "conftest.py", "pytest.ini", "pyproject.toml", "setup.cfg", "tox.ini")
 
 
@@ -50,10 +51,14 @@ class Report:
     """What one check found: `error` is what codex is told (None: all passed), `failing` the command that failed.
 
     `tree` is the git tree of what was judged: the base, the model's folder and codex's own tests, and nothing else.
+    `case` is the key of the evaluation that failed, "" for the tests or for none; `ended` says how its command failed,
+    None where it ran and measured too little.
     """
 
     error: str | None = None
     failing: str | None = None
+    case: str = ""
+    ended: CommandFailed | None = None
     metrics: dict[str, m.Metrics] = field(default_factory=dict)
     tampered: list[str] = field(default_factory=list)
     tree: str = ""
@@ -122,15 +127,26 @@ class Evaluation:
         self.pinned = pinned
 
     def reference(self, folder: Path) -> m.Metrics:
-        """The HF-only evaluation at the end of `download`. Raises BadReference, or SetupError when it was killed."""
+        """The HF-only evaluation at the end of `download`.
+
+        Only the harness's exit code for it, and metrics below the thresholds, speak of the model: BadReference is
+        raised for these alone (faults W10). Raises NotToEvaluate for lengths that this model does not have, and
+        SetupError for what this machine lacks: packages, memory, time.
+        """
         try:
             found = self._eval(HF, folder, "reference", store=True)
         except CommandFailed as problem:
-            if problem.code is None or problem.code < 0:
-                raise
-            raise BadReference(f"the HF reference does not run: {problem}") from None
+            if problem.code == UNFIT:
+                raise BadReference(f"the HF reference is unfit: {problem}") from None
+            if problem.code == USAGE:
+                raise NotToEvaluate(f"the evaluation refuses what the issue asks for: {problem}") from None
+            if problem.code == 1:
+                raise SetupError(
+                    f"this machine cannot compute the HF reference, which says nothing about the model: {problem}"
+                ) from None
+            raise
         except m.BadMetrics as problem:
-            raise BadReference(f"the HF reference cannot be believed: {problem}") from None
+            raise SetupError(f"the HF reference's metrics cannot be believed: {problem}") from None
         problem_text = self._below(HF, found)
         if problem_text:
             raise BadReference(f"the HF reference disagrees with itself: {problem_text}")
@@ -149,16 +165,19 @@ class Evaluation:
         report.seconds = time.monotonic() - started
         return report
 
-    def tests(self, report: Report) -> None:
-        """The fast gate. Raises BringupError when it fails."""
-        argv = [self.settings.python, "-m", "pytest", "-q"]
+    def gate(self) -> Result:
+        """The models repo's own tests, on the tree that lies in the workspace to be checked."""
         # codex's own tests are in the tree that is judged, and decide nothing; nobody may write a cache into it.
         options = f"-p no:cacheprovider --ignore={tests_folder(self.brief, self.settings.system)}"
-        env = {**self.env, "PYTEST_ADDOPTS": options}
-        result = self._run(argv, "pytest", PYTEST_SECS, self.workspace.check, env)
+        argv = [self.settings.python, "-m", "pytest", "-q"]
+        return self.command(argv, "pytest", PYTEST_SECS, self.workspace.check, {"PYTEST_ADDOPTS": options})
+
+    def tests(self, report: Report) -> None:
+        """The fast gate. Raises BringupError when it fails."""
+        result = self.gate()
         if not result.ok:
-            report.failing = shlex.join(argv)
-            raise BringupError(_failure(result))
+            report.failing, report.ended = shlex.join(result.argv), result.failed()
+            raise BringupError(f"failing command: {report.failing}\n{report.ended}")
 
     def measure(self, report: Report, attempt: str) -> None:
         """The evaluations, in order, stopping at the first that fails. Raises BringupError in codex's words."""
@@ -171,9 +190,11 @@ class Evaluation:
                 if problem:
                     raise BringupError(f"`{shlex.join(argv)}` ran, but {problem}\nmetrics: {json.dumps(found)}")
             except (BringupError, CommandFailed) as error:
-                if isinstance(error, CommandFailed) and error.why == "was stopped":
-                    raise
-                report.failing = shlex.join(argv)
+                if isinstance(error, CommandFailed):
+                    if error.why == "was stopped":
+                        raise
+                    report.ended = error
+                report.failing, report.case = shlex.join(argv), case.key
                 raise BringupError(f"failing command: {report.failing}\n{error}") from None
 
     def _eval(self, case: Case, folder: Path, attempt: str, store: bool = False) -> m.Metrics:
@@ -187,7 +208,6 @@ class Evaluation:
         private = self.workspace.evaluation.tmp / f"metrics-{secrets.token_hex(4)}.json"
         argv = eval_argv(self.settings.python, self.brief, self.revision, case)
         env = {
-            **self.env,
             "YT_METRICS_FILE": str(private),
             "YT_METRICS_NONCE": nonce,
             "YT_REFERENCE_CACHE": self.cache,
@@ -199,7 +219,9 @@ class Evaluation:
                 told[:] = [line]
 
         with tokens_of(f"evaluating {case.key}", private.with_suffix(".progress")) as more:
-            result = self._run(argv, f"eval-{case.key}", self.settings.eval_secs, folder, {**env, **more}, store, hear)
+            result = self.command(
+                argv, f"eval-{case.key}", self.settings.eval_secs, folder, {**env, **more}, store, hear
+            )
         if self.shell.dry:
             private.write_text(json.dumps({"nonce": nonce, "metrics": self._pretend(case)}))
         if not result.ok:
@@ -239,16 +261,19 @@ class Evaluation:
             "model": self.brief.hf_model_id,
         }
 
-    def _run(
+    def command(
         self,
         argv: list[str],
         name: str,
         timeout: float,
         folder: Path,
-        env: dict[str, str],
+        more: Mapping[str, str] | None = None,
         store: bool = False,
         on_line: Callable[[str], None] | None = None,
     ) -> Result:
+        """Run one command as isolated as all of a check's: a new HOME, no network, `folder` to read; `more` is added
+        to its environment. What it leaves running is ended.
+        """
         pretend = ""
         if self.shell.dry and "run_eval.py" in " ".join(argv):
             case = next(c for c in (TT1, TT0, HF) if argv == eval_argv(argv[0], self.brief, self.revision, c))
@@ -258,7 +283,7 @@ class Evaluation:
         result = self.shell.run(
             argv,
             cwd=folder,
-            env=env,
+            env={**self.env, **(more or {})},
             name=name,
             timeout=timeout,
             check=False,
@@ -371,8 +396,3 @@ def survey(agent: Path, files: int) -> None:
 
 def _is_harness(path: str) -> bool:
     return path.startswith(HARNESS)
-
-
-def _failure(result: Result) -> str:
-    """A failed command as codex is told it: the command, how it ended, its last lines."""
-    return f"failing command: {shlex.join(result.argv)}\n{result.failed()}"

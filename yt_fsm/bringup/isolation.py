@@ -35,12 +35,20 @@ _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE
 
 def weights_home(workspace: Workspace) -> Path:
     """HF_HOME of the download: the environment's, else in the workspace."""
-    return Path(os.environ.get("HF_HOME") or workspace.weights)
+    return _named_by("HF_HOME") or workspace.weights
 
 
 def weights(workspace: Workspace) -> Path:
-    """Where the download puts the weights: the Hub's cache, without the token that lies beside it."""
-    return Path(os.environ.get("HF_HUB_CACHE") or weights_home(workspace) / "hub")
+    """Where the download puts the weights, and evaluations and codex read them: the Hub's cache, without the token
+    that lies beside it. HUGGINGFACE_HUB_CACHE is its older name, which the Hub's client still takes.
+    """
+    return _named_by("HF_HUB_CACHE") or _named_by("HUGGINGFACE_HUB_CACHE") or weights_home(workspace) / "hub"
+
+
+def _named_by(variable: str) -> Path | None:
+    """The folder that a variable of the Hub's client names, read as that reads it, and whole (faults E2)."""
+    text = os.environ.get(variable, "")
+    return Path(os.path.abspath(os.path.expandvars(os.path.expanduser(text)))) if text else None
 
 
 def environment(settings: Settings, workspace: Workspace, room: Room, **more: str) -> dict[str, str]:
@@ -78,6 +86,7 @@ def hub_environment(workspace: Workspace) -> dict[str, str]:
     return {
         **os.environ,
         "HF_HOME": str(weights_home(workspace)),
+        "HF_HUB_CACHE": str(weights(workspace)),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from yt_fsm.tools import git
 from yt_fsm.tools.board import Board, NoBoard, board_of
 from yt_fsm.tools.codex_home import CodexHome
 
-from . import isolation
+from . import fit, isolation
 
 if TYPE_CHECKING:
     from yt_fsm.bringup.settings import Settings
@@ -74,7 +75,7 @@ def needs(shell: Shell, github: GitHub, settings: Settings) -> list[Need]:
             lambda: _reachable(shell, settings),
             f"give git an SSH key that may read and push it; try `git ls-remote {settings.remote}`",
         ),
-        _try("disk", lambda: _disk(settings), "make room, or point YT_TMP_ROOT and HF_HOME at a larger disk"),
+        _try("disk", lambda: require_room(settings), "make room, or point YT_TMP_ROOT and HF_HOME at a larger disk"),
     ]
 
 
@@ -82,7 +83,7 @@ def require(shell: Shell, settings: Settings) -> None:
     """§9.1 B inside a run: `import ttnn`, tt-smi, the login. Raises SetupError for the first that fails."""
     _python(shell, settings)
     _login(shell)
-    _disk(settings)
+    require_room(settings)
 
 
 def require_harness(shell: Shell, script: Path, repo: str) -> None:
@@ -112,7 +113,9 @@ def _first_line(shell: Shell, argv: list[str]) -> str:
 def _board(board: Board) -> Need:
     def look() -> str:
         board.verify()
-        return "none, and none is wanted (--skip-tt)" if isinstance(board, NoBoard) else ", ".join(board.boards())
+        if isinstance(board, NoBoard):
+            return "none, and none is wanted (--skip-tt)"
+        return f"{', '.join(board.boards())} ({fit.dram(board.system, board.device) >> 30} GB of DRAM)"
 
     found = _try("tt-smi and board", look, "install tt-smi, check the card, or mend YT_SYSTEM")
     trouble = None if found.ok else board.system.trouble_in(found.found)
@@ -159,8 +162,7 @@ def _python(shell: Shell, settings: Settings) -> str:
 
 
 def _codex_login(shell: Shell, settings: Settings) -> str:
-    source = settings.codex_home or Path.home() / ".codex"
-    return CodexHome(source, source).status(shell, settings.codex_bin)
+    return CodexHome(settings.codex_source, settings.codex_source).status(shell, settings.codex_bin)
 
 
 def _reachable(shell: Shell, settings: Settings) -> str:
@@ -204,15 +206,30 @@ def _login(shell: Shell) -> str:
     return f"{body['login']} ({', '.join(scopes) or 'fine-grained token'})"
 
 
-def _disk(settings: Settings) -> str:
-    """Free space where workspaces and runs live."""
+def require_room(settings: Settings, least_gb: float | None = None) -> str:
+    """Free space where workspaces and runs live. Raises SetupError where it is less than YT_MIN_FREE_GB, or than
+    `least_gb` where that is lower.
+    """
+    least = settings.min_free_gb if least_gb is None else min(least_gb, settings.min_free_gb)
     free = []
     for folder in (settings.tmp_root, settings.home):
         place = folder
         while not place.exists():
             place = place.parent
         gigabytes = shutil.disk_usage(place).free / 1e9
-        if gigabytes < settings.min_free_gb:
-            raise SetupError(f"{folder} has {gigabytes:.1f} GB free and needs {settings.min_free_gb:.1f}")
+        if gigabytes < least:
+            raise SetupError(f"{folder} has {gigabytes:.1f} GB free and needs {least:.1f}")
         free.append(f"{gigabytes:.0f} GB")
     return " / ".join(free)
+
+
+def require_memory(needed: int) -> None:
+    """Raise SetupError where fewer bytes of this machine's memory are free than `needed`."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+        free = next((int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:"), needed)
+        if free < needed:
+            raise SetupError(
+                f"{free / 1e9:.1f} GB of memory are free, and the weights alone have {needed / 1e9:.1f}: end what else "
+                "uses this machine's memory"
+            )

@@ -92,6 +92,14 @@ def fix(error: str) -> str:
     )
 
 
+def mended(first: str) -> str:
+    """The prompt after codex asked to stop on a board that was not whole, and is now."""
+    return (
+        f"{first}\n\nWhen you asked to stop, the board was not whole. It has been reset, and a mesh opens on it again: "
+        "what failed because of that says nothing about the model. Go on.\n"
+    )
+
+
 def resumed(first: str, error: str | None) -> str:
     """The prompt of a run that goes on in a new codex thread: the task, then what the last check said."""
     if not error:

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yt_fsm.engine.errors import SetupError, Wait
 from yt_fsm.engine.needs import Need
 from yt_fsm.engine.shell import Shell
 
@@ -34,6 +35,20 @@ def needs(queue: "Issues") -> list[Need]:
     from . import preflight
 
     return preflight.needs(queue.shell, queue.github, queue.settings)  # type: ignore[arg-type]
+
+
+def hindered(queue: "Issues") -> Wait | None:
+    """The limit of the codex account that this machine's runs use, while it is used up (faults W1)."""
+    from yt_fsm.tools import codex_limits
+    from yt_fsm.tools.codex_home import CodexHome
+
+    settings: Settings = queue.settings  # type: ignore[assignment]
+    try:
+        account = CodexHome(settings.codex_source, settings.codex_source).account()
+    except SetupError:  # which the preflight tells of
+        return None
+    limit = codex_limits.limited(settings.home, account)
+    return Wait(limit[1], limit[0]) if limit else None
 
 
 def systems_of(folder: Path | None, labels: tuple[str, ...], body: str) -> set[str]:

@@ -6,7 +6,7 @@ from codexapi import Task, TaskResult
 
 from yt_fsm.tools.codex import Codex
 
-from .errors import BringupError
+from .errors import AskedToStop, BringupError
 
 
 class FunctionalBringupTask(Task):  # type: ignore[misc]
@@ -51,7 +51,7 @@ class FunctionalBringupTask(Task):  # type: ignore[misc]
     def on_failure(self, result: TaskResult) -> None:
         """Keep the reason when codex itself asked to stop."""
         if self.verdict is None or "MAKE IT STOP" in str(result.errors):
-            self.verdict = BringupError(f"codex asked to stop: {result.summary}")
+            self.verdict = AskedToStop(f"codex asked to stop: {result.summary}")
 
     def run(self) -> None:
         """The whole loop. Raises BringupError when it ended without a pass, SetupError when codex does not work."""

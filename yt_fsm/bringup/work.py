@@ -1,8 +1,9 @@
 """What several states do with a run: its download, its evaluation, its codex, and keeping its unfinished work."""
 
+import contextlib
 import logging
 import os
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from yt_fsm.engine.errors import JournalBroken, SetupError, StopRequested
@@ -46,17 +47,23 @@ def download(run: BringupRun) -> None:
     """Have the model's weights on this disk; the first time its exact commit is pinned. Raises SetupError."""
     from yt_fsm.tools import hub, progress
 
+    from . import fit
+
     brief, settings = run.brief, run.settings
     with progress.bytes_of(f"downloading {brief.hf_model_id}") as show:
-        found = hub.download(
-            run.shell,
-            brief.hf_model_id,
-            run.facts.revision or brief.hf_revision,
-            hub_environment(run.workspace),
-            settings.download_secs,
-            settings.min_free_gb * 1e9,
-            show,
-        )
+        try:
+            found = hub.download(
+                run.shell,
+                brief.hf_model_id,
+                run.facts.revision or brief.hf_revision,
+                hub_environment(run.workspace),
+                settings.download_secs,
+                settings.min_free_gb * 1e9,
+                show,
+                fit.most_weights(settings),
+            )
+        except hub.TooLarge as problem:
+            raise fit.in_words(problem, settings) from None
     run.facts.revision = found.sha
     run.facts.bytes = found.bytes
 
@@ -106,16 +113,32 @@ def rebuild(run: BringupRun) -> None:
     space.seal(boot_id())
 
 
+@contextlib.contextmanager
+def limit_told(run: BringupRun) -> Iterator[None]:
+    """While codex works: tell this machine's other workers of the account's limit (faults W1)."""
+    from yt_fsm.tools import codex_limits
+    from yt_fsm.tools.codex_home import CodexHome
+    from yt_fsm.tools.errors import CodexLimited
+
+    try:
+        yield
+    except CodexLimited as limit:
+        source = run.settings.codex_source
+        with contextlib.suppress(OSError, SetupError):  # it is known here all the same
+            codex_limits.note(run.settings.home, CodexHome(source, source).account(), limit.until, str(limit))
+        raise
+
+
 def codex_of(run: BringupRun) -> "Codex":
     """The run's codex, which goes on with the run's thread when there is one."""
+    from yt_fsm.tools import codex_limits
     from yt_fsm.tools.codex import Codex
     from yt_fsm.tools.codex_home import CodexHome
 
     from . import prompt
 
     settings, space = run.settings, run.workspace
-    source = settings.codex_home or Path.home() / ".codex"
-    home = CodexHome(source, run.folder / CODEX, settings.codex_model, settings.codex_effort)
+    home = CodexHome(settings.codex_source, run.folder / CODEX, settings.codex_model, settings.codex_effort)
     passed = {name: value for name, value in os.environ.items() if name.startswith("CODEX_")}
     env = {**passed, "CODEX_HOME": str(home.folder), **run.board.environment}
     thread = run.facts.thread
@@ -125,6 +148,8 @@ def codex_of(run: BringupRun) -> "Codex":
 
     def used(tokens: int) -> None:
         run.journal.append("tokens", tokens=tokens, thread=run.facts.thread)
+        with contextlib.suppress(OSError, SetupError):  # it works, so nothing limits it
+            codex_limits.clear(settings.home, CodexHome(settings.codex_source, settings.codex_source).account())
 
     write = (space.agent, space.codex.home, space.codex.tmp, home.folder, *home.login)
     read, devices = (weights(space),), tuple(run.board.devices())

@@ -132,6 +132,9 @@ def options(
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Any unique fragment of a run id.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="End instead of waiting for a limit or a service; the run can be resumed.")
+]
 Machine = Annotated[str, typer.Option("--machine", help="One of machines/.")]
 
 
@@ -153,6 +156,7 @@ def run(
     skip_tt: Annotated[
         bool, typer.Option("--skip-tt", help="HF evaluation only, on a machine without a card; said in the PR.")
     ] = False,
+    no_wait: NoWait = False,
     as_json: Json = False,
 ) -> None:
     """The worker: poll, claim, walk, repeat."""
@@ -163,7 +167,7 @@ def run(
     if dry_run:
         _dry_run(definition, settings, issue)
         return
-    worker = Worker(definition, settings, _shell("worker", settings))
+    worker = Worker(definition, settings, _shell("worker", settings), patient=not no_wait)
     worker.listen()
     _say(worker.work(once=once, name=_number(issue)), as_json)
 
@@ -193,6 +197,8 @@ def _say(outcome: Any, as_json: bool) -> None:
     else:
         status = f" ({outcome.status or 'status untouched'})" if outcome.issue else ""
         typer.echo(plain(f"{outcome.run_id}: {outcome.words}: {outcome.state}{status} {outcome.url or ''}".rstrip()))
+        if outcome.waiting:
+            typer.echo(plain("waits until {until}: {why}".format(**outcome.waiting)))
     raise typer.Exit(outcome.code)
 
 
@@ -234,11 +240,11 @@ def _number(issue: str | None) -> str | None:
 
 
 @app.command(epilog="Example: ytfsm resume 7f3c")
-def resume(ctx: typer.Context, run: RunArgument, as_json: Json = False) -> None:
+def resume(ctx: typer.Context, run: RunArgument, no_wait: NoWait = False, as_json: Json = False) -> None:
     """Go on with a run after a crash or a stop."""
     from yt_fsm.engine.recovery import resume as go_on
 
-    _take_over(ctx.obj, run, go_on, as_json)
+    _take_over(ctx.obj, run, go_on, as_json, patient=not no_wait)
 
 
 @app.command(epilog='Example: ytfsm abandon 7f3c --reason "wrong revision"')
@@ -256,7 +262,9 @@ def abandon(
     _take_over(ctx.obj, run, lambda walked: end(walked, reason), as_json, ending=True)
 
 
-def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool, ending: bool = False) -> None:
+def _take_over(
+    machines: Machines, fragment: str, walk: Any, as_json: bool, ending: bool = False, patient: bool = True
+) -> None:
     from yt_fsm.engine.worker import Worker
 
     folder = store.find(_runs(), fragment)
@@ -264,7 +272,7 @@ def _take_over(machines: Machines, fragment: str, walk: Any, as_json: bool, endi
     header = reading.records[0]
     definition = _machine(machines, header["machine"])
     settings = _settings(machines, definition, system=header.get("system"))
-    worker = Worker(definition, settings, _shell("worker", settings))
+    worker = Worker(definition, settings, _shell("worker", settings), patient)
     worker.listen()
     _say(worker.take_over(folder, walk, ending), as_json)
 
@@ -386,13 +394,29 @@ def doctor(
     shell = _shell("doctor", settings)
     for done in janitor.clean(settings, ctx.obj.values()) if clean else []:
         typer.echo(f"cleared away: {done}", err=True)
-    found = definition.needs(definition.queue(settings, shell))
+    queue = definition.queue(settings, shell)
+    found = [*definition.needs(queue), *_hindrances(ctx.obj, definition, queue, settings)]
     if as_json:
         typer.echo(json.dumps([check.as_json() for check in found]))
     else:
         show.needs(found)
     if not all(check.ok for check in found):
         raise typer.Exit(PreflightFailed.exit_code)
+
+
+def _hindrances(machines: Machines, definition: Definition, queue: Any, settings: Any) -> Iterator[Any]:
+    """What this machine's workers wait for, and what they take nothing for, as doctor's lines."""
+    from yt_fsm.engine import breaker
+    from yt_fsm.engine.needs import Need
+
+    for told in breaker.opened(settings.home):
+        found = "stopped claiming at {since}, and looks again at {next}: {why}".format(**told)
+        yield Need(f"worker {told['worker']}", False, found, "mend that; the worker goes on by itself")
+    if hindrance := definition.hindered(queue):
+        at = store.stamp(hindrance.until) if hindrance.until else "somebody knows better"
+        yield Need("new work", True, f"none is taken until {at}: {hindrance}")
+    for row in store.waiting(settings.runs, machines):
+        yield Need("waiting", True, "{run_id} ({words}) waits in `{state}` until {until}: {why}".format(**row))
 
 
 @app.command(epilog="Example: ytfsm config --system n300")

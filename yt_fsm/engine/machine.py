@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .errors import Usage
+from .errors import Usage, Wait
 from .facts import Facts
 
 Enter = Callable[[Any], str | None]
@@ -59,6 +59,7 @@ class Definition:
 
     - `run` is the class of its runs, `facts` declares what they learn, `settings()` loads the class of their settings.
     - `queue(settings, shell)` makes the queue that its subjects come from, `needs(queue)` looks at what a worker needs.
+    - `hindered(queue)` is the Wait for which no new subject is taken for now, a limit that is used up, or None.
     - `restore(run, going_on)` makes what the current state's work needs after a crash or a stop; the flag says whether
       that work will go on. `keep(run)` saves unfinished work before the workspace of a run that will go on goes.
     - `good` are the final states of exit code 0; `ends` the events that `abandon` may fire, the best first.
@@ -77,6 +78,7 @@ class Definition:
     settings: Callable[[], Any] = settings
     queue: Callable[[Any, Any], Any] = nothing
     needs: Callable[[Any], Any] = nothing
+    hindered: Callable[[Any], Wait | None] = nothing
     restore: Callable[[Any, bool], None] = nothing
     keep: Callable[[Any], None] = nothing
     good: frozenset[str] = field(default_factory=frozenset)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from . import records, store, walk
-from .errors import JournalDamaged, NotFound, SetupError, StopRequested, Usage, Verdict, Wait
+from .errors import JournalDamaged, NotFound, SetupError, Usage
 from .journal import Journal
 from .machine import LOSE, Definition, reachable
 from .processes import end_survivors
 from .queue import Queue
 from .replay import state_of
-from .run import ROLES, Run, assemble, owner
+from .run import ROLES, Hold, Run, assemble, owner, refusal_of
 from .settings import Settings
 from .shell import Shell
 from .workspace import Workspace
@@ -43,7 +43,8 @@ def open_run(
             raise JournalDamaged(f"{journal.path} is damaged at line 1: {problem}; it is left as it is")
         if header["machine"] != definition.name:
             raise Usage(f"{header['run_id']} is a run of the machine {header['machine']!r}")
-        if journal.records[-1]["kind"] == "end":
+        refusal = refusal_of(journal.records)
+        if journal.records[-1]["kind"] == "end" and (ending or not (refusal and refusal.get("again"))):
             raise NotFound(f"{header['run_id']} is complete: there is nothing to go on with")
         subject = queue.of(header)
         machine = _as_it_was(definition, journal) if ending else definition
@@ -102,8 +103,15 @@ def _still_valid(journal: Journal, header: dict[str, Any], definition: Definitio
 
 
 def resume(run: Run) -> None:
-    """Go on with a run: its subject first, then what its state needs, then the walk. Raises as `walk.walk`."""
-    run.journal.append("resumed", state=run.state, **owner())
+    """Go on with a run: its subject first, then what its state needs, then the walk. Raises as `walk.walk`.
+
+    What was refused for good is published anew where its record had ended with that: a person asked, and may have
+    mended what refused it.
+    """
+    anew = run.journal.records[-1]["kind"] == "end"
+    run.journal.append("resumed", state=run.state, **owner(), **({"anew": True} if anew else {}))
+    if anew:
+        run.refused, run.untold = None, False
     walk.walk(run, lambda: _take_up(run, going_on=True))
 
 
@@ -140,25 +148,27 @@ def end_of(run: Run, *events: str) -> str | None:
 
 
 def _take_up(run: Run, going_on: bool) -> None:
-    """The subject (of an issue: RESUME), then the state's surroundings; an error decides the next event."""
+    """The subject (of an issue: RESUME), then the state's surroundings; an error decides what is next."""
+
+    def restore() -> None:
+        run.definition.restore(run, going_on)
+
     try:
         if run.refused or run.arrived_by == LOSE:
             return  # the subject is no longer this run's, and must not look as if it were before that is written down
         run.subject.take_up()
         if not run.final:
-            run.definition.restore(run, going_on)
-    except Wait as wait:  # what its work needs is not all there, so there is nothing to enter yet
-        raise StopRequested(f"{run.run_id} waits: {wait}", 1) from None
-    except Verdict as verdict:
-        if run.final:
-            walk.unpublished(run, verdict)
-        else:
-            walk.decide(run, verdict)
+            restore()
+    except Exception as problem:
+        run.patient &= going_on  # who ends a run does not wait
+        walk.settle(run, problem)
+        if run.pause:  # what its work needs is not all there, so it is looked for again before that is entered
+            run.pause = run.pause._replace(back=[Hold("surroundings", run.leave_workspace, False, restore)])
 
 
 def unfinished(settings: Settings, definition: Definition, queue: Queue) -> Iterator[Path]:
     """This machine's runs that nobody walks and that can go on, oldest first; damaged ones are named and left."""
-    host = owner()["host"]
+    here = owner()
     for folder in reversed(store.everyone(settings.runs)):
         reading = store.reading_of(folder, {definition.name: definition})
         if reading.verdict == "corrupt" or not reading.records:
@@ -166,7 +176,8 @@ def unfinished(settings: Settings, definition: Definition, queue: Queue) -> Iter
             continue
         header, last = reading.records[0], reading.records[-1]
         taken = next(r for r in reversed(reading.records) if r["kind"] in ("header", "resumed"))
-        mine = header["machine"] == definition.name and queue.owns(header) and taken.get("host") == host
+        same = taken.get("host") == here["host"] or taken.get("machine_id", "") == here["machine_id"] != ""  # renamed
+        mine = header["machine"] == definition.name and queue.owns(header) and same
         if last["kind"] == "end" or not mine:
             continue
         if _crashes(reading.records) >= CRASHES:

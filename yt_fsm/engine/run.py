@@ -84,14 +84,17 @@ class Run:
         self.problem: Verdict | None = None  # why the run leaves its good path
         self.waiting: str | None = None  # why its outbox is not empty yet
         self.pause: Pause | None = None  # what its state's work waits for
+        self.patient = True  # whether it is waited for when it has to wait
         self.probes = 0  # waits in a row of which nobody knew the end
-        refusal = journal.last("refused")
-        self.refused: str | None = refusal["error"] if refusal else None  # why it will never be published
+        self.waits_since: float | None = None  # CLOCK_BOOTTIME of the first of them
+        refusal = refusal_of(journal.records)
+        self.refused: str | None = refusal["error"] if refusal else None  # why it is not published for good
+        self.untold = bool(refusal and refusal.get("again"))  # nor was that said where people see it, as far as we know
         self.over = False  # its end is being written: nothing of it goes on
         self.holds: list[Hold] = []
         self.effects = Effects(journal, Clock(self.stop), settings.settle_secs)
         self.subject.join(self)
-        self.hold("workspace", self._leave_workspace)
+        self.hold("workspace", self.leave_workspace)
         build(definition, self)
 
     if TYPE_CHECKING:
@@ -142,6 +145,11 @@ class Run:
         return self.state in self.definition.final
 
     @property
+    def at_start(self) -> bool:
+        """Whether nothing was taken yet, so that whatever would end or hold up the run is `lose`."""
+        return self.state == self.definition.initial and self.definition.allows(LOSE, self.state)
+
+    @property
     def taken(self) -> bool:
         """Whether its subject ever was its own: a transition other than `lose` led out of the initial state."""
         return any(move["event"] != LOSE for move in self.journal.all("transition"))
@@ -182,7 +190,8 @@ class Run:
         self.workspace.make()
         return self.workspace
 
-    def _leave_workspace(self) -> bool:
+    def leave_workspace(self) -> bool:
+        """Delete the workspace; whether there was one. Raises SetupError where it cannot be deleted."""
         if not self.facts.workspace or not os.path.lexists(self.workspace.folder):
             return False
         self.workspace.delete()
@@ -287,17 +296,47 @@ def mark_of(home: Path, header: Record) -> Mark:
     return Mark(home, header["run_id"], max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - passed))
 
 
+def refusal_of(records: list[Record]) -> Record | None:
+    """The record of what keeps a run from being published for good, unless it is being tried anew since."""
+    for record in reversed(records):
+        if record["kind"] == "refused" or record.get("anew"):
+            return record if record["kind"] == "refused" else None
+    return None
+
+
 def owner() -> dict[str, Any]:
-    """Who writes a journal: enough to tell, after a crash, that this process is dead."""
+    """Who writes a journal: enough to tell, after a crash, that this process is dead, and that the machine is ours."""
     import psutil
 
     process = psutil.Process()
     return {
         "host": platform.node(),
+        "machine_id": machine_id(),
         "pid": process.pid,
         "started": process.create_time(),
         "boot": boot_id(),
     }
+
+
+def lives(told: dict[str, Any]) -> bool:
+    """Whether the process that wrote its `owner()` down is there still."""
+    import psutil
+
+    try:
+        return bool(told["boot"] == boot_id() and psutil.Process(told["pid"]).create_time() == told["started"])
+    except (KeyError, TypeError, ValueError, psutil.Error):
+        return False
+
+
+def machine_id() -> str:
+    """A hash of what a machine keeps when it is renamed (the id itself is not for others); "" without one."""
+    import hashlib
+
+    try:
+        found = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+    return hashlib.sha256(f"ytfsm\0{found}".encode()).hexdigest()[:16] if found else ""
 
 
 def boot_id() -> str:

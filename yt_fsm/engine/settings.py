@@ -77,6 +77,20 @@ class Settings(BaseModel):
         le=1800,
         description="seconds until what a run waits for is tried again; doubled each time, up to half an hour",
     )
+    wait_secs: float = setting(
+        "YT_WAIT_SECS",
+        2 * 86_400,
+        ge=0,
+        le=YEAR,
+        description="seconds that a run waits for what nobody knows the end of; then it is a setup error",
+    )
+    wait_keep_secs: float = setting(
+        "YT_WAIT_KEEP_SECS",
+        3600,
+        ge=0,
+        le=YEAR,
+        description="seconds: a run that waits for longer keeps its work, and not its workspace",
+    )
     settle_secs: float = setting(
         "YT_SETTLE_SECS",
         60,

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -96,3 +97,30 @@ def row(run: Path, machines: Mapping[str, Definition] = MappingProxyType({})) ->
         "seconds": seconds,
         "attempts": len(told["attempts"]),
     }
+
+
+_TAIL_BYTES = 4096  # of a journal: its last record, where that is `end`
+
+
+def waiting(folder: Path, machines: Mapping[str, Definition]) -> Iterator[dict[str, Any]]:
+    """The runs that wait for something now, newest first; of one that is over only the last record is looked at."""
+    for run in everyone(folder):
+        if _ended(run):
+            continue
+        told = replay(reading_of(run, machines))
+        if told["waiting"]:
+            yield {"run_id": run.name, "words": told["subject"]["words"], "state": told["state"], **told["waiting"]}
+
+
+def _ended(run: Path) -> bool:
+    try:
+        with open(run / "journal.jsonl", "rb") as journal:
+            journal.seek(max(0, journal.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return b'"kind":"end"' in journal.read().rstrip().rpartition(b"\n")[2]
+    except OSError:
+        return False
+
+
+def stamp(moment: float) -> str:
+    """A time, seconds since 1970, as people read it here."""
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -41,6 +41,9 @@ class Subject:
     def leave(self) -> None:
         """This process goes on with it no more; what keeps it alive stops, and the next start takes it up."""
 
+    def unpublished(self, why: str) -> None:
+        """What came of it could not be published, for good: say so where people see it, each thing once."""
+
     def lost(self) -> None:
         """It is no longer this run's, which is on record already. Raises nothing that would hide that."""
 

@@ -8,24 +8,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from . import record
+from . import faults, record
 from .clock import boot_secs
-from .errors import (
-    JournalBroken,
-    Lost,
-    Refused,
-    SetupError,
-    StopRequested,
-    Unconfirmed,
-    Verdict,
-    Wait,
-    YtfsmError,
-    in_a_line,
-)
+from .errors import JournalBroken, Lost, SetupError, StopRequested, Verdict, Wait, YtfsmError, in_a_line
 from .machine import LOSE
 from .processes import end_survivors
 from .removal import remove_file
-from .run import Pause, Run, owner
+from .run import Hold, Pause, Run, owner
 
 log = logging.getLogger("ytfsm")
 
@@ -51,7 +40,7 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
     try:
         if take_up:
             take_up()
-            if run.final and not run.refused and not run.waiting:
+            if run.final and not run.waiting:
                 step(run)
         while not run.final:
             step(run)
@@ -79,10 +68,12 @@ def walk(run: Run, take_up: Callable[[], None] | None = None) -> None:
 
 
 def step(run: Run) -> None:
-    """Fire the event that the state left behind; an error decides the next one."""
+    """Fire the event that the state left behind; an error decides what is next, by its rule."""
     try:
         with full_disk_in_words(run):
-            if run.pause:
+            if run.final:
+                publish(run)
+            elif run.pause:
                 wake(run, run.pause)
             elif run.next_event is None:
                 run.work()  # transitions calls no on_enter for an initial or a restored state
@@ -90,47 +81,67 @@ def step(run: Run) -> None:
                 fire(run, run.next_event)
             if run.next_event is None and not run.final:
                 raise RuntimeError(f"the work of `{run.state}` returned no event, and only a final state's may")
-    except Wait as wait:
-        rest(run, wait)
-    except (Verdict, Refused) as verdict:
+    except Exception as problem:
+        settle(run, problem)
+
+
+def settle(run: Run, problem: Exception) -> None:
+    """Do what the table of faults says of an error. Raises it again where it stops or crashes the run."""
+    rule = faults.rule_of(problem)
+    action = rule.publishing if run.final else rule.working
+    if action in (faults.STOP, faults.CRASH):
+        raise problem
+    if run.final:
+        unpublished(run, problem, refused=action == faults.REFUSE)
+    elif action in (faults.WAIT, faults.PARK) and run.at_start:
+        lost = Lost(str(problem))
+        lost.__cause__ = problem
+        decide(run, lost)
+    elif action == faults.WAIT:
+        rest(run, problem if isinstance(problem, Wait) else Wait(str(problem)))
+    elif action == faults.PARK:
         run.pause = None
-        if isinstance(verdict, Unconfirmed) and not run.final and run.state != run.definition.initial:
-            run.stop.clear()  # no loss (faults W6): its work is kept, and the next try takes its subject up first
-            raise StopRequested(str(verdict), 1) from verdict
-        if run.final:
-            unpublished(run, verdict)
-        else:
-            decide(run, verdict)
+        run.stop.clear()
+        raise StopRequested(str(problem), 1) from problem  # no loss (faults W6): its subject is taken up again first
+    else:
+        run.pause = None
+        assert isinstance(problem, Verdict)
+        decide(run, problem)
 
 
 def rest(run: Run, wait: Wait) -> None:
-    """Put a run aside that cannot go on for now: no event, no attempt, and nothing held but its subject and files.
+    """Put a run aside that cannot go on for now: no event, no attempt, and nothing held but its subject.
 
-    In a final state it is the outbox that waits; in the initial one nothing is taken, and another run may have it.
+    Its files stay while the end is near, or nobody knows it; else they are kept as `restore` finds them, and go. A wait
+    of which nobody knows the end is a SetupError after YT_WAIT_SECS. Raises StopRequested where nobody will wait.
     """
-    if run.final:
-        unpublished(run, wait)
-        return
-    if run.state == run.definition.initial and run.definition.allows(LOSE, run.state):
-        decide(run, Lost(str(wait)))
-        return
-    now = time.time()
+    now, boot = time.time(), boot_secs()
     until = None if wait.until is None or wait.until <= now else min(wait.until, now + LONGEST_WAIT)
+    run.waits_since = run.waits_since or boot
+    if until is None and boot - run.waits_since > run.settings.wait_secs:
+        run.pause = None
+        decide(run, SetupError(f"after {boot - run.waits_since:.0f} s of waiting (YT_WAIT_SECS) still: {wait}"))
+        return
     pause = min(run.settings.probe_secs * 2.0**run.probes, PROBE_MOST) if until is None else 0.0
     run.probes = min(run.probes + (until is None), 30)
     run.next_event = None
     at = datetime.fromtimestamp(until or now + pause, timezone.utc)
     run.journal.append("waiting", state=run.state, why=str(wait), until=at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
-    run.pause = Pause(until, boot_secs() + pause, run.pause.back if run.pause else [])
+    run.pause = Pause(until, boot + pause, run.pause.back if run.pause else [])
     if not run.shell.dry:
         end_survivors(run.mark)
-        _keep_unfinished(run)
+        kept = _keep_unfinished(run)
         for hold in reversed(run.holds):
             if hold.back and hold not in run.pause.back and hold.let_go():
                 run.pause.back.append(hold)
+        if kept and until and until - now > run.settings.wait_keep_secs and run.leave_workspace():
+            back = Hold("surroundings", run.leave_workspace, False, lambda: run.definition.restore(run, True))
+            run.pause = run.pause._replace(back=[back])  # which has all the others again
         record.write(run)
     words = f"until {at:%Y-%m-%d %H:%M:%S} UTC" if until else f"and asks again in {pause:.0f} s"
     log.warning("run_id=%s %s waits in `%s` %s: %s", run.run_id, run.subject.words, run.state, words, in_a_line(wait))
+    if not run.patient:
+        raise StopRequested(f"{run.run_id} waits {words}: {wait}", 0)
 
 
 def wake(run: Run, pause: Pause) -> None:
@@ -170,16 +181,15 @@ def fire(run: Run, event: str) -> None:
         raise RuntimeError(f"the work of `{run.state}` left {event!r:.80}, and no row leads out of that state by it")
     if run.journal.full and run.problem is None:
         raise SetupError(f"the disk that holds {run.folder} is full")
-    run.probes = 0
+    run.probes, run.waits_since = 0, None
     run.trigger(event)
     record.write(run)
 
 
-def decide(run: Run, verdict: Verdict | Refused) -> None:
+def decide(run: Run, verdict: Verdict) -> None:
     """Journal whose fault an error is and let it decide the next event."""
-    assert isinstance(verdict, Verdict), f"{verdict!r} outside a final state"
     event = verdict.event
-    if run.state == run.definition.initial and run.definition.allows(LOSE, run.state):
+    if run.at_start:
         event = LOSE  # nothing was taken yet, so there is nothing to end
     if not run.definition.allows(event, run.state):
         raise RuntimeError(f"no edge `{event}` leads out of `{run.state}`") from verdict
@@ -191,38 +201,51 @@ def decide(run: Run, verdict: Verdict | Refused) -> None:
     run.next_event = event
 
 
-def unpublished(run: Run, problem: YtfsmError) -> None:
-    """Publishing failed: for now (the outbox tries again) or for good (`refused`). The run's verdict stays."""
+def publish(run: Run) -> None:
+    """A final state's work; once that was refused for good, saying so where people see it (faults W14)."""
+    if run.refused is None:
+        run.work()
+    elif run.untold:
+        run.subject.unpublished(run.refused)
+        run.untold = False
+
+
+def unpublished(run: Run, problem: Exception, refused: bool) -> None:
+    """Publishing failed: for now (the outbox tries again) or for good. The run's verdict stays."""
     if isinstance(problem, Lost) or problem is run.stop.error:
         run.stop.clear()
-    if problem.final:
-        run.refused = str(problem)
-        run.journal.append("refused", error=str(problem))
-    else:
-        run.waiting = str(problem)
-    if isinstance(problem, Lost):
-        run.subject.lost()
+    lost = isinstance(problem, Lost)
     log.warning("run_id=%s %s publishing: %s", run.run_id, run.subject.words, in_a_line(problem))
+    if not refused:
+        run.waiting = str(problem)
+    elif run.refused is not None:  # nor can it be told: GitHub refuses that too, or the subject is another's
+        run.untold = False
+    else:
+        run.refused, run.untold = str(problem), not lost
+        run.journal.append("refused", error=run.refused, again=not lost)
+        if run.untold:
+            step(run)
+    if lost:
+        run.subject.lost()
 
 
-def _keep_unfinished(run: Run) -> None:
+def _keep_unfinished(run: Run) -> bool:
     """Save the work of a run that will go on; a failure to do so must not keep the workspace alive."""
     if run.shell.dry:
-        return
+        return False
     try:
         run.definition.keep(run)
     except Exception as problem:
         log.error("run_id=%s its unfinished work could not be kept: %s", run.run_id, problem)
+        return False
+    return True
 
 
 def deliver(run: Run) -> None:
     """Try the outbox of a run in a final state again: its state's work, in which every effect happens once."""
     before, run.waiting = run.waiting, None
     try:
-        with full_disk_in_words(run):
-            run.work()
-    except (Verdict, Refused, Wait) as problem:
-        unpublished(run, problem)
+        step(run)
     except BaseException:
         run.waiting = before  # a stop, or a bug of ours: what was not delivered still waits
         raise

@@ -10,9 +10,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import janitor, needs, recovery, walk
-from .errors import SetupError, StopRequested, YtfsmError, in_a_line
+from . import faults, janitor, needs, recovery, walk
+from .breaker import Breaker
+from .clock import boot_secs
+from .errors import PreflightFailed, SetupError, StopRequested, Wait, YtfsmError, in_a_line
 from .machine import LOSE, Definition
+from .outbox import Outbox
 from .queue import Queue
 from .run import Run, create
 from .settings import Settings
@@ -23,8 +26,6 @@ log = logging.getLogger("ytfsm")
 
 BACK = "release"  # the event of a run whose subject goes back to where it came from
 IDLE_FACTOR = 3  # idle polling backs off from 20 s to 60 s
-BREAKER = 3  # equal setup errors in a row after which the worker stops claiming
-OUTBOX_SECS = (5.0, 300.0)
 RECOVER_SECS = 60.0  # between two tries to go on with a run while nobody confirms that its subject is still its own
 
 
@@ -40,18 +41,20 @@ class Outcome:
     reason: str | None = None
     code: int = 0
     words: str = ""  # what it is about
+    waiting: dict[str, Any] | None = None  # until when, and why, where nobody waits for it
 
     def as_json(self) -> dict[str, Any]:
         """The last line of `ytfsm run --json`."""
         if self.run_id is None:
             return {"run_id": None, "reason": self.reason}
-        return {
+        told = {
             "run_id": self.run_id,
             "issue": self.issue,
             "state": self.state,
             "status": self.status,
             "url": self.url,
         }
+        return told | ({"waiting": self.waiting} if self.waiting else {})
 
 
 def outcome_of(run: Run) -> Outcome:
@@ -59,6 +62,7 @@ def outcome_of(run: Run) -> Outcome:
     move = run.journal.last("transition")
     status = move["status"] if move and run.final else None
     good = run.state in run.definition.good and run.refused is None
+    waits = run.journal.last("waiting") if run.pause else None
     return Outcome(
         run_id=run.run_id,
         issue=run.subject.data().get("number"),
@@ -66,25 +70,32 @@ def outcome_of(run: Run) -> Outcome:
         state=run.state,
         status=status if run.refused is None else "unpublished",
         url=run.url,
-        code=0 if good else 1,
+        code=0 if good or waits else 1,
+        waiting={"until": waits["until"], "why": waits["why"]} if waits else None,
     )
 
 
 class Worker:
-    """One worker process of one machine."""
+    """One worker process of one machine; not `patient`, it leaves a run that has to wait, and does not wait itself."""
 
-    def __init__(self, definition: Definition, settings: Settings, shell: Shell) -> None:
+    def __init__(self, definition: Definition, settings: Settings, shell: Shell, patient: bool = True) -> None:
         definition.require_sound()
-        self.definition, self.settings, self.shell = definition, settings, shell
+        self.definition, self.settings, self.shell, self.patient = definition, settings, shell, patient
         self.stop = shell.stop
         self.queue: Queue = definition.queue(settings, shell)
-        self.outbox: list[Run] = []
-        self.last: Outcome | None = None  # of the last walk, over a run of its own or one that it went on with
+        self.outbox = Outbox()
+        self.breaker = Breaker(settings.home, definition.name, settings.worker_name)
+        self._walked: Run | None = None  # the last one
         self._current: Run | None = None
         self._give_back = ""  # why, when a second signal asked for it
         self._versions: dict[str, str] = {}
-        self._setup_errors: list[str] = []
         self._recover_at = float("inf")  # when to try again to go on with runs whose subject was not confirmed
+        self._hindrance = ""  # what was said last of why nothing new is taken
+
+    @property
+    def last(self) -> Outcome | None:
+        """How the last walk ended, over a run of its own or one that it went on with."""
+        return outcome_of(self._walked) if self._walked else None
 
     # --- signals
 
@@ -117,14 +128,12 @@ class Worker:
         try:
             return self._work(once, name)
         finally:
-            for run in self.outbox:  # the next start delivers them
-                try:
-                    run.subject.leave()
-                    run.journal.append("stopped", state=run.state, why=f"not published yet: {run.waiting}")
-                except YtfsmError as problem:
-                    log.error("run_id=%s %s", run.run_id, problem)
-                finally:
-                    run.journal.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        left = StopRequested("the worker ends", 0)
+        self.outbox.close(left)  # the next start delivers what is in it
+        self.breaker.close()
 
     def _work(self, once: bool, name: str | None) -> Outcome:
         found = self.definition.needs(self.queue) or []
@@ -132,14 +141,20 @@ class Worker:
         self._versions = needs.versions(found)
         self._recover()
         idle = 0
+        only_one = once or name is not None
         while True:
             self.stop.obey()
-            if time.monotonic() >= self._recover_at:
+            if boot_secs() >= self._recover_at:
                 self._recover()
+            if hindrance := self._hindered(only_one):
+                if not self.patient:
+                    return Outcome(None, reason=f"waiting: {hindrance}")
+                self._rest(hindrance)
+                continue
             try:
                 subject = self.queue.asked_for(name) if name is not None else self.queue.next()
             except SetupError as problem:
-                if once or name is not None:
+                if only_one:
                     raise
                 log.error("the poll failed, which is not the same as no work: %s", problem)
                 subject = None
@@ -148,7 +163,7 @@ class Worker:
                     return Outcome(None, reason="no work")
                 idle += 1
                 pause = min(self.settings.sleep_secs * (1 + idle / 10), self.settings.sleep_secs * IDLE_FACTOR)
-                self._pause(pause * random.uniform(0.9, 1.1))  # noqa: S311 - so that workers do not poll in step
+                self.stop.wait(pause * random.uniform(0.9, 1.1))  # noqa: S311 - so that workers do not poll in step
                 continue
             idle = 0
             run = self._start(subject)
@@ -157,21 +172,48 @@ class Worker:
             except StopRequested as problem:
                 if self.stop:
                     raise
-                log.error("%s", problem)  # nobody confirms whose the subject is (faults W6): it is taken up again later
-                self._recover_at = time.monotonic() + RECOVER_SECS
-                if once or name is not None:
+                log.error("%s", problem)
+                if run.pause:  # it waits, and we do not
+                    return outcome_of(run)
+                # Nobody confirms whose the subject is (faults W6): it is taken up again later.
+                self._recover_at = boot_secs() + RECOVER_SECS
+                if only_one:
                     return self._come_back(run)
                 continue
             self.queue.walked(run)
-            if once or name is not None:
-                self._empty_outbox()
+            if only_one:
+                self.outbox.empty(self.stop)
                 if run.arrived_by == LOSE and not run.taken and name is None:
                     continue  # another worker was faster; the next subject is a new chance
                 return outcome_of(run)
-            self._deliver()
+
+    def _hindered(self, only_one: bool) -> Wait | None:
+        """Why nothing new is taken for now: a breaker that is open, or what the machine waits for.
+
+        Raises SetupError when the breaker is open and only one run was asked for.
+        """
+        if self.breaker.why and only_one:
+            raise SetupError(f"this worker stops claiming: {self.breaker.why}")
+        if self.breaker.why and self.breaker.left() <= 0:
+            try:
+                needs.require(self.definition.needs(self.queue) or [])
+            except PreflightFailed as problem:
+                self.breaker.put_off(in_a_line(problem))
+        if left := self.breaker.left():
+            return Wait(f"the breaker is open: {self.breaker.why}", time.time() + left)
+        return self.definition.hindered(self.queue)
+
+    def _rest(self, wait: Wait) -> None:
+        """Wait for what keeps new work from being taken, for so long as it takes, or a while; said once."""
+        if str(wait) != self._hindrance:
+            log.warning("nothing new is taken for now: %s", wait)
+            self._hindrance = str(wait)
+        left = wait.until - time.time() if wait.until else self.settings.probe_secs
+        self.stop.wait(min(max(left, 0.05), RECOVER_SECS))
 
     def _start(self, subject: Subject) -> Any:
         run = create(self.definition, self.settings, subject, self.shell, self._versions)
+        run.patient = self.patient
         log.info("run_id=%s %s worker=%s", run.run_id, subject.words, self.settings.worker_name)
         return run
 
@@ -196,80 +238,67 @@ class Worker:
                 if self.stop:
                     raise
                 log.error("%s", problem)
-                self._recover_at = time.monotonic() + RECOVER_SECS
+                self._recover_at = boot_secs() + RECOVER_SECS
         for done in janitor.clean(self.settings, [self.definition]):
             log.info("cleared away: %s", done)
 
     def _come_back(self, run: Run) -> Outcome:
         """Take a run up again until it is confirmed; how it ended."""
         while self._recover_at != float("inf"):
-            self._pause(RECOVER_SECS)
+            self.stop.wait(RECOVER_SECS)
             self._recover()
-        self._empty_outbox()
+        self.outbox.empty(self.stop)
         return self.last or outcome_of(run)
 
     def take_over(self, folder: Path, how: Callable[[Run], None], ending: bool = False) -> Outcome:
-        """Go on with, or end, one run of this machine (`ytfsm resume`, `ytfsm abandon`)."""
-        run = self._open(folder, ending)
-        self._walk(run, how)
-        self._empty_outbox()
-        return outcome_of(run)
+        """Go on with, or end, one run of this machine (`ytfsm resume`, `ytfsm abandon`).
+
+        One that goes on is waited for, also when nobody confirms that its subject is still its own.
+        """
+        try:
+            while True:
+                run = self._open(folder, ending)
+                try:
+                    self._walk(run, how)
+                except StopRequested as problem:
+                    if self.stop or ending or not (self.patient or run.pause):
+                        raise
+                    if run.pause:
+                        return outcome_of(run)
+                    log.error("%s", problem)
+                    self.stop.wait(self.settings.probe_secs)
+                    continue
+                self.outbox.empty(self.stop)
+                return outcome_of(run)
+        finally:
+            self._leave()
 
     def _open(self, folder: Path, ending: bool = False) -> Any:
-        return recovery.open_run(folder, self.definition, self.settings, self.queue, self.shell, ending)
-
-    def _pause(self, seconds: float) -> None:
-        self._deliver()
-        self.stop.wait(seconds)
+        run = recovery.open_run(folder, self.definition, self.settings, self.queue, self.shell, ending)
+        run.patient = self.patient
+        return run
 
     def _walk(self, run: Run, how: Callable[[Run], None] = walk.walk) -> None:
-        self._current = run
+        self._current = self._walked = run
         try:
             self.stop.obey()
             how(run)
         except StopRequested:
             if not self._give_back:
                 raise
-            run = self._open(run.folder, ending=True)
+            run = self._walked = self._open(run.folder, ending=True)
             recovery.abandon(run, self._give_back, BACK)
         finally:
             self._current = None
-        self.last = outcome_of(run)
         if run.waiting:
             log.warning("run_id=%s is not wholly published yet: %s", run.run_id, run.waiting)
-            self.outbox.append(run)
-        self._breaker(run)
+            self.outbox.add(run)
+        self._judge(run)
 
-    def _breaker(self, run: Run) -> None:
-        """Stop claiming after equal setup errors in a row, instead of failing the whole queue."""
-        if not isinstance(run.problem, SetupError):
-            if run.final and run.taken and run.arrived_by not in (LOSE, "release"):
-                self._setup_errors.clear()
-            return
-        if run.problem.fault == "issue":
-            return  # one issue's trouble, not the machine's
-        self._setup_errors.append(run.problem.cause)
-        last = self._setup_errors[-BREAKER:]
-        if len(last) == BREAKER and len(set(last)) == 1:
-            self._empty_outbox()
-            raise SetupError(
-                f"{BREAKER} runs in a row ended in the same setup error, so this worker stops claiming: "
-                f"{in_a_line(run.problem)}\n"
-                "Mend the machine (`ytfsm doctor` tells what is missing) and start the worker again"
-            )
-
-    # --- the outbox
-
-    def _deliver(self) -> None:
-        for run in list(self.outbox):
-            walk.deliver(run)
-            if not run.waiting:
-                self.outbox.remove(run)
-                self.last = outcome_of(run)
-
-    def _empty_outbox(self) -> None:
-        pause = OUTBOX_SECS[0]
-        while self.outbox:
-            self.stop.wait(pause)
-            self._deliver()
-            pause = min(pause * 2, OUTBOX_SECS[1])
+    def _judge(self, run: Run) -> None:
+        """Tell the breaker how a run ended."""
+        cause = faults.counts(run.problem)
+        if cause is not None and run.problem:
+            self.breaker.count(cause, run.problem)
+        elif run.final and run.taken and run.arrived_by not in (LOSE, BACK) and not faults.says_nothing(run.problem):
+            self.breaker.close()

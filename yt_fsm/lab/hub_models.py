@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 LARGE = 1 << 20  # bytes; from here on a file lies in the content store, as LFS files do
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", ".msgpack", ".model")
+# … and these whatever their size: so says the .gitattributes of every repository that the Hub makes
 CHUNK = 1 << 18
 
 
@@ -23,7 +25,7 @@ class File:
     @property
     def large(self) -> bool:
         """Whether the Hub would keep it in its content store."""
-        return self.size >= LARGE
+        return self.size >= LARGE or self.path.endswith(WEIGHTS)
 
     @property
     def etag(self) -> str:

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from yt_fsm.engine.sandbox import roots_of
 from yt_fsm.lab import disk
-from yt_fsm.lab.faults import Vocabulary
+from yt_fsm.lab.faults import Vocabulary, ends_at
 from yt_fsm.lab.request_log import read
 from yt_fsm.tools.systems import System
 
@@ -40,7 +40,7 @@ FAULTS = {
             "warns": "the snapshot has lines before and after its JSON",
         },
         operations=("reset", "list", "snapshot"),
-        details=("chips",),
+        details=("chips", "lasts", "until"),
         only={"vanishes": ("reset",), "idle": ("reset",), "warns": ("snapshot",)},
     ),
     "board": Vocabulary(
@@ -67,7 +67,7 @@ FAULTS = {
             "open": "from now on opening a mesh fails, until a reset mends it: `what`, as of the board",
         },
         operations=("pytest", "hf", "tt0", "tt1", "eval", "import"),
-        details=("code", "text", "seconds", "set", "chips", "what"),
+        details=("code", "text", "seconds", "set", "chips", "what", "lasts", "until"),
         only=dict.fromkeys(("nan", "metrics", "twice", "silent"), ("hf", "tt0", "tt1", "eval")),
     ),
     "codex": Vocabulary(
@@ -80,7 +80,7 @@ FAULTS = {
             "babbles": "codex prints lines and events of unknown shapes, then does its work",
         },
         operations=("exec", "version"),
-        details=("code", "text", "seconds"),
+        details=("code", "text", "seconds", "lasts", "until"),
     ),
 }
 
@@ -164,15 +164,19 @@ class Machine:
         if target == "board":
             self._wound(fault)
             return
-        self._changed(target, lambda faults: [*faults, {"operation": "any", "count": 1, **fault}])
+        once: dict[str, Any] = {"operation": "any", "count": 1}
+        if "lasts" in fault:
+            once |= {"count": None, "until": ends_at(fault["lasts"])}
+        self._changed(target, lambda faults: [*faults, once | fault])
 
-    def clear_faults(self, target: str) -> None:
-        """Let them work again; a board that a fault took away is back."""
+    def clear_faults(self, target: str, kind: str | None = None) -> None:
+        """Let them work again, as far as this kind goes if one is given; a board that a fault took away is back."""
         if target == "board":
-            self._file(target).unlink(missing_ok=True)
+            left = {name: wound for name, wound in self._wounds().items() if kind not in (None, name)}
+            self._keep_wounds(left)
             return
-        self._changed(target, lambda faults: [])
-        if target == "tt-smi":
+        self._changed(target, lambda faults: [fault for fault in faults if kind not in (None, fault["kind"])])
+        if target == "tt-smi" and kind in (None, "absent", "vanishes"):
             self._change_board(lambda board: board | {"present": True})
 
     def release_disks(self) -> None:
@@ -191,6 +195,12 @@ class Machine:
             wounds["beside"] = [*wounds.get("beside", []), [fault.get("type", "p150"), 1, chips]]
         else:
             wounds[kind] = chips if kind == "lost" else fault.get("what", "timeout")
+        self._keep_wounds(wounds)
+
+    def _keep_wounds(self, wounds: dict[str, Any]) -> None:
+        if not wounds:
+            self._file("board").unlink(missing_ok=True)
+            return
         scratch = self._file("board").with_suffix(".ours")
         scratch.write_text(json.dumps(wounds))
         scratch.replace(self._file("board"))

@@ -81,21 +81,21 @@ class Misbehaviour:
         """Let `target` behave again; with `kind`, as far as that goes. Raises ValueError where only all can be."""
         if kind is not None and kind not in _known(target):
             raise ValueError(f"there is no fault {kind!r} of {target}; there is: {', '.join(_known(target))}")
-        if kind is not None and target not in ("github", "hub"):
-            raise ValueError(f"what {target} does wrong can be taken back as a whole only")
+        if kind is not None and target == "disk":
+            raise ValueError("a full disk can be taken back as a whole only")
         _known(target)
         if target == "github":
             self.lab.github.conditions.behave(kind=kind)
         elif target == "hub":
             self.lab.hub.faults.clear(kind)
         elif target == "codex":
-            self.lab.codex.faults.clear()
+            self.lab.codex.faults.clear(kind)
         for machine in (self.lab.machine, *self.lab.machines().values()):
             if target == "disk":
                 for name in DISKS:
                     disk.empty(machine.folder / name)
             elif target in machines.FAULTS:
-                machine.clear_faults(target)
+                machine.clear_faults(target, kind)
 
 
 def _known(target: str) -> Mapping[str, str]:

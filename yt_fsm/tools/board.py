@@ -12,12 +12,12 @@ import json
 import os
 import re
 import shlex
-import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yt_fsm.engine.errors import CommandFailed, SetupError
+from yt_fsm.engine.errors import CommandFailed, SetupError, Wait
 from yt_fsm.engine.outside import Malformed, at, parse, shown
 from yt_fsm.engine.shell import Shell
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DEVICES = Path("/dev/tenstorrent")
 MOST_CHIPS = 256  # a galaxy has 32
 MOST_STARTS = 100  # of braces that may be a listing's first
-LOCK_SECS = 600.0
+OWNER_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,12 @@ class Board:
         """The type of every board that is listed (`n150`, `n300`), in lower case. Raises SetupError when none is."""
         return [chip.type for chip in self._first_chips(self._chips())]
 
-    def verify(self) -> None:
-        """Check that the boards are those of this system type, and whole. Raises SetupError."""
-        listing, chips = self.system.listing, self._chips()
+    def verify(self, occasion: str = "") -> None:
+        """Check that the boards are those of this system type, and whole. Raises SetupError.
+
+        The whole listing is in the log, whose name says on what `occasion` it was asked for.
+        """
+        listing, chips = self.system.listing, self._chips(occasion)
         boards, wanted = self._first_chips(chips), self.system.types
         if self.device is not None:
             if self.device >= len(boards):
@@ -82,12 +85,7 @@ class Board:
                     "set it to one of them, or leave it out to use all"
                 )
             boards, wanted = [boards[self.device]], wanted[:1]
-        found = sorted(board.type for board in boards)
-        if found != sorted(wanted):
-            raise SetupError(
-                f"this is no {self.system.name}: {listing.program} lists {', '.join(found)}, and "
-                f"{', '.join(wanted)} was expected. Set YT_SYSTEM to what the machine is"
-            )
+        self._compare([board.type for board in boards], wanted)
         whole = self.system.chips
         if self.device is not None:  # its neighbours are nobody's business
             whole = next(board.chips for board in self.system.boards if board.type == wanted[0])
@@ -98,11 +96,37 @@ class Board:
                 "it, else start the host from cold"
             )
 
-    def _chips(self) -> list[Chip]:
+    def _compare(self, found: list[str], wanted: list[str]) -> None:
+        """Raise SetupError that names the boards which are missing, and those which are none of this system's."""
+        name, program = self.system.name, self.system.listing.program
+        others = sorted(set(found) - set(wanted))
+        missing, spare = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
+        right = len(found) - sum(spare.values())
+        if missing and right:
+            beside = f", and {', '.join(others)} beside" if others else ""
+            raise SetupError(
+                f"this {name} is not whole: {program} lists {right} board(s) of {len(wanted)}, {_told(missing)} "
+                f"missing{beside}. Reset it, else start the host from cold. Where that is all it ever had, set "
+                "YT_SYSTEM to what the machine is"
+            )
+        if missing:
+            raise SetupError(
+                f"this is no {name}: {program} lists {', '.join(sorted(found))}, and {', '.join(wanted)} was "
+                "expected. Set YT_SYSTEM to what the machine is"
+            )
+        if spare:
+            raise SetupError(
+                f"this is no {name}: {program} lists {', '.join(sorted(found))}, and {', '.join(sorted(wanted))} was "
+                f"expected, so {_told(spare)} would be opened and reset too. Set YT_SYSTEM to what the machine is, or "
+                "YT_DEVICE to the one board to use, which count from 0 in that list"
+            )
+
+    def _chips(self, occasion: str = "") -> list[Chip]:
         """Every chip that is listed. Raises SetupError when none is."""
         listing = self.system.listing
         argv, name = list(listing.command), listing.program
-        result = self.shell.run(argv, name=name, timeout=listing.timeout_secs, pretend=json.dumps(self._as_expected()))
+        log = f"{name}-{occasion}" if occasion else name
+        result = self.shell.run(argv, name=log, timeout=listing.timeout_secs, pretend=json.dumps(self._as_expected()))
         try:
             devices = at(list, _snapshot(result.out), "device_info")[:MOST_CHIPS]
             found = [self._chip(device) for device in devices]
@@ -158,32 +182,40 @@ class Board:
             self.shell.stop.wait(way.rest_secs)
         self.verify()
 
+    @property
+    def held(self) -> bool:
+        """Whether this process holds it."""
+        return bool(self._held)
+
     def acquire(self) -> None:
-        """Take the board for this process; waits up to ten minutes. Raises SetupError naming the owner."""
-        if self._held or self.shell.dry:
+        """Take the board for this process. Raises Wait, naming the owner, while another live process holds it."""
+        if self.held:
+            return
+        if self.shell.dry:
+            self._held.append(os.open(os.devnull, os.O_RDONLY))  # nobody is kept away
             return
         self._locks.mkdir(parents=True, exist_ok=True)
         wanted = [("all", fcntl.LOCK_EX if self.device is None else fcntl.LOCK_SH)]
         if self.device is not None:
             wanted.append((str(self.device), fcntl.LOCK_EX))
-        for name, mode in wanted:
-            self._held.append(self._take(self._locks / f"board-{name}.lock", mode))
+        try:
+            for name, mode in wanted:
+                self._held.append(self._take(self._locks / f"board-{name}.lock", mode))
+        except Wait:
+            self.release()  # half of it would keep others away meanwhile
+            raise
 
     def _take(self, path: Path, mode: int) -> int:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        deadline = time.monotonic() + LOCK_SECS
-        while True:
-            try:
-                fcntl.flock(fd, mode | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    owner = path.read_text().strip() or "another process"
-                    os.close(fd)
-                    raise SetupError(f"the board is held by {owner} ({path})") from None
-                self.shell.stop.wait(1.0)
+        try:
+            fcntl.flock(fd, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = shown(os.pread(fd, OWNER_CHARS, 0).decode(errors="replace").strip()) or "another process"
+            os.close(fd)
+            raise Wait(f"the board is held by {owner} ({path})") from None
         os.ftruncate(fd, 0)
-        os.write(fd, f"pid {os.getpid()}".encode())
+        who = f"run {self.shell.mark.run_id}, " if self.shell.mark else ""
+        os.write(fd, f"{who}pid {os.getpid()}".encode())
         return fd
 
     def release(self) -> bool:
@@ -192,6 +224,11 @@ class Board:
         while self._held:
             os.close(self._held.pop())
         return held
+
+
+def _told(boards: Counter[str]) -> str:
+    """`2 n300, 1 p150`."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(boards.items()))
 
 
 def _snapshot(text: str) -> Any:
@@ -216,7 +253,7 @@ def _snapshot(text: str) -> Any:
 class NoBoard(Board):
     """A machine without a card, for runs with `--skip-tt`: nothing to hold and nothing to reset."""
 
-    def verify(self) -> None:
+    def verify(self, occasion: str = "") -> None:
         """Raise SetupError where there is a board after all: a run that could be evaluated on it must be."""
         if self.shell.dry:
             return
@@ -231,6 +268,11 @@ class NoBoard(Board):
     def devices(self) -> list[Path]:
         """Nothing to see."""
         return []
+
+    @property
+    def held(self) -> bool:
+        """There is nothing that anybody else could hold."""
+        return True
 
     def acquire(self) -> None:
         """Nothing to hold."""

@@ -47,6 +47,8 @@ class CodexLoggedOut(CodexWait):
 class CodexTrouble(ServiceError):
     """codex did not finish a turn, and says nothing that passes by itself."""
 
+    final = True
+
     def __init__(self, text: str, thread: str | None = None) -> None:
         super().__init__(text, type(self).__name__)
         self.thread = thread

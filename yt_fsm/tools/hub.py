@@ -42,6 +42,7 @@ IGNORED = [
 PICKLED = ["*.bin", "*.pt"]  # ignored too where safetensors are there
 STALL_SECS = 900.0
 LONGEST_PAUSE_SECS = 60.0  # between two tries
+PATIENCE_SECS = 120.0  # of a download that gets nowhere: then the run waits, which holds nothing (design §3)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SINGLES = ("model.safetensors", "pytorch_model.bin")
@@ -54,6 +55,17 @@ class NotOnTheHub(SetupError):
 
     fault = "issue"
     final = True
+
+
+class TooLarge(SetupError):
+    """The model has more `weights` than there is room for; nothing of it was downloaded."""
+
+    fault = "issue"
+    final = True
+
+    def __init__(self, model: str, weights: int) -> None:
+        super().__init__(f"{model} has {weights / 1e9:.1f} billion weights")
+        self.weights = weights
 
 
 class WeightsDamaged(SetupError):
@@ -89,11 +101,13 @@ def download(
     timeout: float,
     min_free: float,
     show: Callable[[int, int], None],
+    most: int | None = None,
 ) -> Download:
     """Fetch a model into the cache that `env`'s HF_HOME names; `min_free` bytes must stay free beside it.
 
-    `show(done, total)` is told the bytes. Raises NotOnTheHub for what the issue should not have asked for, ServiceError
-    when the Hub stays away for `timeout` seconds, WeightsDamaged, and SetupError for this machine's own troubles.
+    `show(done, total)` is told the bytes. Raises NotOnTheHub for what the issue should not have asked for, TooLarge
+    where the model has more than `most` weights, as far as the Hub's figures tell, ServiceError when the Hub stays away
+    for `timeout` seconds, WeightsDamaged, and SetupError for this machine's own troubles.
     """
 
     last: list[str] = []
@@ -110,6 +124,7 @@ def download(
     pretend = "HUB=" + json.dumps({"sha": revision or "0" * 40, "bytes": 0})
     until = boot_secs() + max(timeout * 0.9, timeout - 60)  # so that it ends in words
     more = {"YTFSM_MIN_FREE": str(int(min_free)), "YTFSM_UNTIL": str(until), "HF_TOKEN": token_of(dict(os.environ))}
+    more["YTFSM_MOST_WEIGHTS"] = "" if most is None else str(most)
     result = shell.run(
         argv,
         env={**env, **more},
@@ -126,6 +141,8 @@ def download(
         raise result.failed()
     try:
         answer = at(dict, parse(last[0].removeprefix("HUB=")))
+        if "weights" in answer:
+            raise TooLarge(model, at(int, answer, "weights"))
         if "error" in answer:
             words = at(str, answer, "error").strip() or f"the download of {model} failed without a word"
             raise _error_of(at(str, answer, "fault") if "fault" in answer else "machine", words)
@@ -154,7 +171,7 @@ class _Trouble(Exception):
 
 def main(model: str, revision: str | None = None) -> None:
     """The child: download, again and again while the Hub is at fault, and say so on stdout."""
-    until = float(os.environ.get("YTFSM_UNTIL") or "inf")
+    until = min(float(os.environ.get("YTFSM_UNTIL") or "inf"), boot_secs() + PATIENCE_SECS)
     pause, damaged = 1.0, 0
     while True:
         try:
@@ -189,6 +206,9 @@ def _fetch(model: str, revision: str | None, token: str | None) -> dict[str, Any
         ignore = IGNORED + [glob.escape(name) for name in unneeded(siblings, shards)]
         wanted = {name: s.size or 0 for name, s in siblings.items() if not _ignored(name, ignore)}
         assert info.sha
+        weights, most = _weights(info, wanted), os.environ.get("YTFSM_MOST_WEIGHTS")
+        if most and weights > int(most):
+            _end(error="too large", weights=weights)
         _require_space(model, info.sha, wanted)
         with _Progress(sum(wanted.values()), model):
             path = Path(snapshot_download(model, revision=info.sha, token=token, ignore_patterns=ignore))
@@ -239,6 +259,17 @@ def unneeded(names: Iterable[str], shards: Callable[[str], set[str]]) -> list[st
             return sorted(set(weights) - loaded)
     pickled = any(name.endswith(".safetensors") for name in here)
     return sorted(name for name in weights if pickled and _ignored(name, PICKLED))
+
+
+def _weights(info: Any, wanted: dict[str, int]) -> int:
+    """The least number of weights that a model can have: what the Hub has counted, else what its files can hold.
+
+    Packed integers are not counted, as they may hold several weights or none.
+    """
+    counted = info.safetensors.parameters if info.safetensors else {}
+    if counted:
+        return sum(count for sort, count in counted.items() if "F" in sort.upper())
+    return sum(size for name, size in wanted.items() if name.endswith(_WEIGHTS)) // 4  # float32, the widest
 
 
 def _verify(file: Path, name: str, sha256: str | None) -> None:

@@ -52,7 +52,7 @@ class HubSettings(Settings):
         description="Hugging Face token, for gated models",
     )
     download_secs: float = setting(
-        "YT_DOWNLOAD_SECS", 6 * 3600, gt=0, le=YEAR, description="seconds the download may take"
+        "YT_DOWNLOAD_SECS", 6 * 3600, gt=0, le=YEAR, description="seconds that one try of the download may take"
     )
 
 
@@ -92,6 +92,11 @@ class CodexSettings(Settings):
     max_tokens: int | None = setting(
         "YT_MAX_TOKENS", None, ge=1, le=10**12, description="tokens codex may use in a run's life (default: no limit)"
     )
+
+    @property
+    def codex_source(self) -> Path:
+        """The operator's own CODEX_HOME, which has the login and the configuration."""
+        return self.codex_home or Path.home() / ".codex"
 
 
 class IsolationSettings(Settings):

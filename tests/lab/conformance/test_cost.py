@@ -12,7 +12,7 @@ from yt_fsm.github.lease import text
 from yt_fsm.lab.serving import running_lab
 
 
-def test_a_run_that_ends_early_costs_eleven_points_and_four_writes(tmp_path: Path, worker: Any, malformed: str) -> None:
+def test_a_run_that_ends_early_costs_twelve_points_and_four_writes(tmp_path: Path, worker: Any, malformed: str) -> None:
     with running_lab(tmp_path / "lab", model="tiny") as lab:
         lab.act("move_card", issue=1, status="assessing")
         lab.seed(body=malformed)
@@ -41,13 +41,13 @@ def test_a_run_that_ends_early_costs_eleven_points_and_four_writes(tmp_path: Pat
         assert one["status"] == 200
 
 
-def test_an_idle_look_costs_three_points_and_nothing_is_written(tmp_path: Path, worker: Any) -> None:
+def test_an_idle_look_costs_four_points_and_nothing_is_written(tmp_path: Path, worker: Any) -> None:
     with running_lab(tmp_path / "lab", model="tiny") as lab:
         lab.act("move_card", issue=1, status="assessing")
         assert worker(lab.env).ended().json == {"run_id": None, "reason": "no work"}
         requests = lab.state()["requests"]
-    # The board, the poll, and a look for issues whose system stands in their text only.
-    assert sum(one["cost"] for one in requests) == 3
+    # The board, the permissions, the poll, and a look for issues whose system stands in their text only.
+    assert sum(one["cost"] for one in requests) == 4
     assert sum(one["writes"] for one in requests) == 0
 
 
@@ -61,4 +61,4 @@ def test_who_comes_late_writes_nothing(tmp_path: Path, worker: Any, malformed: s
         assert worker(lab.env).ended().json == {"run_id": None, "reason": "no work"}
         requests = lab.state()["requests"]
     assert sum(one["writes"] for one in requests) == 0
-    assert sum(one["cost"] for one in requests) == 3, "no more than an idle look"
+    assert sum(one["cost"] for one in requests) == 4, "no more than an idle look"

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -227,8 +228,23 @@ def test_one_kind_of_fault_can_be_taken_back(well: Running) -> None:
     well.fault("github", "slow", operation="addComment", count=None)
     assert well.run(*LAB, "faults", "github", "slow", "--clear").returncode == 0
     assert [said(one)["kind"] for one in well.ask("GET", "/faults/github")] == ["went-wrong"]
+    well.fault("codex", "overloaded")
+    well.fault("codex", "killed")
+    well.clear("codex", "overloaded")
+    assert [said(one)["kind"] for one in well.ask("GET", "/faults/codex")] == ["killed"]
+    well.fault("board", "lost", chips="all")
+    well.fault("board", "open", what="busy")
+    well.clear("board", "lost")
+    assert [said(one)["kind"] for one in well.ask("GET", "/faults/board")] == ["open"]
     with pytest.raises(LabError, match="taken back as a whole only"):
-        well.clear("tt-smi", "hang")
+        well.clear("disk", "full")
+
+
+def test_a_programs_fault_is_over_when_its_time_is(well: Running) -> None:
+    well.fault("tt-smi", "fails", lasts=2)
+    assert [well.run("tt-smi", "-s").returncode for _ in range(2)] == [1, 1]
+    time.sleep(2)
+    assert well.run("tt-smi", "-s").returncode == 0
 
 
 # -- the same chance everywhere -------------------------------------------------------------------

@@ -181,6 +181,28 @@ def test_a_protected_branch_takes_no_push(lab: Any) -> None:
     lab.git("push", "-q", "origin", "HEAD:main", cwd=tree)
 
 
+def test_a_ruleset_refuses_a_push_in_githubs_words(lab: Any) -> None:
+    lab.act("rule_branch", branch="bringup/*")
+    tree = lab.push("work", {"a": "1\n"})
+    done = lab.run_command("git", "push", "origin", "HEAD:bringup/one", cwd=tree)
+    assert done.returncode == 1
+    assert "remote: error: GH013: Repository rule violations found for refs/heads/bringup/one." in done.stderr
+    assert f"https://github.com/{REPO}/rules?ref=refs%2Fheads%2Fbringup%2Fone" in done.stderr
+    assert lab.store.git.branch(REPO, "bringup/one") is None
+    lab.git("push", "-q", "origin", "HEAD:two", cwd=tree)
+    lab.act("rule_branch", branch="")
+    lab.git("push", "-q", "origin", "HEAD:bringup/one", cwd=tree)
+
+
+def test_git_finds_nobody_as_often_as_it_is_told(lab: Any) -> None:
+    tree = lab.push("work", {"a": "1\n"})
+    lab.act("lose_git", count=1)
+    done = lab.run_command("git", "fetch", "origin", cwd=tree)
+    assert done.returncode == 128
+    assert "ssh: connect to host github.com port 22: Connection timed out" in done.stderr
+    lab.git("fetch", "-q", "origin", cwd=tree)
+
+
 def test_a_push_can_be_refused_or_land_unheard(lab: Any) -> None:
     tree = lab.push("work", {"a": "1\n"})
     lab.act("refuse_pushes", count=1)

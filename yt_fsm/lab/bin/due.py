@@ -1,13 +1,14 @@
 """Which of a program's faults is due: for the programs here, which run isolated, with the standard library only.
 
 A fault is a dictionary: `kind`, `operation` (`command` says the same), `count` (null: for ever), `after`,
-`probability`, `seed`, and `throws`, which is how often its die fell already.
+`probability`, `seed`, `throws`, which is how often its die fell already, and `until`, the time at which it is over.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import time
 from typing import Any
 
 
@@ -31,6 +32,8 @@ def due(faults: list[dict[str, Any]], operations: set[str], never: str = "") -> 
     """The first fault of one of these operations that falls, but of the kind `never`; a spent one leaves the list."""
     for fault in faults:
         if fault["kind"] == never or fault.get("operation", fault.get("command", "any")) not in operations:
+            continue
+        if time.time() >= fault.get("until", float("inf")):
             continue
         if fault.get("after", 0) > 0:
             fault["after"] -= 1

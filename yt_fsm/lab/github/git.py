@@ -264,6 +264,14 @@ class Git:
         """From now on no push moves a branch that one of the shell patterns matches."""
         (self.path(full_name) / "lab-protected").write_text("".join(f"{p}\n" for p in patterns))
 
+    def rule(self, full_name: str, pattern: str) -> None:
+        """From now on a ruleset refuses pushes to branches that the shell pattern matches; "": none does."""
+        (self.path(full_name) / "lab-ruled").write_text(f"{pattern}\n" if pattern else "")
+
+    def leave(self, count: int) -> None:
+        """Lets the next connections of git find nobody."""
+        self.ssh().with_name("git-away").write_text(f"{count}\n")
+
     def deny(self, full_name: str, words: str) -> None:
         """From now on who pushes may not, and is told so in these words; none: they may again."""
         (self.path(full_name) / "lab-denied").write_text(words)

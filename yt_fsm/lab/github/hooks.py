@@ -9,8 +9,16 @@ LARGEST = 100 << 20  # bytes of a file that GitHub takes
 # In ssh's place: git runs it with options, a host, and one word that is the command for the far end.
 SSH = """#!/bin/sh
 # git's way to the lab's GitHub, which answers as git@github.com does: a repository that is not there, a key that may
-# only read (`lab-denied` in the bare repository holds the words), or the program that git asks for.
+# only read (`lab-denied` in the bare repository holds the words), or the program that git asks for. While `git-away`
+# beside this file counts, nobody answers.
 for asked; do :; done
+away="$(dirname "$0")/git-away"
+left=$(cat "$away" 2>/dev/null || echo 0)
+if [ "$left" -gt 0 ]; then
+    echo $((left - 1)) > "$away"
+    echo "ssh: connect to host github.com port 22: Connection timed out" >&2
+    exit 255
+fi
 case "$asked" in
 git-*) eval "set -- $asked" ;;
 *)
@@ -56,14 +64,27 @@ exit 1
 """
 
 _UPDATE = """#!/bin/sh
-# While `lab-refuse` counts, no push passes; a branch that `lab-protected` lists (one pattern a line) takes none ever.
+# While `lab-refuse` counts, no push passes; a branch that `lab-protected` lists (one pattern a line) takes none ever,
+# nor does one of `lab-ruled`, which a ruleset refuses.
 left=$(cat "$GIT_DIR/lab-refuse" 2>/dev/null || echo 0)
 if [ "$left" -gt 0 ]; then
     echo $((left - 1)) > "$GIT_DIR/lab-refuse"
     echo "error: internal server error" >&2
     exit 1
 fi
-[ -f "$GIT_DIR/lab-protected" ] || exit 0
+touch "$GIT_DIR/lab-protected" "$GIT_DIR/lab-ruled"
+repo="$(basename "$(dirname "$PWD")")/$(basename "$PWD" .git)"
+while read -r pattern; do
+    case "$1" in
+    refs/heads/$pattern)
+        echo "error: GH013: Repository rule violations found for $1." >&2
+        ref=$(echo "$1" | sed 's,/,%2F,g')
+        echo "Review all repository rules at https://github.com/$repo/rules?ref=$ref" >&2
+        echo >&2
+        echo "- Cannot create ref due to creations being restricted." >&2
+        exit 1 ;;
+    esac
+done < "$GIT_DIR/lab-ruled"
 while read -r pattern; do
     case "$1" in
     refs/heads/$pattern)

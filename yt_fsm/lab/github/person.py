@@ -32,6 +32,8 @@ DEEDS = {
     "delete_branch": "branch",
     "protect_branch": "branch",
     "unprotect_branch": "branch",
+    "rule_branch": "branch (a pattern that a ruleset refuses, as pushes are told it; empty: none)",
+    "lose_git": "count (so many connections of git find nobody)",
     "refuse_pushes": "count",
     "drop_pushes": "count (these land)",
     "deny_pushes": "[how: key (a read-only deploy key), permission, https, archived]",
@@ -207,6 +209,16 @@ def _unprotect_branch(store: Store, what: What) -> dict[str, Any]:
     return {"branch": what["branch"]}
 
 
+def _rule_branch(store: Store, what: What) -> dict[str, Any]:
+    store.git.rule(store.full_name(_repo(store)), what["branch"])
+    return {"branch": what["branch"]}
+
+
+def _lose_git(store: Store, what: What) -> dict[str, Any]:
+    store.git.leave(int(what["count"]))
+    return {"count": what["count"]}
+
+
 def _refuse_pushes(store: Store, what: What) -> dict[str, Any]:
     store.git.refuse(store.full_name(_repo(store)), int(what["count"]))
     return {"count": what["count"]}
@@ -291,6 +303,7 @@ _ACTS: dict[str, Callable[[Store, What], dict[str, Any]]] = {
     "delete_comment": _delete_comment, "add_label": _add_label, "remove_label": _remove_label,
     "renew_options": _renew_options, "merge": _merge, "set_check": _set_check, "delete_branch": _delete_branch,
     "protect_branch": _protect_branch, "unprotect_branch": _unprotect_branch, "refuse_pushes": _refuse_pushes,
+    "rule_branch": _rule_branch, "lose_git": _lose_git,
     "drop_pushes": _drop_pushes, "deny_pushes": _deny_pushes, "allow_pushes": _allow_pushes,
     "limit_files": _limit_files, "set_association": _set_association, "set_repo": _set_repo, "add_user": _add_user,
     "add_app": _add_app, "add_owner": _add_owner, "add_repo": _add_repo,

@@ -4,7 +4,7 @@
 `--mode hf` checks the reference itself; `--mode tt` runs models/<org>/<name>/<system>/functional/model.py in a
 process of its own and scores the logits that it leaves behind. README.md has the definitions.
 
-Exit codes: 0 scored, 1 error, 2 usage, 3 the reference itself is unfit (reference error).
+Exit codes: 0 scored, 1 error, 2 usage, 3 the reference itself is unfit (reference error), 4 the board does not open.
 """
 
 import os
@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 from harness import metrics, options  # noqa: E402
-from harness.errors import EvalError, ReferenceUnfit  # noqa: E402
+from harness.errors import BoardClosed, EvalError, ReferenceUnfit, UsageError  # noqa: E402
 
 
 def main(argv=None):
@@ -40,7 +40,7 @@ def main(argv=None):
         return 3
     except EvalError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 4 if isinstance(error, BoardClosed) else 1
     metrics.publish(found, asked, CHANNEL)
     return 0
 

@@ -3,7 +3,7 @@
 import hashlib
 import random
 
-from .errors import EvalError
+from .errors import EvalError, UsageError
 
 
 def digest(path):
@@ -24,7 +24,7 @@ def read(path):
 def windows(tokens, length, batch, seed):
     """`batch` windows of `length` consecutive tokens, chosen by seed; they overlap only when they must."""
     if length > len(tokens):
-        raise EvalError(
+        raise UsageError(
             f"a window of {length} tokens (prefill + decode) does not fit the corpus, which has {len(tokens)} for "
             f"this tokenizer: the most is {len(tokens)}; give a longer text with --corpus"
         )

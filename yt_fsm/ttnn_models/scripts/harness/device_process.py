@@ -10,7 +10,7 @@ import sys
 import time
 
 from . import options
-from .errors import EvalError
+from .errors import BoardClosed, EvalError
 
 PR_SET_CHILD_SUBREAPER = 36
 HIDDEN = ("YT_METRICS_FILE", "YT_METRICS_NONCE", "YT_REFERENCE_CACHE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -49,7 +49,7 @@ def run(asked, file, found, folder):
     report = _report(folder / "report.json")
     if code != 0 or "error" in report:
         reason = report.get("error") or _death(code)
-        raise EvalError(reason)
+        raise (BoardClosed if report.get("closed") else EvalError)(reason)
     return report
 
 

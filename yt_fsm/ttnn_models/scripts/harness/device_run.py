@@ -14,7 +14,7 @@ import traceback
 
 from . import fence, watch
 from .bar import Bar
-from .errors import EvalError
+from .errors import BoardClosed, EvalError
 
 PR_SET_PDEATHSIG = 1
 TILE = 32
@@ -34,7 +34,7 @@ def main(folder):
 
         numpy.save(folder / "logits.npy", logits)
     except EvalError as error:
-        report = {"error": str(error)}
+        report = {"error": str(error), "closed": isinstance(error, BoardClosed)}
     except Exception as error:
         traceback.print_exc()
         report = {"error": f"the model failed: {type(error).__name__}: {error}{_where(error, task['model_file'])}"}
@@ -191,18 +191,24 @@ class Device:
         self.joined = mesh[0] * mesh[1] > 1
 
     def __enter__(self):
+        try:
+            self.device = self._opened()
+        except Exception as error:
+            shape = "x".join(map(str, self.mesh))
+            raise BoardClosed(f"a mesh of {shape} does not open: {type(error).__name__}: {error}") from error
+        return self.device
+
+    def _opened(self):
         ttnn = self.ttnn
         if not self.joined:
-            self.device = ttnn.open_device(device_id=0, trace_region_size=TRACE_REGION)
-            return self.device
+            return ttnn.open_device(device_id=0, trace_region_size=TRACE_REGION)
         two_dimensional = self.mesh[0] > 1 and self.mesh[1] > 1
         ttnn.set_fabric_config(ttnn.FabricConfig.FABRIC_2D if two_dimensional else ttnn.FabricConfig.FABRIC_1D)
         try:
-            self.device = ttnn.open_mesh_device(ttnn.MeshShape(*self.mesh), trace_region_size=TRACE_REGION)
+            return ttnn.open_mesh_device(ttnn.MeshShape(*self.mesh), trace_region_size=TRACE_REGION)
         except BaseException:
             ttnn.set_fabric_config(ttnn.FabricConfig.DISABLED)
             raise
-        return self.device
 
     def __exit__(self, *error):
         if not self.joined:

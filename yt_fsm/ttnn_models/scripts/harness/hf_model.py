@@ -8,7 +8,7 @@ import torch
 
 from . import corpus, scoring
 from .bar import Bar
-from .errors import EvalError
+from .errors import EvalError, UsageError
 
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -107,7 +107,7 @@ def _dtype_option(dtype):
 def _check_length(config, length):
     limit = getattr(config, "max_position_embeddings", None)
     if limit and length > limit:
-        raise EvalError(f"prefill + decode is {length} tokens; the model has positions for {limit}")
+        raise UsageError(f"prefill + decode is {length} tokens; the model has positions for {limit}")
 
 
 @torch.no_grad()

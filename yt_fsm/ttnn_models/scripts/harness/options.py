@@ -8,6 +8,17 @@ import re
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SYSTEMS = {"n150": (1, 1), "n300": (1, 2), "lb": (2, 4)}  # mesh rows and columns
 ALIASES = {"t3000": "lb"}
+USERS = 32  # the most rows: one tile of users
+
+
+def refusals(trace, decode_len, batch):
+    """What cannot be evaluated, option to reason. A worker asks too (it loads this file alone) before it begins."""
+    found = {}
+    if trace and decode_len < 2:
+        found["decode_len"] = "--trace 1 needs --decode-len 2 or more: the first token comes from prefill"
+    if batch > USERS:
+        found["batch"] = f"--batch is {USERS} at most: one tile of users"
+    return found
 
 
 def parse(argv=None, reference_cache=None):
@@ -37,10 +48,8 @@ def parse(argv=None, reference_cache=None):
         parser.error(f"--system {asked.system!r}: choose n150, n300 or lb")
     if asked.mode == "hf" and asked.trace is not None:
         parser.error("--trace is for --mode tt only")
-    if asked.trace and asked.decode_len < 2:
-        parser.error("--trace 1 needs --decode-len 2 or more: the first token comes from prefill")
-    if asked.batch > 32:
-        parser.error("--batch is 32 at most: one tile of users")
+    for reason in refusals(asked.trace, asked.decode_len, asked.batch).values():
+        parser.error(reason)
     if asked.corpus is None:
         asked.corpus = ROOT / "corpus" / "corpus.txt"
     if asked.reference_cache is None:
