@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from states.bringup import released, setup_error
 from yt_fsm.bringup import archive, evaluation, report, unfinished, work
@@ -17,6 +19,7 @@ from yt_fsm.engine.run import boot_id
 from yt_fsm.tools.git import Repository
 
 from .conftest import MODEL, git
+from .test_archive import PATHS, THINGS, fill
 
 FOLDER = "models/org/name/n300"
 
@@ -249,8 +252,9 @@ def test_a_lost_run_keeps_the_work_and_its_claim_says_where(run: Run, told: dict
     ended(run, "lose", "released")
     released.enter(run)
     kept = unfinished.Kept(run.artifacts).file
-    assert told["released"].startswith(f"The work so far is kept on the worker in `{kept}` (but for what git knows")
-    assert told["released"].endswith(SAID)
+    most = f", but for what `ytfsm replay {run.run_id}` names"
+    assert told["released"] == f"The work so far is kept on the worker in `{kept}`{most}; {SAID}"
+    assert "vendor/lib" in run.facts.kept["left_out"]
 
 
 def test_nothing_is_said_of_work_that_is_not_there(run: Run) -> None:
@@ -265,3 +269,18 @@ def test_the_janitor_leaves_what_was_kept(run: Run) -> None:
     done = janitor.clean(run.settings, [run.definition])
     assert [one.split(" ")[0] for one in done] == ["workspace", "ballast"]
     assert unfinished.Kept(run.artifacts).file
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(things=st.lists(st.tuples(PATHS, THINGS), max_size=8))
+def test_whatever_lies_about_the_model_is_kept(run: Run, things: list[tuple[bytes, Callable[[bytes], None]]]) -> None:
+    shutil.rmtree(run.artifacts, ignore_errors=True)
+    work.rebuild(run)
+    (run.workspace.agent / MODEL).parent.mkdir(parents=True, exist_ok=True)
+    (run.workspace.agent / MODEL).write_text("RIGHT = 1\n")
+    fill(run.workspace.agent, things)
+    work.keep_unfinished(run)
+    assert unfinished.Kept(run.artifacts).file
+    run.workspace.delete()
+    work.rebuild(run)
+    assert (run.workspace.agent / MODEL).read_text() == "RIGHT = 1\n"

@@ -48,12 +48,11 @@ def kept(path: Path) -> str:
 
 
 def unfinished(run: BringupRun) -> str:
-    """Where the run's unfinished work is, as a sentence; "" where there is none."""
+    """Where the run's unfinished work is, as a sentence; "" where there is none. No name that codex chose is in it."""
     file = Kept(run.artifacts).file
     if file is None:
         return ""
-    left = run.facts.kept.get("left_out")
+    most = f", but for what `ytfsm replay {run.run_id}` names" if run.facts.kept.get("left_out") else ""
     return (
-        f"The work so far is kept on the worker in {kept(file)}{f' (but for {left})' if left else ''}; the next run "
-        "of this issue there starts from it."
+        f"The work so far is kept on the worker in {kept(file)}{most}; the next run of this issue there starts from it."
     )
