@@ -30,8 +30,8 @@ from tests.parts import trials
 from tests.parts.trials import Case, Ended, Wrong
 from yt_fsm.engine.journal import read
 
-from . import table
-from .table import Point, Request
+from . import points
+from .points import Point, Request
 
 SYSTEMS = Path(__file__).resolve().parent / "systems"
 HURRY = {
@@ -154,7 +154,7 @@ class Faults(trials.Trials):
         beat = (
             point.state in ("download", "reset", "bringup")
             if ours and not fault.heard
-            else fault.heard and point.state in table.HELD
+            else fault.heard and point.state in points.HELD
         )
         return {
             # Who acts between the last look and the mark is not seen: GitHub has no way to compare and set.
@@ -162,7 +162,7 @@ class Faults(trials.Trials):
             "do": self._all(case, fault.do(point.lasts)),
             "undo": self._all(case, fault.undo),
             "beat": beat,
-            "until": 2 if point.lasts == table.LASTING else None,
+            "until": 2 if point.lasts == points.LASTING else None,
         }
 
     def _mend(self, case: Case, point: Point) -> None:
@@ -205,17 +205,17 @@ class Look:
         crashed = [r for r in self.found.records if r["kind"] == "crashed"]
         assert not crashed, f"it crashed: {crashed[0]['error']}"
         ends = {
-            table.GOES_ON: self.goes_on,
-            table.WAITS: self.waits,
-            table.NOTHING: self.nothing if self.point.lasts != table.LASTING else self.later,
-            table.UNTAKEN: lambda: self.nothing() if self.outcome.get("run_id") is None else self.goes_on(),
-            table.WORLD: lambda: self.setup_error() if self.code else self.goes_on(),
-            table.SETUP_ERROR: self.setup_error,
-            table.REFERENCE: lambda: self.ended("reference_error", "reference error", 1),
-            table.LOST: self.lost,
-            table.UNPUBLISHED: lambda: self.unpublished(told=True),
-            table.UNTOLD: lambda: self.unpublished(told=False),
-            table.TAKEN_AWAY: self.taken_away,
+            points.GOES_ON: self.goes_on,
+            points.WAITS: self.waits,
+            points.NOTHING: self.nothing if self.point.lasts != points.LASTING else self.later,
+            points.UNTAKEN: lambda: self.nothing() if self.outcome.get("run_id") is None else self.goes_on(),
+            points.WORLD: lambda: self.setup_error() if self.code else self.goes_on(),
+            points.SETUP_ERROR: self.setup_error,
+            points.REFERENCE: lambda: self.ended("reference_error", "reference error", 1),
+            points.LOST: self.lost,
+            points.UNPUBLISHED: lambda: self.unpublished(told=True),
+            points.UNTOLD: lambda: self.unpublished(told=False),
+            points.TAKEN_AWAY: self.taken_away,
         }
         ends[self.point.end]()
         self.attempts()

@@ -31,6 +31,7 @@ from yt_fsm.github.heartbeat import Deadline, Heartbeat
 from yt_fsm.lab.client import ask
 
 PATIENCE = 3.0  # real seconds for a program that does not answer
+GITHUB_SECS = 1.5  # the same for gh
 TRIES = 3  # of what GitHub did not answer
 BEAT_SECS = 5.0  # real seconds for one heartbeat
 STEP_SECS = 60.0  # virtual seconds from one look at the heartbeat to the next
@@ -204,7 +205,7 @@ def arm(strikes: list[Strike]) -> None:
 
 def hurry() -> None:
     """Nobody is waited for as long as in earnest."""
-    client.TIMEOUT_SECS = preflight.TOOL_SECS = PATIENCE
+    client.TIMEOUT_SECS, preflight.TOOL_SECS = GITHUB_SECS, PATIENCE
     preflight.IMPORT_SECS = 2 * PATIENCE
     client.TRIES = TRIES
     heartbeat._NAP_SECS = 0.01
