@@ -30,6 +30,10 @@ _REFUSALS = re.compile(
     r"rejected\]|permission to|marked as read only|archived so it is read-only|write access to repository not granted",
     re.IGNORECASE,
 )
+# GitHub's own failures, in the words in which a push is refused.
+_HICCUPS = re.compile(
+    r"internal (server )?error|failed to update ref|fatal error in commit_refs|timed? ?out", re.IGNORECASE
+)
 _AWAY = re.compile(
     r"could not resolve host|name resolution|connection (timed out|refused|reset|closed)|unreachable"
     r"|operation timed out|hung up|early eof|kex_exchange_identification|rpc failed|returned error: (5\d\d|429)"
@@ -106,7 +110,7 @@ class Repository:
                 pretend=pretend,
             )
         except CommandFailed as problem:
-            if argv[0] in _TALKS and (problem.code is None or _AWAY.search(problem.tail)):
+            if argv[0] in _TALKS and (problem.code is None or _away(problem.tail)):
                 problem.fault = "service"
             raise
 
@@ -357,6 +361,10 @@ def synced(path: Path) -> None:
         os.close(descriptor)
 
 
+def _away(said: str) -> bool:
+    return bool(_AWAY.search(said) or _HICCUPS.search(said))
+
+
 def refused(problem: CommandFailed) -> bool:
     """Whether a push failed for good: the remote rejected it, rather than being out of reach."""
-    return _REFUSALS.search(problem.tail) is not None
+    return any(_REFUSALS.search(line) and not _HICCUPS.search(line) for line in problem.tail.splitlines())
