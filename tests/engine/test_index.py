@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import json
 import logging
 import os
 import random
@@ -63,6 +64,10 @@ def add(folder: Path, kind: str, **fields: Any) -> None:
 
 def by_journals(runs: Path) -> list[dict[str, Any]]:
     return [store.row(folder, MACHINES) for folder in store.everyone(runs)]
+
+
+def rows(runs: Path, **asked: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in store.rows(runs, MACHINES, **asked)]
 
 
 def open_by_journals(runs: Path) -> list[Path]:
@@ -172,9 +177,9 @@ class Home:
 
     def row_lies(self, which: int, run: Path | None) -> None:
         lies: list[tuple[str, Any]] = [
-            ("told", '{"row": {"complete": true, "state": "review", "issue": 1}, "waits": null}'), ("told", "["),
+            ("line", '{"complete": true, "state": "released", "issue": 3}'), ("line", "["), ("waits", "{}"),
             ("settled", 1), ("settled", 0), ("settled", "x"), ("clean", 1), ("size", 7), ("reader", "who"),
-            ("seal", None), ("told", None), ("name", "20261122T000000Z-n300-i1-none"), ("name", b"\xff"),
+            ("seal", None), ("line", None), ("name", "20261122T000000Z-n300-i1-none"), ("name", b"\xff"),
             ("reader", b"\xff"),
         ]  # fmt: skip
         column, value = lies[which % len(lies)]
@@ -188,7 +193,7 @@ class Home:
     def two_rows_are_swapped(self, _: int, run: Path | None) -> None:
         found = store.everyone(self.runs)
         with contextlib.suppress(sqlite3.Error, UnicodeEncodeError):
-            sql = "UPDATE runs SET (size, mtime, inode, told, settled) = (SELECT size, mtime, inode, told, settled FROM"
+            sql = "UPDATE runs SET (size, mtime, inode, line, settled) = (SELECT size, mtime, inode, line, settled FROM"
             change(self.runs, f"{sql} runs WHERE name = ?) WHERE name = ?", *(one.name for one in found[:2]))
 
     def index_is_replaced(self, which: int, _: Path | None) -> None:
@@ -204,7 +209,7 @@ class Home:
             changes = (
                 "PRAGMA user_version = 7",
                 "DROP TABLE turn",
-                "ALTER TABLE runs DROP COLUMN told",
+                "ALTER TABLE runs DROP COLUMN line",
                 "DROP TABLE runs",
             )
             change(self.runs, changes[which % 4])
@@ -223,15 +228,15 @@ class Quick(sqlite3.Connection):
 
 HAPPENINGS = [name for name in vars(Home) if name[0] != "_" and name != "happen"]
 LOOKS = {
-    "runs": lambda runs: (list(store.rows(runs, MACHINES)), by_journals(runs)),
+    "runs": lambda runs: (rows(runs), by_journals(runs)),
     "start": lambda runs: (store.unfinished(runs, MACHINES), open_by_journals(runs)),
     "waits": lambda runs: ([one["run_id"] for one in store.waiting(runs, MACHINES)], waiting_by_journals(runs)),
     "state": lambda runs: (
-        list(store.rows(runs, MACHINES, state="released")),
+        rows(runs, state="released"),
         [row for row in by_journals(runs) if row["state"] == "released"],
     ),
     "issue": lambda runs: (
-        list(store.rows(runs, MACHINES, issue=3)),
+        rows(runs, issue=3),
         [row for row in by_journals(runs) if row["issue"] == 3],
     ),
 }  # fmt: skip
@@ -269,7 +274,7 @@ def test_whatever_happens_to_runs_and_index_what_is_told_is_what_the_journals_sa
 def look(runs: Path) -> list[str]:
     """What a worker's start, `runs --all` and doctor's part do; the runs that may not be over."""
     found = store.unfinished(runs, MACHINES)
-    list(store.rows(runs, MACHINES))
+    rows(runs)
     list(store.waiting(runs, MACHINES))
     return [run.name for run in found]
 
@@ -376,15 +381,17 @@ def test_a_worker_that_walked_a_run_to_its_end_need_not_read_it_at_its_next_star
 def test_what_a_machine_counts_as_damage_today_is_found_in_runs_that_were_read_before(runs: Path) -> None:
     folder = begun(runs, 1)
     add(folder, "fact", name="model", value="org/name")
-    assert next(store.rows(runs, MACHINES))["state"] == "ready"
+    assert json.loads(next(store.rows(runs, MACHINES)))["state"] == "ready"
 
     class Stricter(Facts):
         model: int = 0
 
     today = {MACHINE.name: replace(MACHINE, facts=Stricter)}
-    assert next(store.rows(runs, today))["state"] == "damaged"
-    assert next(store.rows(runs, {}))["state"] == "damaged", "who does not know the machine believes who does"
-    assert next(store.rows(runs, MACHINES))["state"] == "ready"
+    assert json.loads(next(store.rows(runs, today)))["state"] == "damaged"
+    assert json.loads(next(store.rows(runs, {})))["state"] == "damaged", (
+        "who does not know the machine believes who does"
+    )
+    assert json.loads(next(store.rows(runs, MACHINES)))["state"] == "ready"
 
 
 def test_many_journals_that_are_read_for_the_first_time_are_said(
@@ -426,7 +433,7 @@ def test_a_home_that_cannot_be_written_is_told_of_all_the_same(
     monkeypatch.setattr(sqlite3, "connect", way)
     for _ in range(2):
         assert len(look(runs)) == 38
-        assert list(store.rows(runs, MACHINES)) == by_journals(runs)
+        assert rows(runs) == by_journals(runs)
     if there:
         assert (runs.parent / index.FILE).read_bytes() == before, "what was known is not thrown away"
 

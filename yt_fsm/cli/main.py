@@ -366,11 +366,11 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """The runs on this machine, newest first."""
-    rows = list(itertools.islice(store.rows(_runs(), ctx.obj, state, issue), None if everything else 20))
+    lines = itertools.islice(store.rows(_runs(), ctx.obj, state, issue), None if everything else 20)
     if as_json:
-        typer.echo(json.dumps(rows))
+        typer.echo(f"[{', '.join(lines)}]")
     else:
-        show.runs(rows, _runs())
+        show.runs(map(json.loads, lines), _runs())
 
 
 @app.command(epilog="Example: ytfsm doctor --system n300")

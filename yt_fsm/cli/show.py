@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,16 +134,18 @@ def follow(folder: Path, seen: int) -> None:
             return
 
 
-def runs(rows: list[dict[str, Any]], folder: Path) -> None:
+def runs(rows: Iterable[dict[str, Any]], folder: Path) -> None:
     """A line a run."""
-    if not rows:
-        typer.echo(f"no runs in {folder}")
-    for row in harmless(rows):
+    none = True
+    for row in map(harmless, rows):
+        none = False
         colour = "red" if row["state"] in (*BAD, "damaged") else ("green" if row["state"] == "review" else "yellow")
         state = typer.style(f"{row['state']!s:<16}", fg=colour)
         whole = "" if row["complete"] else "  (not complete)"
         about = f"{row['attempts']} attempts  #{row['issue']} {row['model'] or ''}" if row["issue"] is not None else ""
         typer.echo(f"{row['run_id']:<38}{state}{duration(row['seconds']):>8}  {about}{whole}".rstrip())
+    if none:
+        typer.echo(f"no runs in {folder}")
 
 
 def needs(found: "list[Need]") -> None:

@@ -30,7 +30,7 @@ log = logging.getLogger("ytfsm")
 
 FILE = "index.sqlite"
 VERSION = 1  # goes up with the table, with what a row says, and with what counts as damage in a journal
-ROUND = 4000  # settled runs that are looked at again each time: what is wrong of 100,000 does not stay so for long
+ROUND = 2000  # settled runs that are looked at again each time: what is wrong of 100,000 does not stay so for long
 BATCH = 200  # journals read between two short transactions, and what a kill costs
 BUSY_SECS = 1.0  # then what another process holds is done without
 SAID_EACH = 1000  # journals read: some seconds
@@ -39,7 +39,7 @@ _TABLES = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
     name TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, inode INTEGER,
-    reader TEXT, settled INTEGER, clean INTEGER, told TEXT, seal TEXT
+    reader TEXT, settled INTEGER, clean INTEGER, line TEXT, waits TEXT, seal TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS standing ON runs (name, settled, clean);
 PRAGMA user_version = {VERSION};
@@ -49,9 +49,12 @@ _NOT_ITS_FAULT = ("locked", "full", "disk I/O")  # what sqlite says when another
 
 
 class Told(NamedTuple):
-    """What reading a journal gave: JSON, how it was read ("" fits nobody), and whether it is settled."""
+    """What reading a journal gave: the run's line and what it waits for, how it was read ("" fits nobody), and whether
+    it is settled.
+    """
 
-    said: dict[str, Any]
+    line: dict[str, Any]
+    waits: dict[str, Any] | None
     reader: str
     settled: bool
 
@@ -59,7 +62,7 @@ class Told(NamedTuple):
 class Entry(NamedTuple):
     """A row; `size`, `mtime` (ns) and `inode` are the journal's before it was read.
 
-    `clean` says that the janitor has looked at it since it is settled.
+    `clean` says that the janitor has looked at it since it is settled. `line` and `waits` are JSON.
     """
 
     name: str
@@ -69,18 +72,13 @@ class Entry(NamedTuple):
     reader: str
     settled: int
     clean: int
-    told: str
+    line: str
+    waits: str
 
     @property
     def seal(self) -> str:
         """Fits nothing but this row."""
         return digest(repr(tuple(self)).encode(errors="backslashreplace"))
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """What `told` says."""
-        found: dict[str, Any] = json.loads(self.told)
-        return found
 
 
 class Index:
@@ -194,7 +192,8 @@ class Index:
                 "reading journals for the index of runs, each once: %d so far, of %d at most", self._read, self._many
             )
         told = self._look(self._runs / name)
-        found = Entry(name, *stamp, told.reader, int(told.settled), 0, json.dumps(told.said))
+        line, waits = json.dumps(told.line), json.dumps(told.waits)
+        found = Entry(name, *stamp, told.reader, int(told.settled), 0, line, waits)
         if found != entry:
             self._remember(found)
         return found
@@ -233,7 +232,7 @@ class Index:
     def _save(self) -> None:
         fresh, self._fresh = self._fresh, []
         kept = [(*entry, entry.seal) for entry in fresh if _can_be_kept(entry.name)]
-        self._write("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", kept)
+        self._write("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", kept)
 
     def _rows(self, sql: str, values: Iterable[Any] = ()) -> list[Any]:
         """What the file says; nothing, where it cannot be asked."""

@@ -1,5 +1,6 @@
 """The runs of this machine: finding one by a fragment of its id, and listing them."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -87,12 +88,11 @@ def stranger(header: Record, run: Path, definition: Definition | None) -> str:
 
 def row(run: Path, machines: Mapping[str, Definition] = NONE) -> dict[str, Any]:
     """A run's line in `ytfsm runs --json` (cli.md), from its journal."""
-    line: dict[str, Any] = told(run, machines).said["row"]
-    return line
+    return told(run, machines).line
 
 
 def told(run: Path, machines: Mapping[str, Definition]) -> Told:
-    """What the index remembers of a run's journal: its line (`row`), and what it waits for now (`waits`)."""
+    """What the index remembers of a run's journal."""
     reading = reading_of(run, machines)
     story = replay(reading)
     records, verdict = reading.records, story["integrity"]["verdict"]
@@ -108,12 +108,12 @@ def told(run: Path, machines: Mapping[str, Definition]) -> Told:
         "seconds": round(instant(records[-1]) - instant(records[0]), 3) if records else None,
         "attempts": len(story["attempts"]),
     }
-    waits = {"run_id": run.name, "words": story["subject"].get("words"), "state": story["state"]}
-    said = {"row": line, "waits": {**waits, **story["waiting"]} if story["waiting"] else None}
+    about = {"run_id": run.name, "words": story["subject"].get("words"), "state": story["state"]}
+    waits = {**about, **story["waiting"]} if story["waiting"] else None
     # A run that ended as refused may be published anew, and is its only way to have a record after `end`.
     again = (refusal_of(records) or {}).get("again")
     settled = verdict == "ok" and bool(records) and records[-1]["kind"] == "end" and not again
-    return Told(said, _reader(story["machine"], machines), settled)
+    return Told(line, waits, _reader(story["machine"], machines), settled)
 
 
 def _reader(machine: str | None, machines: Mapping[str, Definition]) -> str:
@@ -145,21 +145,22 @@ def note(run: Path, machines: Mapping[str, Definition]) -> None:
 
 def rows(
     runs: Path, machines: Mapping[str, Definition], state: str | None = None, issue: int | None = None
-) -> Iterator[dict[str, Any]]:
-    """The lines of `ytfsm runs`, newest first: of the runs in a state and of an issue, where one is named.
+) -> Iterator[str]:
+    """The lines of `ytfsm runs` as JSON, newest first: of the runs in a state and of an issue, where one is named.
 
     Raises Usage when the runs cannot be listed.
     """
+    asked = {key: value for key, value in (("state", state), ("issue", issue)) if value is not None}
+    words = [json.dumps({key: value})[1:-1] for key, value in asked.items()]
 
     def wanted(entry: Entry) -> bool:
-        if state is None and issue is None:
-            return True
-        line = entry.said["row"]
-        return state in (None, line["state"]) and issue in (None, line["issue"])
+        if not all(word in entry.line for word in words):  # most are passed over without being taken apart
+            return False
+        return not asked or asked.items() <= json.loads(entry.line).items()
 
     with index(runs, machines) as known:
         for entry in known.newest(wanted):
-            yield entry.said["row"]
+            yield entry.line
 
 
 def unfinished(runs: Path, machines: Mapping[str, Definition]) -> list[Path]:
@@ -168,14 +169,14 @@ def unfinished(runs: Path, machines: Mapping[str, Definition]) -> list[Path]:
     Raises Usage when the runs cannot be listed.
     """
     with index(runs, machines) as known:
-        lines = {entry.name: entry.said["row"] for entry in known.unsettled()}
+        lines = {entry.name: json.loads(entry.line) for entry in known.unsettled()}
     return [runs / name for name, line in lines.items() if not line["complete"] or line["state"] == "damaged"]
 
 
 def waiting(runs: Path, machines: Mapping[str, Definition]) -> Iterator[dict[str, Any]]:
     """The runs that wait for something now, newest first. Raises Usage when the runs cannot be listed."""
     with index(runs, machines) as known:
-        found = [entry.said["waits"] for entry in known.unsettled()]
+        found = [json.loads(entry.waits) for entry in known.unsettled()]
     yield from filter(None, found)
 
 
