@@ -199,19 +199,15 @@ def scale(times: int, many: int) -> list[Line]:
         homes = {count: Path(folder) / str(count) for count in (few, many)}
         for count, home in homes.items():
             _finished_runs(home / "runs", count)
-        first = {
-            count: _milliseconds(_looks(home)["worker start: unfinished, janitor"]) for count, home in homes.items()
-        }
-        lines = [
-            Line(f"first start of {count:,} runs, each run", "ms", [took / count]) for count, took in first.items()
-        ]
+        first = {count: _milliseconds(_looks(home)["worker start"]) for count, home in homes.items()}
+        lines = [Line(f"each run at the first start, {count:,}", "ms", [took / count]) for count, took in first.items()]
         for name, look in _looks(homes[many]).items():
             small = _looks(homes[few])[name]
             look()
             pairs = [(_milliseconds(look), _milliseconds(small)) for _ in range(times)]
             lines.append(Line(f"{name}, {many:,} runs", "ms", [large for large, _ in pairs], most=1000.0))
             lines.append(Line(f"  against {few} runs", "ms", [little for _, little in pairs]))
-            lines.append(Line("  ratio of the two, run by run", "", [large / little for large, little in pairs]))
+            lines.append(Line("  ratio, run by run", "", [large / little for large, little in pairs]))
     return lines
 
 
@@ -243,8 +239,8 @@ def _looks(home: Path) -> dict[str, Callable[[], object]]:
             sys.exit(f"bench: of runs that are over nothing is left to do, and yet: {found[:3]}")
 
     return {
-        "worker start: unfinished, janitor": start,
-        "doctor: what waits": lambda: list(store.waiting(settings.runs, machines)),
+        "worker start": start,
+        "doctor's part": lambda: list(store.waiting(settings.runs, machines)),
         "find": lambda: store.find(settings.runs, "-i7-0007"),
         "ytfsm runs": command("runs"),
         "ytfsm runs --issue 7": command("runs", "--issue", "7"),

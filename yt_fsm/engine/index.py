@@ -96,7 +96,7 @@ class Index:
         self._spoilt = False  # it could not be asked, so nothing that it said before counts either
 
     def __enter__(self) -> "Index":
-        self._db = self._opened() if self._runs.is_dir() else None
+        self._db = self._opened() if os.path.isdir(self._runs) else None
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
@@ -290,7 +290,7 @@ class Index:
         """The file, with its tables. Raises sqlite3.Error when it is no index of this version."""
         import sqlite3
 
-        if self._path.exists() and os.access(self._path.parent, os.W_OK) and not os.access(self._path, os.W_OK):
+        if os.path.exists(self._path) and os.access(self._path.parent, os.W_OK) and not os.access(self._path, os.W_OK):
             raise sqlite3.OperationalError("another user made it, and it cannot be kept up")
         db = sqlite3.connect(self._path, timeout=BUSY_SECS)
         try:
