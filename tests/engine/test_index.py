@@ -80,7 +80,8 @@ def waiting_by_journals(runs: Path) -> list[str]:
 
 
 def change(runs: Path, sql: str, *values: Any) -> None:
-    with contextlib.closing(sqlite3.connect(runs.parent / index.FILE)) as db, db:
+    no_text = contextlib.suppress(UnicodeEncodeError)  # a name that is none has no row
+    with contextlib.closing(sqlite3.connect(runs.parent / index.FILE)) as db, db, no_text:
         db.execute(sql, values)
 
 
@@ -187,12 +188,12 @@ class Home:
             change(self.runs, f"UPDATE OR REPLACE runs SET {column} = ? WHERE name = ?", value, run.name if run else "")
 
     def row_goes(self, _: int, run: Path | None) -> None:
-        with contextlib.suppress(sqlite3.Error, UnicodeEncodeError):
+        with contextlib.suppress(sqlite3.Error):
             change(self.runs, "DELETE FROM runs WHERE name = ?", run.name if run else "")
 
     def two_rows_are_swapped(self, _: int, run: Path | None) -> None:
         found = store.everyone(self.runs)
-        with contextlib.suppress(sqlite3.Error, UnicodeEncodeError):
+        with contextlib.suppress(sqlite3.Error):
             sql = "UPDATE runs SET (size, mtime, inode, line, settled) = (SELECT size, mtime, inode, line, settled FROM"
             change(self.runs, f"{sql} runs WHERE name = ?) WHERE name = ?", *(one.name for one in found[:2]))
 
@@ -478,6 +479,20 @@ def test_an_index_that_another_user_made_is_made_anew(runs: Path, monkeypatch: p
     look(runs)
     keep.close()
     assert file.stat().st_ino != before
+
+
+def test_an_older_index_is_made_anew_and_a_newer_one_is_left_to_who_made_it(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, read: list[str]
+) -> None:
+    ended(runs, 1)
+    look(runs)
+    monkeypatch.setattr(index, "VERSION", index.VERSION + 1)  # of an upgrade, while the old worker still runs
+    look(runs)
+    assert len(read) == 2
+    monkeypatch.undo()
+    before = (runs.parent / index.FILE).read_bytes()
+    assert rows(runs) == by_journals(runs)
+    assert (runs.parent / index.FILE).read_bytes() == before
 
 
 def test_what_is_no_index_and_cannot_be_removed_is_done_without(runs: Path) -> None:

@@ -35,17 +35,7 @@ BATCH = 200  # journals read between two short transactions, and what a kill cos
 BUSY_SECS = 1.0  # then what another process holds is done without
 SAID_EACH = 1000  # journals read: some seconds
 
-_TABLES = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS runs (
-    name TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, inode INTEGER,
-    reader TEXT, settled INTEGER, clean INTEGER, line TEXT, waits TEXT, seal TEXT
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS standing ON runs (name, settled, clean);
-PRAGMA user_version = {VERSION};
-COMMIT;
-"""
-_NOT_ITS_FAULT = ("locked", "full", "disk I/O")  # what sqlite says when another file would fare no better
+_NOT_ITS_FAULT = ("locked", "full", "disk I/O", "newer")  # what is said when another file would fare no better
 
 
 class Told(NamedTuple):
@@ -78,7 +68,7 @@ class Entry(NamedTuple):
     @property
     def seal(self) -> str:
         """Fits nothing but this row."""
-        return digest(repr(tuple(self)).encode(errors="backslashreplace"))
+        return _seal(tuple(self))
 
 
 class Index:
@@ -90,6 +80,7 @@ class Index:
     def __init__(self, runs: Path, look: Callable[[Path], Told], fits: Callable[[str], bool]) -> None:
         self._runs, self._look, self._fits = runs, look, fits
         self._path = runs.parent / FILE
+        self._folder = str(runs)
         self._db: sqlite3.Connection | None = None
         self._fresh: list[Entry] = []
         self._read, self._many = 0, 0
@@ -172,7 +163,7 @@ class Index:
 
     def _stamp(self, name: str) -> tuple[int, int, int] | None:
         try:
-            found = os.lstat(f"{self._runs}/{name}/journal.jsonl")
+            found = os.lstat(f"{self._folder}/{name}/journal.jsonl")
         except OSError:
             return None
         return found.st_size, found.st_mtime_ns, found.st_ino
@@ -296,23 +287,42 @@ class Index:
         try:
             db.execute("PRAGMA synchronous = NORMAL")
             (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:  # whose worker would make it anew in turn
+                raise sqlite3.DatabaseError("a newer ytfsm made it")
             if version == 0:
-                db.executescript(_TABLES)
+                db.executescript(_tables())
             columns = [column[0] for column in db.execute("SELECT * FROM runs LIMIT 0").description]
             if version not in (0, VERSION) or columns != [*Entry._fields, "seal"]:
-                raise sqlite3.DatabaseError("it is of another version")
+                raise sqlite3.DatabaseError("it is of an older version")
         except BaseException:
             db.close()
             raise
         return db
 
 
+def _tables() -> str:
+    return f"""
+        BEGIN IMMEDIATE;
+        CREATE TABLE IF NOT EXISTS runs (
+            name TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, inode INTEGER, reader TEXT, settled INTEGER,
+            clean INTEGER, line TEXT, waits TEXT, seal TEXT
+        ) WITHOUT ROWID;
+        CREATE INDEX IF NOT EXISTS standing ON runs (name, settled, clean);
+        PRAGMA user_version = {VERSION};
+        COMMIT;
+    """
+
+
+def _seal(fields: tuple[Any, ...]) -> str:
+    return digest(repr(fields).encode(errors="backslashreplace"))
+
+
 def _sealed(rows: Iterable[Any]) -> dict[str, Entry]:
     """The rows whose seal fits, by name."""
     found = {}
-    for *fields, seal in rows:
-        entry = Entry(*fields)
-        if entry.seal == seal:
+    for row in rows:
+        entry = Entry._make(row[:-1])
+        if _seal(row[:-1]) == row[-1]:
             found[entry.name] = entry
         else:
             log.debug("the index of runs holds a row of %s that is not as it was written: it is read anew", entry.name)

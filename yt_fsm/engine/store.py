@@ -1,5 +1,6 @@
 """The runs of this machine: finding one by a fragment of its id, and listing them."""
 
+import functools
 import json
 import os
 import re
@@ -131,6 +132,7 @@ def index(runs: Path, machines: Mapping[str, Definition]) -> Index:
     """The index of the runs in a folder. What another process read of a machine that is not known here is believed."""
     readers = {ascii(name): _reader(name, machines) for name in machines}
 
+    @functools.cache
     def fits(reader: str) -> bool:
         return reader != "" and reader == readers.get(reader.partition(" ")[2], reader)
 
