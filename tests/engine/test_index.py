@@ -341,6 +341,24 @@ def test_a_lie_about_a_run_that_is_over_is_found_by_chance_in_the_end(
     assert any(store.unfinished(runs, MACHINES) == [going] for _ in range(20))
 
 
+def test_what_a_spoilt_index_said_before_is_not_believed_either(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "ROUND", 0)
+    going = begun(runs, 1)
+    look(runs)
+    change(runs, "UPDATE runs SET settled = 1")
+    assert store.unfinished(runs, MACHINES) == [], "the test needs a lie that is not found by chance"
+    with contextlib.closing(sqlite3.connect(runs.parent / index.FILE)) as db:
+        ((page,), (size,)) = (
+            db.execute(sql).fetchone()
+            for sql in ("SELECT rootpage FROM sqlite_master WHERE name = 'runs'", "PRAGMA page_size")
+        )
+    with (runs.parent / index.FILE).open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    new = begun(runs, 2)
+    assert store.unfinished(runs, MACHINES) == [new, going]
+
+
 def test_a_lie_is_said_at_debug_level_only(runs: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "ytfsm")
     ended(runs, 1)

@@ -91,9 +91,11 @@ class Index:
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        self._save()
-        if self._db:
-            self._db.close()
+        try:
+            self._save()
+        finally:
+            if self._db:
+                self._db.close()
 
     def newest(self, wanted: Callable[[Entry], bool]) -> Iterator[Entry]:
         """The runs that are `wanted`, newest first, each as its journal is now. Raises Usage as `names`."""
@@ -119,9 +121,7 @@ class Index:
         gone = [name for name in standing if name not in names]
         self._write("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
         settled = {name for name, (over, _) in standing.items() if over and name in names} - links
-        doubtful = self._doubtful(settled)
-        settled = set() if self._spoilt else settled - doubtful
-        found = self._all_now(names - settled, links)
+        found = self._all_but(settled - self._doubtful(settled), names, links)
         return [entry for entry in found.values() if entry and not entry.settled]
 
     def unclean(self) -> dict[str, Entry | None]:
@@ -130,7 +130,7 @@ class Index:
         """
         names, links = self._names()
         done = {name for name, flags in self._standing().items() if all(flags)} - links
-        return self._all_now(names - done, links)
+        return self._all_but(done, names, links)
 
     def note(self, name: str) -> None:
         """Remember what the journal of one run says now."""
@@ -154,6 +154,15 @@ class Index:
         self._many = len(kinds)
         return set(kinds), {name for name, link in kinds.items() if link}
 
+    def _all_but(self, passed_over: set[str], names: set[str], links: set[str]) -> dict[str, Entry | None]:
+        """The entries of what is listed, newest first; what is passed over on the index's word is not, unless that
+        turns out to be spoilt.
+        """
+        found = self._all_now(names - passed_over, links)
+        if self._spoilt:
+            found.update(self._all_now(names & passed_over, links))
+        return dict(sorted(found.items(), reverse=True))
+
     def _all_now(self, names: Iterable[str], links: set[str]) -> dict[str, Entry | None]:
         found: dict[str, Entry | None] = {}
         for part in _parts(sorted(names, reverse=True)):
@@ -175,7 +184,7 @@ class Index:
             return None
         if entry and entry[1:4] == stamp and self._fits(entry.reader):
             return entry
-        if entry:
+        if entry and entry.reader:
             log.debug("the index of runs is behind or wrong about %s: its journal is read", name)
         self._read += 1
         if self._read % SAID_EACH == 0:
