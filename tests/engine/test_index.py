@@ -374,7 +374,10 @@ def test_a_lie_is_said_at_debug_level_only(runs: Path, caplog: pytest.LogCapture
     assert caplog.messages == [], "it is mended"
 
 
-def test_a_run_that_was_refused_is_looked_at_as_long_as_it_may_be_published_anew(runs: Path) -> None:
+def test_a_run_that_was_refused_is_looked_at_as_long_as_it_may_be_published_anew(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "ROUND", 0)
     refused = ended(runs, 1, again=True)
     assert look(runs) == []
     add(refused, "resumed", state="released", anew=True)
