@@ -252,6 +252,22 @@ def test_a_run_whose_claim_github_does_not_confirm_waits_and_is_nobodys_verdict(
     world.nothing_is_left(run_id)
 
 
+def test_a_run_whose_claim_github_refuses_to_confirm_waits_for_who_mends_that(enter: Callable[..., Workplace]) -> None:
+    """Found by the fault matrix: it was taken up again each minute, for ever."""
+    world = enter(script="right")
+    number = world.seed()
+    run_id = killed(world, BRINGUP)
+    body = '{"message":"Resource not accessible by personal access token"}'
+    world.lab.fault("github", "answer", match="edit_comment", count=1, status=403, body=body)
+    done = world.work(YT_PROBE_SECS="1")
+    assert world.replay(run_id)["state"] == "review", done.err
+    journal = (world.run_folder(run_id) / "journal.jsonl").read_text().splitlines()
+    (waited,) = [r for r in map(json.loads, journal) if r["kind"] == "waiting"]
+    assert waited["state"] == "bringup"
+    assert f"{run_id} waits, as GitHub did not confirm its claim: " in waited["why"]
+    assert world.issue(number)["status"] == "in review"
+
+
 def test_publishing_survives_a_github_that_is_away(enter: Callable[..., Workplace]) -> None:
     world = enter(script="right")
     number = world.seed()

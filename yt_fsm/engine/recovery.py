@@ -153,17 +153,20 @@ def _take_up(run: Run, going_on: bool) -> None:
     def restore() -> None:
         run.definition.restore(run, going_on)
 
+    first = [Hold("surroundings", run.leave_workspace, False, restore)]  # what the state's work needs, the last first
     try:
         if run.refused or run.arrived_by == LOSE:
             return  # the subject is no longer this run's, and must not look as if it were before that is written down
+        first.append(Hold("subject", lambda: False, False, run.subject.take_up))
         run.subject.take_up()
+        first.pop()
         if not run.final:
             restore()
     except Exception as problem:
         run.patient &= going_on  # who ends a run does not wait
         walk.settle(run, problem)
-        if run.pause:  # what its work needs is not all there, so it is looked for again before that is entered
-            run.pause = run.pause._replace(back=[Hold("surroundings", run.leave_workspace, False, restore)])
+        if run.pause:  # not all of it is there, so it is looked for again before that work is entered
+            run.pause = run.pause._replace(back=first)
 
 
 def unfinished(settings: Settings, definition: Definition, queue: Queue) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from yt_fsm.engine.clock import Clock
-from yt_fsm.engine.errors import Lost, StopRequested, Unconfirmed, YtfsmError
+from yt_fsm.engine.errors import Lost, StopRequested, Unconfirmed, Wait, YtfsmError
 from yt_fsm.engine.journal import Record
 from yt_fsm.engine.run import Run, log
 from yt_fsm.engine.subject import Subject
@@ -117,7 +117,8 @@ class IssueSubject(Subject):
         """RESUME: the claim must be alive and alone, and the card where this run left it.
 
         Raises Lost; the claim is released by who settles that, or on the way out. Raises StopRequested when GitHub
-        does not answer: the run is no verdict's as long as nobody knows whose the issue is.
+        does not answer: the run is no verdict's as long as nobody knows whose the issue is. Where GitHub refuses to
+        say it, a run that works waits for who mends that (Wait), and one that publishes is refused (GitHubError).
         """
         if self.run.state == self.run.definition.initial:
             raise Lost("the run had not won its claim when it ended")
@@ -128,7 +129,11 @@ class IssueSubject(Subject):
             self.lease.resume(self.claim(heartbeat=stamp()), (self.base, self.mark, *terminal))
         except (GitHubError, Unconfirmed) as problem:
             why = f"{self.run.run_id} waits, as GitHub did not confirm its claim: {problem}"
-            raise StopRequested(why, 1) from None
+            if not problem.final:
+                raise StopRequested(why, 1) from None
+            if self.run.final:
+                raise
+            raise Wait(why) from None
         self.begin()
 
     def told(self, status: str) -> bool:
