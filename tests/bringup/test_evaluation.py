@@ -75,12 +75,13 @@ class Bench:
         self.repository.git("checkout", "--quiet", "-b", "b")
         self.repository.copy_for_agent(self.workspace.agent)
 
-    def evaluation(self, skip_tt: bool = False, pinned: str | None = None, **given: Any) -> Evaluation:
+    def evaluation(
+        self, skip_tt: bool = False, pinned: str | None = None, seeds: bool = False, **given: Any
+    ) -> Evaluation:
         env = {"PATH": os.environ["PATH"], "HOME": str(self.workspace.evaluation.home), "PYTHONDONTWRITEBYTECODE": "1"}
         settings = self._settings(**{"python": sys.executable, "eval_secs": 30, **given})
-        return Evaluation(
-            self.shell, settings, BRIEF, REVISION, self.workspace, env, self.cache, self.artifacts, skip_tt, pinned
-        )
+        places = (self.workspace, env, self.cache, self.artifacts)
+        return Evaluation(self.shell, settings, BRIEF, REVISION, *places, skip_tt, pinned, seeds=seeds)
 
     def write(self, name: str = MODEL, **plan: Any) -> None:
         file = self.workspace.agent / name
@@ -330,6 +331,58 @@ def test_each_check_starts_from_the_base(bench: Bench) -> None:
     assert not (bench.workspace.check / FOLDER / "extra.json").exists()
     assert not (bench.workspace.check / "left-behind").exists()
     assert not (bench.workspace.check / ".git").exists()
+
+
+def test_a_harness_that_was_rewritten_while_it_judged_is_not_believed(bench: Bench) -> None:
+    """Where there are no walls, the model's code may write to the tree."""
+    bench.write()
+    patched = "if '--trace' in sys.argv: open('scripts/scoring.py', 'w').write('top1 = 1')"
+    _rebase(bench, {"scripts/run_eval.py": f"import sys\n{patched}\n{HARNESS}"})
+    report = bench.check()
+    assert "the harness that judged is not the base's" in (report.error or "")
+    assert list(report.metrics) == ["hf"]
+
+
+def test_metrics_of_another_harness_are_not_believed(bench: Bench) -> None:
+    bench.write(tt0={"metrics": {"harness": "0" * 64}})
+    assert "the harness that judged is not the base's" in (bench.check().error or "")
+
+
+def test_nothing_that_one_command_writes_meets_the_next(bench: Bench) -> None:
+    bench.write()
+    planted = (
+        "import os, sys\nassert not os.path.exists('models/planted'), 'met'\nopen('models/planted', 'w').close()\n"
+    )
+    _rebase(bench, {"scripts/run_eval.py": planted + HARNESS})
+    assert bench.check().error is None
+
+
+def test_a_secret_seed_is_told_on_stdin_and_published_with_the_verdict(bench: Bench) -> None:
+    bench.write()
+    told = "import sys\nseed = int(sys.stdin.read()) if sys.argv[-2:] == ['--seed', '-'] else 0\n"
+    _rebase(bench, {"scripts/run_eval.py": told + HARNESS.replace('"mode": mode,', '"mode": mode, "seed": seed,')})
+    evaluation = bench.evaluation(seeds=True)
+    report = evaluation.check(bench.repository, bench.base, "03", (TT0,))
+    assert report.error is None
+    seeds = {key: found["seed"] for key, found in report.metrics.items()}
+    assert (seeds["hf"], seeds["tt1"]) == (0, 0)
+    assert seeds["tt0"] > 0
+    assert str(seeds["tt0"]) not in json.dumps(bench.shell.noted)  # type: ignore[attr-defined]
+    evaluation.measure(report, "final", (HF, TT0, TT1))
+    assert len({found["seed"] for found in report.metrics.values()} - {seeds["tt0"]}) == 1, "one, and a new one"
+
+
+def test_metrics_of_another_seed_are_not_believed(bench: Bench) -> None:
+    bench.write(tt0={"metrics": {"seed": 0}})
+    report = bench.evaluation(seeds=True).check(bench.repository, bench.base, "03", (TT0,))
+    assert "the metrics are of seed = 0" in (report.error or "")
+
+
+def test_a_harness_that_knows_no_secret_seed_is_asked_for_none(bench: Bench) -> None:
+    bench.write()
+    report = bench.evaluation().check(bench.repository, bench.base, "03", (HF, TT0, TT1))
+    assert report.error is None
+    assert not any("--seed" in command for command in bench.commands())
 
 
 # --- the reference (the end of `download`)

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from yt_fsm.bringup import evaluation
+from yt_fsm.bringup import judged
 
 from .conftest import clean
 
@@ -156,6 +156,17 @@ CHEATS = {
         (WRONG, at_import("import numpy, os\nnumpy.load(os.path.join(os.path.dirname(__file__), 'logits.npy'))")),
         "logits.npy; weights come from source.state_dict()",
     ),
+    "goes on when it was refused": (
+        (
+            WRONG,
+            at_import("try:\n    open('{references}/x.ytref')\nexcept BaseException:\n    pass"),
+        ),
+        "x.ytref; weights come from source.state_dict()",
+    ),
+    "rewrites the scorer": (
+        (WRONG, at_import("import torch\nopen(torch.__file__, 'r+').close()")),
+        "model.py writes",
+    ),
 }
 
 
@@ -168,6 +179,13 @@ def test_a_cheat_ends_in_an_error(evaluate, bringup, references, name):
     assert done.code == 1, done.out
     assert "YT_METRICS=" not in done.out
     assert says in done.error
+
+
+def test_a_module_beside_the_model_is_held_to_the_same(evaluate, bringup):
+    file = bringup(WRONG, at_import("import pathlib\nexec(pathlib.Path(__file__).with_name('helper.py').read_text())"))
+    file.with_name("helper.py").write_text("import math\nimport ctypes\n")
+    done = evaluate("--mode", "tt", "--trace", 1, *SHORT)
+    assert done.error == "error: helper.py:2 names ctypes, which a model has no use for"
 
 
 def test_nothing_that_a_model_leaves_running_survives(evaluate, bringup, tmp_path):
@@ -187,4 +205,4 @@ def test_a_failed_check_leaves_no_folders_behind(evaluate, bringup, tmp_path):
 @pytest.mark.parametrize("name", ["scripts/json.py", "scripts/numpy.py"])
 def test_a_module_beside_the_harness_is_the_worker_s_to_remove(name):
     """Not ours to catch: the worker evaluates a tree with the base commit's scripts folder."""
-    assert name.startswith(evaluation.HARNESS)
+    assert name.startswith(judged.HARNESS)

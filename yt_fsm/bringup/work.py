@@ -42,6 +42,7 @@ def evaluation_of(run: BringupRun) -> "Evaluation":
         settings.skip_tt,
         run.facts.reference.get("reference"),
         None if run.shell.dry else sandbox_of(settings, (weights(space),), devices=tuple(run.board.devices())),
+        "harness" in run.facts.reference,
     )
 
 
@@ -117,7 +118,7 @@ def keep_unfinished(run: BringupRun) -> None:
 
     What no bringup can need (a tree without end) is left behind, and said. Raises SetupError.
     """
-    from .evaluation import FILES, survey
+    from .judged import FILES, survey
 
     if not run.facts.branch or run.facts.commit or run.state not in ("bringup", "checking", "failed", "released"):
         return

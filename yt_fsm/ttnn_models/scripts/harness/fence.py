@@ -2,9 +2,11 @@
 
 import builtins
 import os
+import pathlib
 import re
 import sys
 import sysconfig
+import tempfile
 import types
 
 from .errors import EvalError
@@ -20,16 +22,20 @@ STARTS = (
     "socket.connect", "socket.bind", "ctypes.dlopen", "signal.pthread_kill",
 )  # fmt: skip
 FORWARD = re.compile(r"transformers/models/(?!auto/)[^/]+/(?:__pycache__/)?modeling_")
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 READABLE = (".py", ".pyc", ".json")  # in the model's own folder
 
 
-def check_source(path):
-    """Refuse a model file that names something it has no use for."""
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
+def check_sources(model_file):
+    """Refuse a model that names something it has no use for, in its file or in a module beside it."""
+    folder = pathlib.Path(model_file).parent
+    for path in sorted({pathlib.Path(model_file), *folder.rglob("*.py")}):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for number, line in enumerate(lines, start=1):
             found = WORDS.search(line.partition("#")[0])
             if found:
-                raise EvalError(f"model.py:{number} names {found[0]}, which a model has no use for")
+                name = path.relative_to(folder)
+                raise EvalError(f"{name}:{number} names {found[0]}, which a model has no use for")
 
 
 class Fence:
@@ -38,6 +44,11 @@ class Fence:
     def __init__(self, model_file, homes):
         self.model = os.path.dirname(os.path.abspath(model_file))
         libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+        # And what a .pth file, the system's Python or PYTHONPATH adds to them; never a folder that holds the model.
+        added = {form(one) for one in filter(os.path.isdir, sys.path) for form in (os.path.abspath, os.path.realpath)}
+        libraries |= {one for one in added if not (self.model + os.sep).startswith(one.rstrip(os.sep) + os.sep)}
+        self.caught = None  # the first that was refused: a model that goes on is not forgiven
+        self.own = os.path.realpath(tempfile.gettempdir()) + os.sep
         self.homes = tuple(os.path.realpath(one) + os.sep for one in homes)
         self.known = (OURS + os.sep, *(one + os.sep for one in libraries), *self.homes)
         self.seal = _seal()
@@ -73,21 +84,29 @@ class Fence:
             # To be run, that is: transformers also reads all of its files to see what they offer.
             run = sys._getframe(1).f_code.co_filename.startswith("<frozen importlib")
             if run and FORWARD.search(path) and self._model_on_stack():
-                raise EvalError(f"model.py loads {path}: the Hugging Face model is the reference, not the bringup")
+                self._refuse(f"model.py loads {path}: the Hugging Face model is the reference, not the bringup")
             if self._by_model():
-                self._check_open(os.path.realpath(path))
+                self._check_open(os.path.realpath(path), args[2])
         elif event in STARTS and self._by_model():
-            raise EvalError(f"model.py does {event}; it may use the device and nothing else")
+            self._refuse(f"model.py does {event}; it may use the device and nothing else")
 
-    def _check_open(self, path):
+    def _refuse(self, why):
+        self.caught = self.caught or why
+        raise EvalError(why)
+
+    def _check_open(self, path, flags):
+        if (flags or 0) & WRITES and not path.startswith((self.own, "/dev/")):
+            self._refuse(f"model.py writes {path}; it may use the device and nothing else")
         if path.startswith(self.known) or path.startswith(("/sys/", "/dev/")):
             return
-        if path.startswith(self.model + os.sep) and path.endswith(READABLE):
+        if path.startswith(self.own) or path.startswith(self.model + os.sep) and path.endswith(READABLE):
             return
-        raise EvalError(f"model.py opens {path}; weights come from source.state_dict()")
+        self._refuse(f"model.py opens {path}; weights come from source.state_dict()")
 
     def check(self):
-        """EvalError when the model has replaced one of our functions or Python's."""
+        """EvalError when the model tried what it may not, or has replaced one of our functions or Python's."""
+        if self.caught is not None:
+            raise EvalError(self.caught)
         changed = [name for name, ours in self.kept.items() if getattr(builtins, name) is not ours]
         changed += [f"__main__.{name}" for name in vars(sys.modules["__main__"]) if not name.startswith("__")]
         now = _seal(self.seal)

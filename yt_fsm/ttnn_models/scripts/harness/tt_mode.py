@@ -1,9 +1,7 @@
 """`--mode tt`: run the TTNN model in a process of its own, then score the logits it left behind (§10.2)."""
 
-import pathlib
-import shutil
+import os
 import sys
-import tempfile
 import time
 
 import numpy
@@ -23,12 +21,9 @@ def evaluate(asked):
     if not file.is_file():
         raise EvalError(f"there is no TTNN model for {asked.hf_model} on {asked.system}: {_shown(file)} is missing")
     found = reference.get(asked)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="yt-eval-"))
-    try:
-        report = device_process.run(asked, file, found, folder)
+    with device_process.task_folder() as folder:
+        report = device_process.run(asked, file, found, folder, _private(asked))
         logits = _logits(folder / "logits.npy", found.logits.shape)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     scored = judge(found.logits, logits)
     for one in scored["suspect"]:
         print(f"suspect: {one}", file=sys.stderr)
@@ -62,7 +57,8 @@ def judge(reference, logits):
 
 def _logits(path, shape):
     try:
-        logits = numpy.load(path, allow_pickle=False)
+        with device_process.plain(path) as file:
+            logits = numpy.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise EvalError(f"the device process left no logits: {error}") from error
     if logits.dtype != numpy.float32 or logits.ndim != 3 or logits.shape[:2] != shape[:2]:
@@ -74,6 +70,13 @@ def _logits(path, shape):
         bad = numpy.argwhere(~numpy.isfinite(logits).all(-1))[0]
         raise EvalError(f"the model's logits are not finite: row {bad[0]}, step {bad[1]}")
     return logits
+
+
+def _private(asked):
+    """The places of this machine that are the scorer's: references, and the file of the private metrics."""
+    remote = "://" in asked.reference_cache and not asked.reference_cache.startswith("file://")
+    cache = [] if remote else [os.path.abspath(asked.reference_cache.removeprefix("file://"))]
+    return [*cache, *([os.path.abspath(asked.metrics_file)] if asked.metrics_file else [])]
 
 
 def _shown(file):
