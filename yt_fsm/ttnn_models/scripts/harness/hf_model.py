@@ -63,7 +63,10 @@ def _windows(found, asked):
         tokenizer = AutoTokenizer.from_pretrained(found.folder)
     except (OSError, ValueError) as error:
         raise EvalError(f"the tokenizer of {asked.hf_model} cannot be loaded: {error}") from error
-    tokens = tokenizer(corpus.read(asked.corpus), add_special_tokens=False, verbose=False)["input_ids"]
+    text = corpus.read(asked.corpus)
+    if asked.seed != 0:
+        text = corpus.spliced(text, asked.seed)
+    tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return corpus.windows(tokens, asked.prefill_len + asked.decode_len, asked.batch, asked.seed)
 
 

@@ -48,7 +48,7 @@ def get(asked):
         "prefill": asked.prefill_len,
         "decode": asked.decode_len,
         "batch": asked.batch,
-        "seed": asked.seed,
+        "seed": f"spliced/{asked.seed}" if asked.seed else 0,
         "versions": {name: _version(name) for name in ("torch", "transformers", "tokenizers")},
     }
     store = Store(asked.reference_cache)
