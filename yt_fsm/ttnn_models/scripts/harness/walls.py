@@ -60,8 +60,10 @@ def writable(folder):
 
 def programs():
     """Where Python and its packages lie: what is written there runs in every later command."""
-    found = {sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(os.path.isdir, sys.path)}
-    return sorted(found | {os.path.expanduser("~/.local/lib"), *filter(None, [os.environ.get("PYTHONPATH")])})
+    found = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.expanduser("~/.local/lib")}
+    found |= {one for one in sys.path if os.path.isdir(one)}
+    # Who imports from a folder that holds them all can be given no walls there.
+    return sorted(one for one in found if not _within(_real(tempfile.gettempdir()), _real(one)))
 
 
 def _around(place, left_out):
