@@ -78,8 +78,8 @@ def limitations(run: BringupRun) -> list[str]:
         lines.append(f"- Evaluated along windows of seed {', '.join(seeds)}, drawn after codex had finished.")
     else:
         lines.append(
-            "- **Along windows that codex knew**: this repo's harness takes no secret seed. `ytfsm init-models` writes "
-            "one that does."
+            "- **Along windows that codex knew, and in the scorer's own sandbox**: this repo's harness is older than "
+            "secret seeds and walls around the model. `ytfsm init-models` writes one that has both."
         )
     for key, data in found.items():
         lines += [

@@ -16,6 +16,7 @@ from yt_fsm.bringup.evaluation import HF, TT0, TT1, Evaluation, Report, eval_arg
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.bringup.workspace import Workspace
 from yt_fsm.engine.errors import AnswerTooLarge, CommandFailed, SetupError, StopRequested
+from yt_fsm.engine.sandbox import Sandbox, roots_of
 from yt_fsm.engine.shell import Shell
 from yt_fsm.tools.git import Repository
 
@@ -376,6 +377,16 @@ def test_metrics_of_another_seed_are_not_believed(bench: Bench) -> None:
     bench.write(tt0={"metrics": {"seed": 0}})
     report = bench.evaluation(seeds=True).check(bench.repository, bench.base, "03", (TT0,))
     assert "the metrics are of seed = 0" in (report.error or "")
+
+
+@pytest.mark.usefixtures("walls")
+def test_a_model_that_ran_in_the_scorers_sandbox_is_not_believed(bench: Bench) -> None:
+    bench.write()
+    evaluation = bench.evaluation(seeds=True)
+    evaluation.sandbox = Sandbox(True, tuple(roots_of(sys.executable)))
+    report = evaluation.check(bench.repository, bench.base, "01")
+    assert "did not have the model run in its sandbox" in (report.error or "")
+    assert list(report.metrics) == ["hf"]
 
 
 def test_a_harness_that_knows_no_secret_seed_is_asked_for_none(bench: Bench) -> None:

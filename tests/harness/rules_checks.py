@@ -4,7 +4,8 @@ import dataclasses
 import pathlib
 
 import pytest
-from checks_bench import Bench, changed
+from checks_bench import EXAMPLE, Bench, changed
+from harness import accounts
 from harness.errors import EvalError
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
@@ -248,6 +249,76 @@ def test_sending_logits_along_with_the_inputs_is_an_error(refused):
 def test_logits_in_disguise_are_an_error(refused):
     sent = "        ttnn.from_torch(torch.zeros(1, 1, 1, 288, dtype=torch.int32), dtype=ttnn.int32)\n"
     assert "writes 288 values in prepare_decode" in refused(changed((WRITE, sent + WRITE)))
+
+
+def test_a_hidden_state_in_chunks_of_integers_is_an_error(refused):
+    sent = (
+        "        for _ in range(9):\n"
+        "            whole = torch.zeros(1, 1, 1, 32, dtype=torch.int32)\n"
+        "            ttnn.from_torch(whole, dtype=ttnn.int32, device=self.device)\n"
+    )
+    why = refused(changed((WRITE, sent + WRITE)))
+    assert "prepare_decode writes 192 values in all (model.py:" in why
+    assert "160 at most, because only token ids and positions may come from the host" in why
+
+
+def test_logits_that_lie_on_the_host_are_an_error(refused):
+    why = refused(changed((DECODED, DECODED.replace("ttnn.linear(", "ttnn.from_device(ttnn.linear(")[:-1] + ")\n")))
+    assert "decode_step returned a tensor that lies on the host" in why
+
+
+def test_steps_that_are_prepared_as_long_as_the_reference_takes_are_an_error(refused):
+    """Arithmetic that no hook sees, in numpy or in Python itself."""
+    assert "prepare_decode takes 0." in refused(changed((WRITE, "        sum(range(4_000_000))\n" + WRITE)))
+
+
+def test_what_a_run_takes_from_the_host_is_reported(run):
+    found = run(EXAMPLE, 1)
+    assert 0 < found["host_seconds_per_step"] < 0.02
+    assert 0 < found["uploads"] <= 64
+
+
+# What the process says of its own run
+
+
+ACCOUNT = {
+    "device": "cpu-standin", "walls": "worker", "captures": 1, "executes": 7, "host_share": 0.0, "uploads": 33,
+    "host_seconds_per_step": 0.001,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"captures": 0}, "--trace 1 made 0 captures and 7 replays; 1 and 7 were needed"),
+        ({"executes": 6}, "--trace 1 made 1 captures and 6 replays; 1 and 7 were needed"),
+        ({"captures": True}, "gives True as its captures"),
+        ({"executes": float("nan")}, "gives nan as its executes"),
+        ({"host_share": None}, "gives None as its host_share"),
+        ({"host_share": 0.5}, "50% of the model's arithmetic ran on the host"),
+        ({"host_seconds_per_step": 0.2}, "prepare_decode takes 0.200 s of processor time a step, and may take 0.050"),
+    ],
+)
+def test_an_account_that_does_not_add_up_is_not_believed(benches, facts, says):
+    with pytest.raises(EvalError) as caught:
+        accounts.believed({"facts": {**ACCOUNT, **facts}, "timing": {}}, benches[1].asked, 0.1)
+    assert says in str(caught.value)
+
+
+def test_nothing_in_an_account_but_what_is_known_is_taken(benches):
+    facts, timing = accounts.believed(
+        {"facts": {**ACCOUNT, "top1": 1.0, "suspect": []}, "timing": {"load": 1.5, "total": "none"}},
+        benches[1].asked,
+        0.1,
+    )
+    assert facts == ACCOUNT
+    assert timing == {"load": 1.5}
+
+
+@pytest.mark.parametrize("report", [{}, {"facts": []}, {"facts": ACCOUNT, "timing": 3}])
+def test_no_account_is_an_error(benches, report):
+    with pytest.raises(EvalError, match="left no account of its run"):
+        accounts.believed(report, benches[1].asked, 0.1)
 
 
 def test_returning_torch_logits_is_an_error(refused):

@@ -163,6 +163,23 @@ CHEATS = {
         ),
         "x.ytref; weights come from source.state_dict()",
     ),
+    "leaves a report and logits of its own": (
+        (
+            WRONG,
+            at_import(
+                "import json, numpy, os\nfolder = os.environ['TMPDIR']\n"
+                "numpy.save(folder + '/logits.npy', numpy.zeros((1, 4, 288), numpy.float32))\n"
+                "with open(folder + '/report.json', 'w') as file:\n"
+                "    file.write(json.dumps({'facts': {'top1': 1.0, 'top5': 1.0, 'captures': 1}, 'timing': {}}))\n"
+                "os._exit(0)"
+            ),
+        ),
+        "left a report that the harness in it did not write",
+    ),
+    "reads its tokens ahead": (
+        (WRONG, at_import("import os\nopen(os.environ['TMPDIR'] + '/task.json')")),
+        "FileNotFoundError",
+    ),
     "rewrites the scorer": (
         (WRONG, at_import("import torch\nopen(torch.__file__, 'r+').close()")),
         "model.py writes",

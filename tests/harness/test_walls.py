@@ -1,17 +1,22 @@
 """What the process that runs the model can reach where a person starts the evaluation: Landlock, where there is one."""
 
 import ctypes
+import importlib
 import json
+import os
 import re
 import textwrap
+from pathlib import Path
 
 import pytest
+
+from yt_fsm.bringup import template
 
 from .test_cheats import at_import
 
 SHORT = ("--prefill-len", 8, "--decode-len", 4)
 NO_LANDLOCK = ctypes.CDLL(None).syscall(444, None, 0, 1) < 1
-pytestmark = pytest.mark.skipif(NO_LANDLOCK, reason="this kernel has no Landlock, so nothing stands around a model")
+needs_landlock = pytest.mark.skipif(NO_LANDLOCK, reason="this kernel has no Landlock, so nothing stands around a model")
 
 # Each maps or opens through compiled code, which no hook of Python's sees. What works is printed.
 PROBES = """
@@ -50,6 +55,7 @@ PROBES = """
 """
 
 
+@needs_landlock
 def test_compiled_code_reads_no_reference_and_rewrites_nothing_that_a_later_command_imports(
     evaluate, bringup, repo, references, tmp_path
 ):
@@ -66,3 +72,17 @@ def test_compiled_code_reads_no_reference_and_rewrites_nothing_that_a_later_comm
     assert len(re.findall("REFUSED", done.err)) == 9 + 2 * len(entries)
     assert done.metrics["walls"] == "landlock"
     assert {path: path.read_bytes() for path in (repo / "scripts").rglob("*.py")} == before
+
+
+def test_what_the_process_leaves_is_read_as_a_plain_file_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A link would lead the scorer to what the process could not see, and a pipe would have it wait for ever."""
+    monkeypatch.syspath_prepend(str(template.SOURCE / "scripts"))
+    plain = importlib.import_module("harness.device_process").plain
+    (tmp_path / "file").write_text("mine")
+    with plain(tmp_path / "file") as file:
+        assert file.read() == b"mine"
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(OSError), plain(tmp_path / name):  # noqa: PT011 - whatever the kernel says
+            pass

@@ -259,6 +259,8 @@ class Evaluation:
             private.write_text(json.dumps({"nonce": nonce, "metrics": self._pretend(case)}))
         if not result.ok:
             raise result.failed()
+        if beside and self.seeds and beside.result is None:
+            raise m.BadMetrics("the evaluation did not have the model run in its sandbox")
         found = m.parse("\n".join(told))
         m.agree(found, private, nonce)
         if found.get("device") == STANDIN and not os.environ.get("YTFSM_LAB"):

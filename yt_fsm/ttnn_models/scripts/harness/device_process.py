@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import secrets
 import shutil
 import signal
 import stat
@@ -49,9 +50,12 @@ def run(asked, file, found, folder, private):
     told = task(asked, file, found)
     if not given:
         told["walls"] = {"hidden": private, "guarded": [str(options.ROOT), *walls.programs()]}
+    told["nonce"] = nonce = secrets.token_hex(16)
     (folder / "task.json").write_text(json.dumps(told))
     code = _by_worker(pathlib.Path(given) / "ended.json") if given else _by_us(folder)
     report = _report(folder / "report.json")
+    if report and report.pop("nonce", None) != nonce:
+        raise EvalError("the process that runs the model left a report that the harness in it did not write")
     if code != 0 or "error" in report:
         reason = report.get("error") or _death(code)
         raise (BoardClosed if report.get("closed") else EvalError)(reason)
@@ -71,6 +75,8 @@ def _by_worker(ended):
 def _by_us(folder):
     environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
     environment.update(TMPDIR=str(folder), HF_HUB_OFFLINE="1", PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
+    with contextlib.suppress(OSError):  # within its walls it can write to a file, and make none there
+        pathlib.Path(environment.get("YT_PROGRESS_FILE", os.devnull)).touch()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     program = pathlib.Path(__file__).with_name("device_main.py")
     child = subprocess.Popen(

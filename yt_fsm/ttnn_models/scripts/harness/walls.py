@@ -53,7 +53,7 @@ def writable(folder):
     """Where a run of ttnn writes beside its task's `folder`: temp files, compiled kernels, its reports."""
     home = os.path.expanduser("~/.cache")
     metal = os.environ.get("TT_METAL_HOME")
-    found = [str(folder), tempfile.gettempdir()]
+    found = [str(folder), tempfile.gettempdir(), *filter(None, [os.environ.get("YT_PROGRESS_FILE")])]
     found += [os.environ.get("TT_METAL_CACHE") or f"{home}/tt-metal-cache", f"{home}/ttnn"]
     return [*found, *([f"{metal}/generated", f"{metal}/built"] if metal else [])]
 

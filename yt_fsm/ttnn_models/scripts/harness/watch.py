@@ -2,13 +2,16 @@
 
 import contextlib
 import os
+import statistics
 import sys
+import time
 
 from .errors import EvalError
 
 HOST_SHARE = 0.05  # of the model's arithmetic may run on the host (routing, say)
 BUILD_TOKENS = 16  # as many tokens' worth of arithmetic may go into preparing weights
 UPLOAD_ROWS = 64  # integers a user and call, written to the device while decoding
+UPLOAD_CALLS = 2  # as many calls' worth of them may go there in one step, or with one prompt
 
 # Made of host values, read by the host, freed, or waited for: not in a traced region (§10.3).
 UNTRACEABLE = (
@@ -28,6 +31,8 @@ class Guard:
         self.captures = self.executes = 0
         self.host, self.build_host = 0, 0
         self.where = None  # what the model is doing now
+        self.sent = self.most_sent = 0  # values written to the device in this step, and in the step that wrote most
+        self.prepared = []  # processor seconds of each prepare_decode
         self.uploads_allowed = True
         self.in_capture = False
         self.opened = None
@@ -84,6 +89,18 @@ class Guard:
         most = max(len(self.task["tokens"]) * UPLOAD_ROWS, 2 * self.task["prefill"] + UPLOAD_ROWS)
         if size > most:
             raise EvalError(f"ttnn.{name} writes {size} values in {self.where} ({caller(self.home)}); {most} at most")
+        if to_device:
+            self._count_sent(size, most * UPLOAD_CALLS)
+
+    def _count_sent(self, size, most):
+        self.sent += size
+        if self.where == "prepare_decode":
+            self.most_sent = max(self.most_sent, self.sent)
+        if self.sent > most:
+            raise EvalError(
+                f"{self.where} writes {self.sent} values in all ({caller(self.home)}); {most} at most, because only "
+                "token ids and positions may come from the host"
+            )
 
     def _counted(self, counter, real):
         def call(*args, **options):
@@ -120,12 +137,15 @@ class Guard:
     @contextlib.contextmanager
     def running(self, where, uploads=False):
         """While one of the model's methods runs."""
-        self.where, self.uploads_allowed = where, uploads
+        self.where, self.uploads_allowed, self.sent = where, uploads, 0
+        started = time.process_time()
         try:
             with self.mode:
                 yield
         finally:
             self.where, self.uploads_allowed = None, True
+            if where == "prepare_decode":
+                self.prepared.append(time.process_time() - started)
 
     @contextlib.contextmanager
     def capturing(self):
@@ -141,6 +161,10 @@ class Guard:
         """The part of the model's arithmetic that ran on the host while it decoded."""
         tokens = sum(len(row) for row in self.task["tokens"])
         return self.host / (self.task["parameters"] * tokens)
+
+    def host_seconds(self):
+        """Processor time that the middle one of all decode steps took on the host before it began on the device."""
+        return statistics.median(self.prepared) if self.prepared else 0.0
 
     def count(self, work, name):
         """Arithmetic done by torch outside ttnn."""
