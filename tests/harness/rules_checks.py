@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 import pytest
+import torch
 from checks_bench import EXAMPLE, Bench, changed
 from harness import accounts
 from harness.errors import EvalError
@@ -260,6 +261,61 @@ def test_a_hidden_state_in_chunks_of_integers_is_an_error(refused):
     why = refused(changed((WRITE, sent + WRITE)))
     assert "prepare_decode writes 192 values in all (model.py:" in why
     assert "160 at most, because only token ids and positions may come from the host" in why
+
+
+ANSWERED = """
+        real, self.answers = torch.Tensor.float, torch.zeros(1, 288)
+
+        def answered(tensor):
+            torch.Tensor.float = real
+            return self.answers
+
+        torch.Tensor.float = answered
+"""
+
+
+def test_replacing_what_logits_are_read_with_is_an_error_even_when_it_is_put_back(refused, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.float)  # put back after this test, too
+    text = changed((STEP, ANSWERED + STEP))
+    assert "model.py changed the harness: Tensor.float" in refused(text)
+
+
+@pytest.mark.parametrize("module", ["ttnn.tensor", "sys.modules['ttnn'].tensor"])
+def test_a_call_of_ttnn_s_by_another_of_its_names_is_watched_too(refused, module):
+    sent = (
+        "        import sys\n        import ttnn.tensor\n"
+        f"        {module}.from_torch(torch.randn(1, 1, 1, 288), dtype=ttnn.bfloat16, device=self.device)\n"
+    )
+    assert "only token ids and positions may come from the host" in refused(changed((WRITE, sent + WRITE)))
+
+
+def test_a_model_that_catches_what_it_is_refused_fails_all_the_same(refused):
+    sent = (
+        "        try:\n            ttnn.from_torch(torch.randn(1, 1, 1, 288), dtype=ttnn.bfloat16)\n"
+        "        except Exception:\n            pass\n"
+    )
+    assert "only token ids and positions may come from the host" in refused(changed((WRITE, sent + WRITE)))
+
+
+def test_writing_to_the_device_between_two_steps_is_an_error(refused):
+    """From a thread, say, or where the harness asks the model for a property."""
+    composer = (
+        "    @property\n    def logits_composer(self):\n"
+        "        ttnn.from_torch(torch.zeros(1, 1, 1, 32), dtype=ttnn.bfloat16, device=self.device)\n\n"
+    )
+    why = refused(changed(("    def prepare_decode(", composer + "    def prepare_decode(")))
+    assert "ttnn.from_torch writes to the device between two steps (model.py:" in why
+
+
+def test_a_tensor_made_by_hand_is_an_error(refused):
+    made = "        ttnn.Tensor([torch.randn(1, 1, 1, 288)], ttnn.bfloat16, device=self.device)\n"
+    assert "a ttnn.Tensor is made by hand (model.py:" in refused(changed((STEP, made + STEP)))
+
+
+def test_a_tensor_of_the_model_s_own_kind_is_an_error(refused):
+    own = "        class Own(ttnn.Tensor):\n            pass\n\n"
+    told = DECODED.replace("return ", "out = ") + "        out.__class__ = Own\n        return out\n"
+    assert "returned a Own; logits must come from the device" in refused(changed((DECODED, own + told)))
 
 
 def test_logits_that_lie_on_the_host_are_an_error(refused):

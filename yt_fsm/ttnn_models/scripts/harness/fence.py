@@ -16,7 +16,7 @@ OURS = os.path.dirname(os.path.abspath(__file__))
 WORDS = re.compile(
     r"torch\._C|DisableTorch\w*|__torch_\w+__|TorchFunctionMode|TorchDispatchMode|_getframe|settrace|setprofile|"
     r"addaudithook|\bctypes\b|\bgc\.get_\w+|sys\.modules|(?:from|import) harness\b|\btb_frame\b|\bf_back\b|"
-    r"\bf_(?:locals|globals)\b|currentframe|__closure__|cell_contents|__globals__"
+    r"\.shards\b|\bf_(?:locals|globals)\b|currentframe|__closure__|cell_contents|__globals__"
 )
 STARTS = (
     "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.kill",
