@@ -198,6 +198,46 @@ def test_a_cheat_ends_in_an_error(evaluate, bringup, references, name):
     assert says in done.error
 
 
+# Spelled so that no list of words finds them. A frame leads to the harness's variables, and code with a library's name
+# would not be watched.
+LOOKS = """
+    import gc, inspect, sys, threading, traceback
+    import torch
+
+    def probe(name, action):
+        try:
+            action()
+            print("WORKS", name)
+        except Exception as problem:
+            print("REFUSED", name, problem)
+
+    def raised():
+        try:
+            1 / 0
+        except ZeroDivisionError as error:
+            return getattr(error.__traceback__, "tb_" + "frame")
+
+    lent = inspect.__dict__["current" + "frame"]
+    probe("error", raised)
+    probe("frame", lambda: getattr(sys, "_get" + "frame")())
+    probe("inspect", lambda: lent())
+    probe("stack", lambda: list(traceback.walk_stack(None)))
+    probe("objects", lambda: getattr(gc, "get_" + "objects")())
+    probe("name", lambda: compile("x = 1", torch.__file__, "exec"))
+    probe("renamed", lambda: raised.__code__.replace(co_filename=torch.__file__))
+    probe("OWN", lambda: compile("x = 1", "<made>", "exec"))
+"""
+
+
+def test_a_model_sees_no_frame_of_the_harness_and_makes_no_code_that_passes_for_a_package_s(evaluate, bringup):
+    bringup(WRONG, at_import(LOOKS))
+    done = evaluate("--mode", "tt", *SHORT)
+    assert "model.py looks at the harness's frames (object.__getattr__)" in done.error
+    told = [line.split()[:2] for line in done.err.splitlines() if line.startswith(("WORKS", "REFUSED"))]
+    names = ("error", "frame", "inspect", "stack", "objects", "name", "renamed")
+    assert told == [*(["REFUSED", name] for name in names), ["WORKS", "OWN"]]
+
+
 def test_a_module_beside_the_model_is_held_to_the_same(evaluate, bringup):
     file = bringup(WRONG, at_import("import pathlib\nexec(pathlib.Path(__file__).with_name('helper.py').read_text())"))
     file.with_name("helper.py").write_text("import math\nimport ctypes\n")

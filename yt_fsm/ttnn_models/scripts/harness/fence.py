@@ -1,5 +1,6 @@
 """What a model's code may not reach: other files, other processes, Hugging Face's models, and the harness."""
 
+import _thread
 import builtins
 import os
 import pathlib
@@ -22,6 +23,16 @@ STARTS = (
     "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.kill",
     "socket.connect", "socket.bind", "ctypes.dlopen", "signal.pthread_kill",
 )  # fmt: skip
+# What leads from an error, a function or the interpreter to the harness's own variables.
+LOOKS = (
+    "sys._getframe", "sys._current_frames", "sys._current_exceptions", "sys.settrace", "sys.setprofile",
+    "gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys.addaudithook",
+)  # fmt: skip
+FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
+CODE = ("compile", "code.__new__")
+NAMES = (*CODE, "object.__getattr__")  # events whose second argument is a name
+WATCHED = frozenset(("open", *STARTS, *LOOKS, *NAMES))
+LENT = (os.sep + "inspect.py", os.sep + "traceback.py")  # they look on behalf of who calls them
 FORWARD = re.compile(r"transformers/models/(?!auto/)[^/]+/(?:__pycache__/)?modeling_")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 READABLE = (".py", ".pyc", ".json")  # in the model's own folder
@@ -73,6 +84,7 @@ class Fence:
     def __init__(self, model_file, homes):
         self.model = os.path.dirname(os.path.abspath(model_file))
         self.caught = None  # the first that was refused: a model that goes on is not forgiven
+        self.looking = set()  # threads that are in the hook
         self.own = os.path.realpath(tempfile.gettempdir()) + os.sep
         self.homes = tuple(os.path.realpath(one) + os.sep for one in homes)
         self.known = (OURS + os.sep, *(one + os.sep for one in libraries(self.model)), *self.homes)
@@ -102,18 +114,49 @@ class Fence:
         return False
 
     def _event(self, event, args):
+        if event not in WATCHED:
+            return
+        # Nothing of the model's may run within the hook: a path or a name may be an object of its own making.
+        named = args[0] if event == "open" else args[1] if event in NAMES else None
+        if isinstance(named, (str, bytes, os.PathLike)):
+            named = str.encode(os.fsdecode(named), "utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+        else:
+            named = None
+        here = _thread.get_ident()
+        if here in self.looking:  # what this hook itself looks at
+            return
+        self.looking.add(here)
+        try:
+            self._judge(event, named, args)
+        finally:
+            self.looking.discard(here)
+
+    def _judge(self, event, named, args):
         if event == "open":
-            if not isinstance(args[0], (str, bytes, os.PathLike)):
+            if named is None:
                 return
-            path = os.fsdecode(args[0])
             # To be run, that is: transformers also reads all of its files to see what they offer.
-            run = sys._getframe(1).f_code.co_filename.startswith("<frozen importlib")
-            if run and FORWARD.search(path) and self._model_on_stack():
-                self._refuse(f"model.py loads {path}: the Hugging Face model is the reference, not the bringup")
+            run = sys._getframe(2).f_code.co_filename.startswith("<frozen importlib")
+            if run and FORWARD.search(named) and self._model_on_stack():
+                self._refuse(f"model.py loads {named}: the Hugging Face model is the reference, not the bringup")
             if self._by_model():
-                self._check_open(os.path.realpath(path), args[2])
-        elif event in STARTS and self._by_model():
-            self._refuse(f"model.py does {event}; it may use the device and nothing else")
+                self._check_open(os.path.realpath(named), args[2])
+        elif event in STARTS:
+            if self._by_model():
+                self._refuse(f"model.py does {event}; it may use the device and nothing else")
+        elif event in CODE:
+            if named is not None and named.startswith(self.known) and self._by_model():
+                self._refuse(f"model.py makes code that passes for {named}")
+        elif (event in LOOKS or named in FRAMES) and self._called_by_model():
+            self._refuse(f"model.py looks at the harness's frames ({event})")
+
+    def _called_by_model(self):
+        """Whether the model itself asked, or a module that looks on its behalf."""
+        frame = sys._getframe(3)
+        while frame is not None and frame.f_code.co_filename.endswith(LENT):
+            frame = frame.f_back
+        name = frame.f_code.co_filename if frame is not None else "<frozen"
+        return not name.startswith(self.known) and not name.startswith("<frozen")
 
     def _refuse(self, why):
         self.caught = self.caught or why
