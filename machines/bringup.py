@@ -35,7 +35,7 @@ MACHINE = Definition(
     needs=surroundings.needs,
     hindered=surroundings.hindered,
     restore=later("states.bringup.setup", "restore"),
-    keep=later("yt_fsm.bringup.work", "keep_unfinished"),
+    keep=later("yt_fsm.bringup.unfinished", "keep"),
     good=frozenset({"review", "released"}),
     run_id=r"\d{8}T\d{6}Z-[a-z0-9]+-i\d+-[0-9a-f]{4}",
 )

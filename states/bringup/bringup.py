@@ -49,8 +49,8 @@ def go_on(run: BringupRun, first: str) -> None:
 
 
 def first_prompt(run: BringupRun) -> str:
-    """The bringup prompt; in a run that goes on, what the last check said."""
-    whole = prompt.bringup(run.brief, run.settings, run.facts.revision)
+    """The bringup prompt, with what an earlier run tried; in a run that goes on, what the last check said."""
+    whole = prompt.bringup(run.brief, run.settings, run.facts.revision, run.facts.earlier)
     attempts = run.attempts()
     last = attempts[-1]["error"] if attempts else None
     if run.facts.thread and last:

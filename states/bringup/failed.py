@@ -24,12 +24,15 @@ def enter(run: BringupRun) -> None:
         except Leaked as problem:
             leaked = str(problem)
     publishing.set_status(run, "failed", mark)
-    work = f"The work so far is on the branch `{branch}`." if branch else "There was no work to preserve."
+    work = [report.unfinished(run)]
+    if branch:
+        work.insert(0, f"The work so far is on the branch `{branch}`.")
     if leaked:
-        work = f"The work so far is on the worker, in {report.kept(run.bundle)}:\n\n{report.fenced(leaked)}\n"
+        work.append(f"Its commit is there too, in {report.kept(run.bundle)}:\n\n{report.fenced(leaked)}\n")
+    told = " ".join(filter(None, work)) or "There was no work to preserve."
     text = [
         f"Could not bring up {run.brief.hf_model_id} on {run.settings.system} "
-        f"in {len(attempts)} of {run.settings.max_attempts} attempts. {work}",
+        f"in {len(attempts)} of {run.settings.max_attempts} attempts. {told}",
         "",
         "What was wrong at last:",
         report.fenced(clip(why(run), 6000)),

@@ -1,8 +1,9 @@
-"""setup_error: the world was at fault, not the model (§9.1 H 1); nothing is pushed."""
+"""setup_error: the world was at fault, not the model (§9.1 H 1); nothing is pushed, and the work is kept."""
 
 from yt_fsm.bringup import report
 from yt_fsm.bringup.prompt import clip
 from yt_fsm.bringup.run import BringupRun
+from yt_fsm.bringup.work import keep_unfinished
 from yt_fsm.engine.errors import YtfsmError
 from yt_fsm.github import publishing
 
@@ -10,8 +11,9 @@ from yt_fsm.github import publishing
 def enter(run: BringupRun) -> None:
     """On entry a prerequisite, the download, the board or codex itself failed.
 
-    Final. The card is moved and the issue told what failed, and how to try again.
+    Final. What codex wrote is kept, the card is moved, and the issue told what failed, and how to try again.
     """
+    keep_unfinished(run)
     publishing.set_status(run, "setup error", run.subject.mark, run.subject.base)
     verdict = run.journal.all("verdict")[-1]
     publishing.comment(
@@ -21,7 +23,7 @@ def enter(run: BringupRun) -> None:
         f"(worker {run.settings.worker_name}, {run.settings.system}).\n\n"
         f"{report.fenced(clip(verdict['text'], 6000))}\n\n"
         "Mend that, then set this issue to `ready` again. "
-        f"The logs are on the worker, in {report.kept(run.folder)}.\n\n"
+        f"The logs are on the worker, in {report.kept(run.folder)}. {report.unfinished(run)}\n\n"
         f"To reproduce:\n{reproduction(run)}",
     )
 

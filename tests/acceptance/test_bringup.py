@@ -244,7 +244,8 @@ def test_a_machine_that_breaks_after_the_preflight_is_a_setup_error(
     number = world.seed()
     kind = fault.pop("kind")
     world.lab.fault(target, kind, **fault)
-    done = world.work(YT_DOWNLOAD_SECS="8" if target == "hub" else "")  # so long the Hub is asked again
+    impatient = {"YT_DOWNLOAD_SECS": "3", "YT_WAIT_SECS": "0.1", "YT_PROBE_SECS": "0.1"}  # with a Hub that stays away
+    done = world.work(**impatient if target == "hub" else {})
     assert done.code == 1, done.err
     assert done.json["state"] == "setup_error", done.err
     assert world.issue(number)["status"] == "setup error"

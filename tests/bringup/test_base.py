@@ -9,6 +9,7 @@ from yt_fsm.bringup import base
 from yt_fsm.bringup.errors import BaseBroken
 from yt_fsm.bringup.run import BringupRun
 from yt_fsm.bringup.work import evaluation_of
+from yt_fsm.engine.errors import CommandFailed
 
 SHA, OTHER = "1b" * 20, "2c" * 20
 
@@ -103,6 +104,14 @@ def test_a_failure_is_not_kept(begin: Callable[..., BringupRun], python: Python)
         require(begin())
     python.ends = (0, "3 passed")
     require(begin())
+    assert python.tested == 2
+
+
+def test_a_kill_from_outside_says_nothing_about_the_tests(begin: Callable[..., BringupRun], python: Python) -> None:
+    python.ends = (-9, "")
+    with pytest.raises(CommandFailed, match="was killed by signal 9") as caught:
+        require(begin())
+    assert not isinstance(caught.value, BaseBroken)
     assert python.tested == 2
 
 

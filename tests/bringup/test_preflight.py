@@ -256,6 +256,17 @@ def test_the_import_is_tried_for_real(checked: Callable[..., dict[str, Need]]) -
     assert "no module named torch" in found.found
 
 
+def test_a_worker_that_may_not_ask_the_hub_hears_so_before_it_claims(
+    checked: Callable[..., dict[str, Need]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every issue ended in `setup error`, each by its download."""
+    assert checked()["Hub"].ok
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found = checked()["Hub"]
+    assert not found.ok
+    assert found.found == "HF_HUB_OFFLINE=1 keeps this machine from asking the Hub, which each download does"
+
+
 def test_a_full_disk_is_named(checked: Callable[..., dict[str, Need]], tmp_path: Path) -> None:
     found = checked(min_free_gb=1e9)["disk"]
     assert not found.ok

@@ -390,7 +390,7 @@ def test_doctor_finds_the_boards_of_a_system_of_a_teams_own(
     given = {"PATH": path, "YT_PROJECT_NUMBER": "7", "YT_SYSTEMS_DIR": str(folder)}
     said = ytfsm("doctor", "--system", "p150", "--json", **given)
     board = next(check for check in said.json if check["check"] == "tt-smi and board")
-    assert (board["ok"], board["found"]) == (True, "p150b")
+    assert (board["ok"], board["found"]) == (True, "p150b (12 GB of DRAM)")
     (folder / "p150.toml").write_text(
         ours.replace('name = "n150"', 'name = "p150"').replace("chips = 1", "chips = 'one'")
     )

@@ -168,9 +168,14 @@ def test_settling_counts_from_the_answer_that_was_lost_and_not_from_the_intent(j
 
 
 def test_every_lost_answer_is_looked_for_until_it_settles(journal: Journal) -> None:
+    """And one after another is told, as a wait: `released` asked a GitHub that was away for ever, without a word."""
     world, clock = Outside(UNKNOWN, UNKNOWN, UNKNOWN), Clock()
     keep_time(journal, clock)
-    assert Effects(journal, clock, settle=60.0).once("comment", "failed", world.apply, world.observe) == {"id": 1}
+    effects = Effects(journal, clock, settle=60.0)
+    with pytest.raises(GitHubError, match="502"):
+        effects.once("comment", "failed", world.apply, world.observe)
+    assert len(world.applied) == 2
+    assert effects.once("comment", "failed", world.apply, world.observe) == {"id": 1}
     assert len(world.applied) == 4
     assert sum(clock.waits) >= 3 * 60
     assert kinds(journal) == ["effect.intent", "effect.unknown"] * 3 + ["effect.intent", "effect.done"]

@@ -5,7 +5,8 @@ Each trial is one start of the worker, which must end by itself, and everything 
 goes on            the run ends as an undisturbed one of its kind does: state, Status, exit code, branch, pull request,
                    one claim, one terminal comment; the world spent no attempt
 waits              the same, and it said that it waits, for whom, as long as the fault was there
-nothing            nothing was taken: the Status is as it was, no claim is left, exit 0 or 1
+nothing            nothing was taken: the Status is as it was, no claim is left, exit 0 or 1; where the fault ends,
+                   another run may take the issue then
 goes on or …       one of the two
 setup error        exit 1, Status `setup error`, the issue is told, no attempt; what codex wrote is kept
 reference error    the same with that Status
@@ -29,8 +30,8 @@ from tests.parts import trials
 from tests.parts.trials import Case, Ended, Wrong
 from yt_fsm.engine.journal import read
 
-from . import table
-from .table import Point, Request
+from . import points
+from .points import Point, Request
 
 SYSTEMS = Path(__file__).resolve().parent / "systems"
 HURRY = {
@@ -153,7 +154,7 @@ class Faults(trials.Trials):
         beat = (
             point.state in ("download", "reset", "bringup")
             if ours and not fault.heard
-            else fault.heard and point.state in table.HELD
+            else fault.heard and point.state in points.HELD
         )
         return {
             # Who acts between the last look and the mark is not seen: GitHub has no way to compare and set.
@@ -161,7 +162,7 @@ class Faults(trials.Trials):
             "do": self._all(case, fault.do(point.lasts)),
             "undo": self._all(case, fault.undo),
             "beat": beat,
-            "until": 2 if point.lasts == table.LASTING else None,
+            "until": 2 if point.lasts == points.LASTING else None,
         }
 
     def _mend(self, case: Case, point: Point) -> None:
@@ -204,17 +205,17 @@ class Look:
         crashed = [r for r in self.found.records if r["kind"] == "crashed"]
         assert not crashed, f"it crashed: {crashed[0]['error']}"
         ends = {
-            table.GOES_ON: self.goes_on,
-            table.WAITS: self.waits,
-            table.NOTHING: self.nothing,
-            table.UNTAKEN: lambda: self.nothing() if self.outcome.get("run_id") is None else self.goes_on(),
-            table.WORLD: lambda: self.setup_error() if self.code else self.goes_on(),
-            table.SETUP_ERROR: self.setup_error,
-            table.REFERENCE: lambda: self.ended("reference_error", "reference error", 1),
-            table.LOST: self.lost,
-            table.UNPUBLISHED: lambda: self.unpublished(told=True),
-            table.UNTOLD: lambda: self.unpublished(told=False),
-            table.TAKEN_AWAY: self.taken_away,
+            points.GOES_ON: self.goes_on,
+            points.WAITS: self.waits,
+            points.NOTHING: self.nothing if self.point.lasts != points.LASTING else self.later,
+            points.UNTAKEN: lambda: self.nothing() if self.outcome.get("run_id") is None else self.goes_on(),
+            points.WORLD: lambda: self.setup_error() if self.code else self.goes_on(),
+            points.SETUP_ERROR: self.setup_error,
+            points.REFERENCE: lambda: self.ended("reference_error", "reference error", 1),
+            points.LOST: self.lost,
+            points.UNPUBLISHED: lambda: self.unpublished(told=True),
+            points.UNTOLD: lambda: self.unpublished(told=False),
+            points.TAKEN_AWAY: self.taken_away,
         }
         ends[self.point.end]()
         self.attempts()
@@ -245,6 +246,16 @@ class Look:
         left = [claim for claim in self.found.claims() if "\nreleased:" not in claim]
         assert not left, f"a claim is left: {left}"
         assert not self.found.bodies("[yt-status]"), "it told the issue something"
+
+    def later(self) -> None:
+        """Nothing was taken while the fault was there; another run may have taken it since."""
+        first = next(iter(self.found.runs.values()))
+        events = [r["event"] for r in first if r["kind"] == "transition"]
+        assert events == ["lose"], f"the first run went {events}"
+        if self.outcome.get("run_id") is None:
+            self.nothing()
+        else:
+            self.goes_on()
 
     def setup_error(self) -> None:
         """By the world's fault."""

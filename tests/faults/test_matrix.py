@@ -10,7 +10,8 @@ from yt_fsm.lab.misbehaviour import KINDS
 
 from . import table, told
 from .matrix import Faults, Wrong
-from .table import POINTS, Point
+from .points import GOES_ON, LOST, ONCE, Fault, Point
+from .table import POINTS
 
 SEED = os.environ.get("FAULT_SEED", "1")  # another sample: FAULT_SEED=2 scripts/test tests/faults
 SAMPLE = 4
@@ -32,11 +33,11 @@ def test_a_fault_ends_as_the_pages_say(trials: Faults, point: Point) -> None:
 
 
 def test_an_end_that_is_not_the_right_one_is_seen(trials: Faults) -> None:
-    fault = table.Fault("edits the issue", lambda lasts: [], {table.ONCE: {"setup_error": table.GOES_ON}}, "")
-    trials.strike(Point(fault, "setup_error", table.ONCE))
-    wrong = table.Fault("edits the issue", lambda lasts: [], {table.ONCE: {"setup_error": table.LOST}}, "")
+    fault = Fault("edits the issue", lambda lasts: [], {ONCE: {"setup_error": GOES_ON}}, "")
+    trials.strike(Point(fault, "setup_error", ONCE))
+    wrong = Fault("edits the issue", lambda lasts: [], {ONCE: {"setup_error": LOST}}, "")
     with pytest.raises(Wrong, match=r"it ended as .*setup_error"):
-        trials.strike(Point(wrong, "setup_error", table.ONCE))
+        trials.strike(Point(wrong, "setup_error", ONCE))
 
 
 def test_every_fault_of_the_labs_is_in_the_table() -> None:
@@ -64,5 +65,5 @@ def test_the_table_is_wide_enough() -> None:
 def test_the_readme_tells_of_todays_matrix() -> None:
     text, again = told.written(), "run `scripts/fault-matrix`"
     for fault in table.FAULTS:
-        assert f"\n| {fault.name} |" in text, f"tests/README.md does not know {fault.name!r}: {again}"
-    assert f"{len(table.FAULTS)} faults, {len(POINTS)} trials of {len(POINTS)}" in text, f"points are missing: {again}"
+        assert f"\n{told.places(fault)} " in text, f"tests/README.md knows {fault.name!r} otherwise: {again}"
+    assert text == told.table([], [], text), f"the sum is not that of the lines: {again}"

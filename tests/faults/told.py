@@ -6,36 +6,50 @@ from collections.abc import Collection
 
 from tests.parts.readme import Marks
 
-from .table import FAULTS, POINTS, STATES, Point
+from .points import STATES, Fault, Point
+from .table import FAULTS, POINTS
 
 MARKS = Marks("fault matrix: written by scripts/fault-matrix")
+HEAD = [f"| fault | {' | '.join(STATES)} | run | wrong |", f"|---|{'---:|' * (len(STATES) + 2)}"]
 
 
 def table(run: Collection[Point], wrong: Collection[Point], before: str) -> str:
-    """Trials of each fault in each state (a duration is one) as a Markdown table, then the wrong ones by name.
+    """The trials of each fault in each state (a duration is one), how many were run and were wrong, the wrong by name.
 
-    A fault of which not every trial was run keeps what `before` says of it.
+    A fault of which fewer trials were run now than `before` says keeps what is said there.
     """
-    trials = Counter((point.fault.name, point.state) for point in run)
-    whole = {fault.name for fault in FAULTS if {p for p in POINTS if p.fault is fault} <= set(run)}
-    named = set(re.findall(r"`([^`]+/[^`]+/[^`]+)`", before))
-    amiss = [p for p in POINTS if (p in wrong if p.fault.name in whole else p.name in named)]
-    lines = [f"| fault | {' | '.join(STATES)} | wrong |", f"|---|{'---:|' * (len(STATES) + 1)}"]
+    earlier = {name: (int(seen), int(bad)) for name, seen, bad in ROW.findall(before)}
+    named = set(re.findall(r"`([^`/]+/[^`/]+/[^`/]+)`", before))
+    now, bad = Counter(point.fault for point in run), Counter(point.fault for point in wrong)
+    lines, amiss = list(HEAD), [point.name for point in wrong]
     for fault in FAULTS:
-        if fault.name in whole:
-            cells = [str(trials[fault.name, state] or "") for state in STATES]
-            lines.append(f"| {fault.name} | {' | '.join(cells)} | {sum(p.fault is fault for p in amiss)} |")
-        else:
-            lines += [line for line in before.splitlines() if line.startswith(f"| {fault.name} |")]
-    count = sum(int(cell) for line in lines[2:] for cell in line.split(" | ")[1:-1] if cell.strip())
-    return "\n".join([*lines, "", told(count, amiss)])
+        seen, failed = now[fault], bad[fault]
+        if seen < earlier.get(fault.name, (0, 0))[0]:
+            seen, failed = earlier[fault.name]
+            amiss += [point.name for point in of(fault) if point.name in named and point.name not in amiss]
+        lines.append(f"{places(fault)} {seen} | {failed} |")
+    counts = [(int(seen), int(failed)) for _, seen, failed in ROW.findall("\n".join(lines))]
+    return "\n".join([*lines, "", told(sum(seen for seen, _ in counts), amiss)])
 
 
-def told(count: int, wrong: Collection[Point]) -> str:
+ROW = re.compile(r"^\| ([^|]+?) \|.* (\d+) \| (\d+) \|$", re.MULTILINE)
+
+
+def of(fault: Fault) -> list[Point]:
+    """A fault's points."""
+    return [point for point in POINTS if point.fault is fault]
+
+
+def places(fault: Fault) -> str:
+    """A line's beginning: the fault's trials in each state."""
+    count = Counter(point.state for point in of(fault))
+    return f"| {fault.name} | {' | '.join(str(count[state] or '') for state in STATES)} |"
+
+
+def told(count: int, wrong: Collection[str]) -> str:
     """How many trials were run, and which were wrong."""
-    names = ", ".join(f"`{point.name}`" for point in sorted(wrong, key=lambda point: point.name))
-    said = f"{len(FAULTS)} faults, {count} trials of {len(POINTS)}, {len(wrong)} wrong"
-    return f"{said}: {names}." if wrong else f"{said}."
+    said = f"{len(FAULTS)} faults, {count} trials of {len(POINTS)} run, {len(wrong)} wrong"
+    return f"{said}: {', '.join(f'`{name}`' for name in sorted(wrong))}." if wrong else f"{said}."
 
 
 def written() -> str:
@@ -44,5 +58,5 @@ def written() -> str:
 
 
 def write(text: str) -> None:
-    """Put `text` between the marks."""
+    """Put `text` there."""
     MARKS.write(text)

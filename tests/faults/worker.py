@@ -22,25 +22,30 @@ from pathlib import Path
 from typing import Any
 
 from yt_fsm.bringup import preflight
-from yt_fsm.engine import walk
+from yt_fsm.engine import outbox, walk
 from yt_fsm.engine.journal import Journal, Record
+from yt_fsm.engine.shell import Shell
 from yt_fsm.engine.stop import StopFlag
 from yt_fsm.github import client, heartbeat
 from yt_fsm.github.heartbeat import Deadline, Heartbeat
 from yt_fsm.lab.client import ask
-from yt_fsm.tools import board
 
-PATIENCE = 2.0  # real seconds for a program that does not answer
+PATIENCE = 3.0  # real seconds for a program that does not answer
+GITHUB_SECS = 1.5  # the same for gh
+TRIES = 3  # of what GitHub did not answer
 BEAT_SECS = 5.0  # real seconds for one heartbeat
 STEP_SECS = 60.0  # virtual seconds from one look at the heartbeat to the next
-LAST_SECS = 25.0  # real seconds after which a fault ends, said or not
+OUTBOX_SECS = 0.3, 1.0  # real seconds between two tries of its thread's
+LAST_SECS = 40.0  # real seconds after which a fault ends, said or not
 
 
 class Time:
-    """The clocks of this process, which go faster while it waits."""
+    """The clocks of this process, which go faster while it waits, and no program of it runs."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self.running = 0  # programs, of all threads
+        self._counting = threading.Lock()
         self.real = {"time": time.time, "monotonic": time.monotonic, "clock_gettime": time.clock_gettime}
 
     def begin(self) -> None:
@@ -51,13 +56,27 @@ class Time:
         time.clock_gettime = lambda clock: real["clock_gettime"](clock) + self.ahead  # type: ignore[assignment]
         StopFlag.wait = lambda flag, seconds: self.wait(flag, seconds)  # type: ignore[method-assign, assignment]
         Deadline.wait = _wait_in_a_beat  # type: ignore[method-assign]
+        run = Shell.run
+
+        def running(shell: Shell, *given: Any, **more: Any) -> Any:
+            self._count(1)
+            try:
+                return run(shell, *given, **more)
+            finally:
+                self._count(-1)
+
+        Shell.run = running  # type: ignore[method-assign]
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self.running += more
 
     def wait(self, flag: StopFlag, seconds: float) -> None:
         """StopFlag.wait, in next to no time."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not flag:
-            BEATS.rest()  # a program that it waits for must not run out of time
-            if not flag._event.wait(min(0.005, left)):
+            BEATS.rest()
+            if not flag._event.wait(min(0.005, left)) and not self.running:  # which would run out of its time
                 self.ahead += min(left, STEP_SECS)
         flag.obey()
 
@@ -175,8 +194,8 @@ def arm(strikes: list[Strike]) -> None:
             left.pop(0).come()
         return record
 
-    def undelivered(*given: Any) -> None:
-        unpublished(*given)
+    def undelivered(*given: Any, **more: Any) -> None:
+        unpublished(*given, **more)
         for strike in strikes:
             strike.waits()
 
@@ -186,10 +205,11 @@ def arm(strikes: list[Strike]) -> None:
 
 def hurry() -> None:
     """Nobody is waited for as long as in earnest."""
-    client.TIMEOUT_SECS = preflight.TOOL_SECS = PATIENCE
+    client.TIMEOUT_SECS, preflight.TOOL_SECS = GITHUB_SECS, PATIENCE
     preflight.IMPORT_SECS = 2 * PATIENCE
+    client.TRIES = TRIES
     heartbeat._NAP_SECS = 0.01
-    board.LOCK_SECS = 600.0
+    outbox.FIRST_SECS, outbox.LAST_SECS = OUTBOX_SECS
     TIME.begin()
     BEATS.begin()
 

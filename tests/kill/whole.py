@@ -6,7 +6,7 @@
     scripts/kill-matrix --point record:17:torn   # one point, to look at it again
 
 SIGINT or SIGTERM ends it early; what was run until then is counted. Exit code 1 when something was wrong at some point;
-what the run left is kept then, and said where.
+what the run left is kept then, and said where. A sample is not written down.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main() -> None:
     wrong = {family: [point for of, point in amiss if of == family] for family in families}
     table = told.table(matrix.FAMILIES, trace, run, wrong, told.written())
     print(table)
-    if not asked.point:
+    if not asked.point and asked.sample is None:
         told.write(table)
     sys.exit(1 if amiss else 0)
 

@@ -30,7 +30,9 @@ else:
     boards = plan["boards"] if plan["away"] <= 0 else []
     plan["away"] -= 1
     print(plan["noise"], end="")
-    print(json.dumps({"device_info": [{"board_info": {"board_type": kind}} for kind in boards]}))
+    rows = [kind.partition(" #") for kind in boards]
+    rows = [{"board_type": kind, **({"board_id": "#" + number} if number else {})} for kind, _, number in rows]
+    print(json.dumps({"device_info": [{"board_info": row} for row in rows]}))
     print(plan["after"], end="")
 with open(folder + "/smi.json", "w") as file:
     json.dump(plan, file)
@@ -249,6 +251,24 @@ def test_a_reset_that_hangs_is_ended(board: Callable[..., Board], program: Calla
     program("tt-smi", "import time; time.sleep(60)")
     with pytest.raises(CommandFailed, match="was killed after its"):
         board(reset_by(reset("tt-smi", "-r", timeout_secs=0.3))).reset()
+
+
+def test_a_neighbours_board_is_not_reset_when_ours_fell_off_the_bus(
+    board: Callable[..., Board], plan: Callable[..., None], tmp_path: Path
+) -> None:
+    """What is listed after it moves up, and would have been reset in its place."""
+    plan("n300 L #ours", "n300 R #ours", "n300 L #theirs", "n300 R #theirs")
+    mine = board(device=0)
+    mine.verify()
+    mine.reset()
+    plan("n300 L #theirs", "n300 R #theirs")
+    for look in (mine.verify, mine.reset):
+        with pytest.raises(SetupError, match="YT_DEVICE = 0 is the board #theirs now, and was #ours"):
+            look()
+    assert calls(tmp_path).count("-r 0") == 1
+    plan("n300 L #ours", "n300 R #ours", away=1)
+    mine.reset()
+    assert calls(tmp_path).count("-r 0") == 2, "where nothing is listed nothing is a neighbour's"
 
 
 def reset(*command: str, timeout_secs: float = 300, pauses_secs: tuple[float, ...] = (), settle: float = 0) -> Reset:

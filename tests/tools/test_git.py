@@ -504,6 +504,8 @@ def test_a_push_is_tried_without_sending_anything(clean: Repository, remote: Pat
         ("ERROR: This repository was archived so it is read-only.", True),
         ("remote: Write access to repository not granted.", True),
         ("! [remote rejected] b -> b (protected branch hook declined)", True),
+        ("! [remote rejected] b -> b (Internal Server Error)", False),
+        ("remote: fatal error in commit_refs\n! [remote rejected] b -> b (failed to update ref)", False),
         ("ssh: Could not resolve hostname github.com", False),
         ("fatal: the remote end hung up unexpectedly", False),
     ],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .errors import BaseBroken
 from .evaluation import Evaluation, tests_folder
+from .world import KILLED
 
 if TYPE_CHECKING:
     from yt_fsm.engine.shell import Result
@@ -32,13 +33,18 @@ _LIST = (
 def require(run: BringupRun, evaluation: Evaluation) -> None:
     """Run the tests of the base that lies in the workspace to be checked, unless they passed here before.
 
-    Raises BaseBroken when they fail or there are none: the models repo's fault or this machine's, and no model's.
+    Raises BaseBroken when they fail or there are none: the models repo's fault or this machine's, and no model's;
+    CommandFailed when they are killed from outside, twice.
     That they passed is kept for the commit and for what is installed in the evaluation's Python.
     """
     passed = _verdict(run, evaluation)
     if passed is not None and passed.exists():
         return
     result = evaluation.gate()
+    if result.code in KILLED:
+        result = evaluation.gate()  # a kill from outside says nothing about them
+    if result.code in KILLED:
+        raise result.failed()
     if result.code == NO_TESTS:
         raise BaseBroken(
             f"the models repo has no tests on {_where(run)}, and every check begins with them\n{result.tail}"

@@ -17,9 +17,11 @@ class BringupFacts(Facts):
     base: str = ""  # the commit of the models repo that the work begins at
     into: str = ""  # the branch that it is to be merged into
     branch: str = ""
-    tip: str | None = None  # an earlier run's work on that branch
+    tip: str | None = None  # where that branch is on the remote
+    earlier: Mapping[str, Any] = MappingProxyType({})  # whose work it began from, and what was tried
     pristine: str = ""  # sha256 of the remote's history, from before unreviewed code ran
     reference: Mapping[str, Any] = MappingProxyType({})  # the HF reference that is good, with its digest
     thread: str | None = None  # codex's
     commit: str = ""  # what is, or was, to be pushed
     withheld: str = ""  # why work was not pushed: it holds a secret
+    kept: Mapping[str, Any] = MappingProxyType({})  # of its unfinished work: the `file`, and what was `left_out`

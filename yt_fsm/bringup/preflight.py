@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from yt_fsm.engine.shell import Shell
 from yt_fsm.github import refusals
 from yt_fsm.github.client import NOT_LOGGED_IN
 from yt_fsm.github.errors import GitHubError
-from yt_fsm.tools import git
+from yt_fsm.tools import git, hub
 from yt_fsm.tools.board import Board, NoBoard, board_of
 from yt_fsm.tools.codex_home import CodexHome
 
@@ -75,6 +76,7 @@ def needs(shell: Shell, github: GitHub, settings: Settings) -> list[Need]:
             lambda: _reachable(shell, settings),
             f"give git an SSH key that may read and push it; try `git ls-remote {settings.remote}`",
         ),
+        _try("Hub", lambda: hub.require_online(dict(os.environ)), "unset it, for the worker at least"),
         _try("disk", lambda: require_room(settings), "make room, or point YT_TMP_ROOT and HF_HOME at a larger disk"),
     ]
 

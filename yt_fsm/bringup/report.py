@@ -8,6 +8,7 @@ from pathlib import Path
 from .evaluation import HF, TT0, TT1, eval_argv
 from .metrics import Metrics, summary
 from .run import BringupRun
+from .unfinished import Kept
 
 
 def reproduction(run: BringupRun, branch: str | None = None) -> str:
@@ -48,3 +49,14 @@ def fenced(text: str, language: str = "") -> str:
 def kept(path: Path) -> str:
     """A file of the run's folder, as the operator finds it."""
     return f"`{path}`"
+
+
+def unfinished(run: BringupRun) -> str:
+    """Where the run's unfinished work is, as a sentence; "" where there is none. No name that codex chose is in it."""
+    file = Kept(run.artifacts).file
+    if file is None:
+        return ""
+    most = f", but for what `ytfsm replay {run.run_id}` names" if run.facts.kept.get("left_out") else ""
+    return (
+        f"The work so far is kept on the worker in {kept(file)}{most}; the next run of this issue there starts from it."
+    )

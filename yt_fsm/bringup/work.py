@@ -4,15 +4,13 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yt_fsm.engine.errors import SetupError
+from yt_fsm.engine.errors import JournalBroken, SetupError, StopRequested
 from yt_fsm.engine.run import boot_id
 
-from . import commits
+from . import commits, earlier, unfinished
 from .clean import clean_clone
-from .errors import BringupError
 from .isolation import environment, hub_environment, sandbox_of, weights
 from .run import CODEX, BringupRun
 
@@ -71,67 +69,49 @@ def download(run: BringupRun) -> None:
     run.facts.bytes = found.bytes
 
 
-def preserve(run: BringupRun, message: str) -> bool:
-    """Commit what codex wrote, once; False when it wrote nothing (§12.3)."""
-    from .evaluation import model_folder, tests_folder
+def keep_unfinished(run: BringupRun) -> None:
+    """Keep what codex wrote, as `unfinished.keep` does; a failure to do so is said, and is nobody's verdict."""
+    try:
+        unfinished.keep(run)
+    except (StopRequested, JournalBroken):
+        raise
+    except Exception as problem:
+        log.error("run_id=%s its unfinished work could not be kept: %s", run.run_id, problem)
 
+
+def preserve(run: BringupRun, message: str) -> bool:
+    """Keep what codex wrote, and commit what of it belongs to the bringup, once; False when that is nothing (§12.3)."""
     if run.facts.commit:
         return True
-    if not run.facts.branch:
+    keep_unfinished(run)
+    kept = unfinished.Kept(run.artifacts)
+    if not run.facts.branch or kept.file is None:
         return False
-    if not run.shell.dry and not run.workspace.whole(boot_id()):
-        if not wip(run).exists():
-            return False
-        rebuild(run)
-    repository = clean_clone(run)
-    base = run.facts.base
-    folders = [folder(run.brief, run.settings.system) for folder in (model_folder, tests_folder)]
-    tree = repository.tree_of(repository.read(run.workspace.agent, base), base, folders)
-    if not repository.diff(base, tree).strip():
+    repository, base = clean_clone(run), run.facts.base
+    try:
+        tree = kept.tree(repository, base, run.workspace.check)
+        tree = repository.tree_of(tree, base, unfinished.folders(run))
+    except (SetupError, OSError) as problem:
+        log.error("run_id=%s %s holds its work, and git cannot commit it: %s", run.run_id, kept.file, problem)
+        return False
+    if tree == repository.tree_in(base):
         return False
     run.facts.commit = commits.commit(run, repository, tree, message)
     return True
 
 
 def rebuild(run: BringupRun) -> None:
-    """A whole workspace again, from what outlives one: the remote, the bundles, and an earlier run's branch."""
-    from .evaluation import model_folder
-
+    """A whole workspace again, from what outlives one: the remote, what was kept, and what an earlier run left."""
     run.empty_workspace()
     space = run.workspace
     repository = clean_clone(run)
     repository.copy_for_agent(space.agent)
-    if wip(run).exists():
-        repository.put_back(wip(run), space.agent)
-    elif run.facts.tip and repository.has(run.facts.tip):
-        repository.export(run.facts.tip, space.agent, model_folder(run.brief, run.settings.system))
+    kept = unfinished.Kept(run.artifacts)
+    if kept.file:
+        kept.put_back(repository, space.agent)
+    else:
+        earlier.lay_again(run, repository)
     space.seal(boot_id())
-
-
-def wip(run: BringupRun) -> Path:
-    """The bundle of codex's unfinished work."""
-    return run.artifacts / "wip.bundle"
-
-
-def keep_unfinished(run: BringupRun) -> None:
-    """Before the workspace of an unfinished run goes: bundle all that codex wrote, wherever it wrote it.
-
-    What no bringup can need (a tree without end) is left behind, and said. Raises SetupError.
-    """
-    from .judged import FILES, survey
-
-    if not run.facts.branch or run.facts.commit or run.state not in ("bringup", "checking", "failed", "released"):
-        return
-    if not run.workspace.whole(boot_id()):
-        return
-    run.artifacts.mkdir(parents=True, exist_ok=True)
-    repository, base = clean_clone(run), run.facts.base
-    try:
-        survey(run.workspace.agent, repository.size(base) + FILES)
-    except BringupError as problem:
-        log.error("run_id=%s its unfinished work is not kept: %s", run.run_id, problem)
-        return
-    repository.take_aside(repository.read(run.workspace.agent, base), base, wip(run))
 
 
 @contextlib.contextmanager
@@ -188,7 +168,7 @@ def codex_of(run: BringupRun) -> "Codex":
         used,
         thread,
         sum(record["tokens"] for record in run.journal.all("tokens") if record["thread"] == thread),
-        prompt.bringup(run.brief, settings, run.facts.revision),
+        prompt.bringup(run.brief, settings, run.facts.revision, run.facts.earlier),
         None if run.shell.dry else sandbox_of(settings, read, write, devices, network=True),
         None if run.shell.dry else home,
     )

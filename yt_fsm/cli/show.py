@@ -47,12 +47,23 @@ def _line(record: Record, moves: dict[int, dict[str, Any]]) -> str | None:
         return _attempt(when, record)
     if kind == "verdict":
         return typer.style(f"{when}    {record['error']}: {record['text'].splitlines()[0]}", fg="red")
+    if kind == "fact" and record["name"] in ("kept", "earlier"):
+        return f"{when}    {_work(record['name'], record['value'])}"
     if kind == "waiting":
         return typer.style(f"{when}    {_wait(record)}", fg="yellow")
     if kind in ("stopped", "crashed", "resumed", "repaired", "refused"):
         why = record.get("why") or record.get("error") or record.get("detail") or ""
         return typer.style(f"{when}    {kind}: {why}", fg="yellow")
     return None
+
+
+def _work(name: str, value: Any) -> str:
+    """Where unfinished work was kept, or whose work a run began from."""
+    told = value if isinstance(value, dict) else {}
+    left = f", but for {told['left_out']}" if told.get("left_out") else ""
+    if name == "earlier":
+        return f"begins from the work of {told.get('run_id')}{left}"
+    return f"its work is kept in artifacts/{told.get('file')}{left}; the next run of this issue here starts from it"
 
 
 def _wait(told: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from .errors import ServiceError
 from .journal import Journal, Record
 
 LOOK_SECS = 3.0
+UNKNOWN = 2  # outcomes in a row that nobody knows: then it is a wait, which is said
 
 Observe = Callable[[Record], dict[str, Any] | None]
 Apply = Callable[[Record], dict[str, Any] | None]
@@ -45,14 +46,15 @@ class Effects:
         `apply` gets the intent record, so that what it writes can carry the record's seq and hash, and returns what is
         to be remembered of it, if anything. `observe` gets the last record of the effect and returns that when the
         outside world shows it, and None when it does not. Raises what `apply` raises, and TypeError when one of the
-        two returns something else than a dict or None; an outcome that nobody knows is looked for until it
-        settles, as often as that happens. Without `proof` seeing the result is none (the card stood there before, say),
+        two returns something else than a dict or None. An outcome that nobody knows is looked for until it settles, and
+        raised when the next one is the like: to be called again, which looks first. Without `proof` seeing the result is none (the card stood there before, say),
         so the request may still land: that is waited for too.
         """
         result = self.done(effect, key)
         if result is not None:
             return result
         doubt = self._last(effect, key, "effect.intent", "effect.unknown")
+        unknown = 0
         while True:
             if doubt is not None:
                 found = self._observe(doubt, observe, proof)
@@ -66,6 +68,9 @@ class Effects:
                 if problem.landed is not None:
                     raise
                 doubt = self._journal.append("effect.unknown", effect=effect, key=key, error=str(problem))
+                unknown += 1
+                if unknown == UNKNOWN:
+                    raise
                 continue
             return self._finish(intent, result)
 

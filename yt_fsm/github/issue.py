@@ -179,13 +179,18 @@ class IssueSubject(Subject):
 
     # --- leaving it
 
-    def let_go(self) -> None:
-        """RELEASE: edit the own claim with `released:`, once; the heartbeat is over by then (faults T3)."""
+    def let_go(self, work: str = "") -> None:
+        """RELEASE: edit the own claim with `released:`, once; the heartbeat is over by then (faults T3).
+
+        `work` says where what was done so far is, in a line.
+        """
         self.leave()
         self._forget(Lost, Unconfirmed)
 
+        more = {"work": self.run.shell.redact.publishable(work)} if work else {}
+
         def apply(_: Record) -> dict[str, Any]:
-            self.lease.release(self.claim(released=stamp()))
+            self.lease.release(self.claim(released=stamp(), **more))
             return {}
 
         # Never looked for: an old read may show what a heartbeat has written over since, and twice is as good as once.

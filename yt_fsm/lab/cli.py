@@ -162,7 +162,7 @@ def faults(
     """Make the lab misbehave, or show how it does.
 
     When is said the same way everywhere: operation=NAME, count=N (null: for ever), after=N (so many go free first),
-    probability=P and seed=N; on GitHub and the Hub also lasts=SECONDS.
+    probability=P and seed=N; lasts=SECONDS where it is not a board that is wounded.
 
     Examples: ytfsm lab faults --kinds · ytfsm lab faults hub gated · ytfsm lab faults tt-smi fails operation=reset
     count=2 · ytfsm lab faults github bad-gateway operation=mutation probability=0.2 seed=7 count=null ·

@@ -103,7 +103,7 @@ class Running:
         self.ask("POST", f"/faults/{target}", {"kind": kind, **detail})
 
     def clear(self, target: str | None = None, kind: str | None = None) -> None:
-        """Behave again: all of it, one part, or (GitHub and the Hub) one kind of fault."""
+        """Behave again: all of it, one part, or one kind of its faults (of a full disk only all)."""
         self.ask("DELETE", _faults_of(target, kind))
 
     def clock(self, ahead: float) -> str:

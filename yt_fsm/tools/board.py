@@ -51,6 +51,7 @@ class Board:
         self.device = device
         self._locks = locks
         self._held: list[int] = []
+        self._number = ""  # of the one board that YT_DEVICE names, once it was seen
 
     @property
     def environment(self) -> dict[str, str]:
@@ -85,6 +86,7 @@ class Board:
                     "set it to one of them, or leave it out to use all"
                 )
             boards, wanted = [boards[self.device]], wanted[:1]
+            self._require_ours(boards[0])
         self._compare([board.type for board in boards], wanted)
         whole = self.system.chips
         if self.device is not None:  # its neighbours are nobody's business
@@ -95,6 +97,15 @@ class Board:
                 f"this {self.system.name} is not whole: {listing.program} lists {len(chips)} chip(s) of {whole}. Reset "
                 "it, else start the host from cold"
             )
+
+    def _require_ours(self, chip: Chip) -> None:
+        """Remember the board that YT_DEVICE names; raise SetupError where it is another one than before."""
+        if self._number and chip.board and chip.board != self._number:
+            raise SetupError(
+                f"YT_DEVICE = {self.device} is the board {chip.board} now, and was {self._number}: that one fell off "
+                "the bus, and its neighbours moved up. They are not touched; start the host from cold"
+            )
+        self._number = self._number or chip.board
 
     def _compare(self, found: list[str], wanted: list[str]) -> None:
         """Raise SetupError that names the boards which are missing, and those which are none of this system's."""
@@ -159,7 +170,17 @@ class Board:
         return {"device_info": [{"board_info": {"board_type": kind}} for kind in kinds]}
 
     def reset(self) -> None:
-        """Reset as the system's file says, and verify (§9.1 D). Raises SetupError when the boards do not come back."""
+        """Reset as the system's file says, and verify (§9.1 D). Raises SetupError when the boards do not come back.
+
+        A neighbour's board is never reset, also where ours is gone and the neighbour's has its number.
+        """
+        if self._number and self.device is not None:
+            try:
+                boards = self._first_chips(self._chips("before-reset"))
+            except SetupError:
+                boards = []  # nobody's is listed
+            if self.device < len(boards):
+                self._require_ours(boards[self.device])
         tries, problem = 0, SetupError("there is no way to reset it")
         for way in self.system.resets:
             for pause in (*way.pauses_secs, 0.0):

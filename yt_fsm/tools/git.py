@@ -18,15 +18,21 @@ from yt_fsm.engine.errors import CommandFailed, SetupError
 from yt_fsm.engine.removal import remove, remove_file
 from yt_fsm.engine.shell import Result, Shell
 
+from .git_environment import ATTRIBUTES
+from .git_environment import environment as environment
+
 CLONE_SECS = 1800.0
 LOCAL_SECS = 600.0
 PUSH_SECS = 600.0
-SSH = os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30")  # never asks
 _TEXT_BYTES = 3 << 20
 _TALKS = ("clone", "fetch", "ls-remote", "push")  # to the remote
 _REFUSALS = re.compile(
     r"rejected\]|permission to|marked as read only|archived so it is read-only|write access to repository not granted",
     re.IGNORECASE,
+)
+# GitHub's own failures, in the words in which a push is refused.
+_HICCUPS = re.compile(
+    r"internal (server )?error|failed to update ref|fatal error in commit_refs|timed? ?out", re.IGNORECASE
 )
 _AWAY = re.compile(
     r"could not resolve host|name resolution|connection (timed out|refused|reset|closed)|unreachable"
@@ -36,61 +42,6 @@ _AWAY = re.compile(
 )
 TRAILER = "Ytfsm-Run"
 WIP = "refs/heads/ytfsm-unfinished"
-
-# What a tampered repository could use to run code on our side, and what would make files other than they are.
-_SAFE = {
-    "core.hooksPath": "/dev/null",
-    "core.fsmonitor": "false",
-    "protocol.ext.allow": "never",
-    "core.attributesFile": "/dev/null",
-    "core.excludesFile": "/dev/null",
-    "core.autocrlf": "false",
-    "core.protectHFS": "true",
-    "core.protectNTFS": "true",
-    "init.templateDir": "",
-    # Of the operator's own, what would change names, answers and what is pushed (faults E1).
-    "color.ui": "false",
-    "color.diff": "false",
-    "color.status": "false",
-    "clone.defaultRemoteName": "origin",
-    "core.quotePath": "true",
-    "core.fileMode": "true",
-    "core.symlinks": "true",
-    "core.ignoreCase": "false",
-    "core.safecrlf": "false",
-    "diff.noprefix": "false",
-    "diff.mnemonicPrefix": "false",
-    "diff.context": "3",
-    "diff.interHunkContext": "0",
-    "diff.orderFile": "/dev/null",
-    "diff.ignoreSubmodules": "none",
-    "diff.submodule": "short",
-    "diff.algorithm": "default",
-    "diff.statGraphWidth": "0",
-    "fetch.prune": "false",
-    "fetch.pruneTags": "false",
-    "fetch.recurseSubmodules": "false",
-    "log.showSignature": "false",
-    "push.followTags": "false",
-    "push.gpgSign": "false",
-    "push.recurseSubmodules": "no",
-    "status.branch": "false",
-    "status.renames": "false",
-    "status.short": "false",
-    "status.showUntrackedFiles": "normal",
-    "submodule.recurse": "false",
-    "transfer.hideRefs": "",
-}
-# Of highest precedence: no .gitattributes in a tree changes a file on its way in or out, or names a filter.
-_ATTRIBUTES = "* -text -eol -filter -ident -working-tree-encoding\n"
-# A worker started from a git hook inherits these, and they point at the repository around it.
-_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
-_NOBODY = {
-    "GIT_AUTHOR_NAME": "ytfsm",
-    "GIT_AUTHOR_EMAIL": "ytfsm@users.noreply.github.com",
-    "GIT_COMMITTER_NAME": "ytfsm",
-    "GIT_COMMITTER_EMAIL": "ytfsm@users.noreply.github.com",
-}
 
 
 @dataclass(frozen=True)
@@ -117,14 +68,6 @@ def sanitize(model: str) -> str:
     while name.endswith((".", ".lock")):
         name = name.removesuffix(".lock").rstrip(".")
     return name
-
-
-def environment() -> dict[str, str]:
-    """git's whole environment: of the operator's settings those that say how the remote is reached, and who commits."""
-    known = {name: os.environ[name] for name in _NOBODY if name in os.environ}
-    outer = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-    more = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": SSH}
-    return {**outer, **_configured(outer, _SAFE), **_NOBODY, **known, **more}
 
 
 class Repository:
@@ -167,7 +110,7 @@ class Repository:
                 pretend=pretend,
             )
         except CommandFailed as problem:
-            if argv[0] in _TALKS and (problem.code is None or _AWAY.search(problem.tail)):
+            if argv[0] in _TALKS and (problem.code is None or _away(problem.tail)):
                 problem.fault = "service"
             raise
 
@@ -194,7 +137,7 @@ class Repository:
         if not self.shell.dry:
             info = self.folder / ".git" / "info"
             info.mkdir(parents=True, exist_ok=True)
-            (info / "attributes").write_text(_ATTRIBUTES)
+            (info / "attributes").write_text(ATTRIBUTES)
 
     def head(self) -> str:
         """The commit that is checked out."""
@@ -230,12 +173,16 @@ class Repository:
         self.git("clone", "--quiet", "--no-hardlinks", str(self.folder), str(folder), cwd=self.folder.parent)
         self.git("-C", str(folder), "remote", "remove", "origin")
 
-    def read(self, agent: Path, base: str) -> str:
-        """Read codex's files, each once, but what `.gitignore` says is none; returns them as a tree object."""
+    def read(self, agent: Path, base: str, whole: bool = True) -> str:
+        """Read codex's files, each once, but what `.gitignore` says is none; returns them as a tree object.
+
+        Raises CommandFailed where git cannot take one of them; unless `whole`, then that one is left out.
+        """
         index = self.folder / ".git" / "ytfsm-read"
         index.unlink(missing_ok=True)
         self.git("read-tree", base, index=index)
-        self.git("add", "-A", "--", ".", index=index, tree=agent)
+        more = [] if whole else ["--ignore-errors"]
+        self.git("add", "-A", *more, "--", ".", index=index, tree=agent, check=whole)
         return self.git("write-tree", index=index, pretend="0" * 40).out.strip()
 
     def changes(self, base: str, tree: str) -> list[Change]:
@@ -272,10 +219,14 @@ class Repository:
         """Write the files of a tree object (only those in one folder of it) into a folder, without a `.git`."""
         index = self.folder / ".git" / "ytfsm-export"
         index.unlink(missing_ok=True)
-        self.git("read-tree", tree, index=index)
-        if only:
-            self.git("rm", "--cached", "--quiet", "-r", "--ignore-unmatch", "--", ".", f":(exclude){only}", index=index)
         folder.mkdir(parents=True, exist_ok=True)
+        if only:
+            found = self.git("rev-parse", "--verify", "--quiet", f"{tree}:{only}", check=False).out.strip()
+            if not found:
+                return
+            self.git("read-tree", f"--prefix={only}/", found, index=index)
+        else:
+            self.git("read-tree", tree, index=index)
         self.git("checkout-index", "--all", "--force", f"--prefix={folder}/", index=index)
 
     def diff(self, base: str, tree: str) -> str:
@@ -339,9 +290,14 @@ class Repository:
             raise SetupError(f"the clean clone is not clean after the commit: {dirt[:500]}")
         return sha
 
-    def take_aside(self, tree: str, base: str, file: Path) -> None:
-        """Bundle a tree, as `base` plus one commit, so that it outlives the workspace and what may happen in it."""
-        sha = self.git("commit-tree", tree, "-p", base, "-m", "unfinished", pretend="1" * 40).out.strip()
+    def take_aside(self, tree: str, base: str | None, file: Path) -> None:
+        """Bundle a tree, as one commit, so that it outlives the workspace and what may happen in it.
+
+        It is a commit on `base`, which whoever unpacks it must have; with None it needs no history, as the remote's may
+        be another one by then.
+        """
+        parent = ["-p", base] if base else []
+        sha = self.git("commit-tree", tree, *parent, "-m", "unfinished", pretend="1" * 40).out.strip()
         self.git("update-ref", WIP, sha)
         self._bundle(WIP, base, file)
 
@@ -350,26 +306,14 @@ class Repository:
         self.git("fetch", "--quiet", "--force", str(file), f"{WIP}:{WIP}")
         return self.tree_in(WIP)
 
-    def put_back(self, file: Path, agent: Path) -> None:
-        """Make codex's files those of a bundle that `take_aside` made."""
-        self.fetch_aside(file)
-        for path in agent.iterdir():
-            if path.name == ".git":
-                continue
-            if path.is_dir() and not path.is_symlink():
-                remove(path)
-            else:
-                remove_file(path)
-        self.export(WIP, agent)
-
     def bundle(self, branch: str, base: str, file: Path) -> None:
         """Keep the branch's own commits as a file that outlives the workspace."""
         self._bundle(f"refs/heads/{branch}", base, file)
 
-    def _bundle(self, ref: str, base: str, file: Path) -> None:
+    def _bundle(self, ref: str, base: str | None, file: Path) -> None:
         """Write a bundle that is on the disk, whole, when this returns; the one before stays until then."""
         fresh = file.with_suffix(".new")
-        self.git("bundle", "create", "--quiet", str(fresh), f"{base}..{ref}")
+        self.git("bundle", "create", "--quiet", str(fresh), f"{base}..{ref}" if base else ref)
         if fresh.exists():  # not in a dry run
             fresh.chmod(0o600)  # it holds codex's work as it is, which no gate has seen
             synced(fresh)
@@ -397,6 +341,17 @@ class Repository:
         self.git("push", "--quiet", *more, lease, "origin", f"{sha}:refs/heads/{branch}", timeout=PUSH_SECS)
 
 
+def empty(clone: Path) -> None:
+    """Delete a clone's files, and leave what git knows of it."""
+    for path in clone.iterdir():
+        if path.name == ".git":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            remove(path)
+        else:
+            remove_file(path)
+
+
 def synced(path: Path) -> None:
     """Have a file or a folder on the disk: a power cut leaves it as it is now."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -406,15 +361,10 @@ def synced(path: Path) -> None:
         os.close(descriptor)
 
 
-def _configured(env: dict[str, str], settings: dict[str, str]) -> dict[str, str]:
-    """`settings` as git takes them from its environment, after those that `env` has already."""
-    count = int(env.get("GIT_CONFIG_COUNT") or 0)
-    added = {"GIT_CONFIG_COUNT": str(count + len(settings))}
-    for number, (key, value) in enumerate(settings.items(), count):
-        added |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return added
+def _away(said: str) -> bool:
+    return bool(_AWAY.search(said) or _HICCUPS.search(said))
 
 
 def refused(problem: CommandFailed) -> bool:
     """Whether a push failed for good: the remote rejected it, rather than being out of reach."""
-    return _REFUSALS.search(problem.tail) is not None
+    return any(_REFUSALS.search(line) and not _HICCUPS.search(line) for line in problem.tail.splitlines())

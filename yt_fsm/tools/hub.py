@@ -47,6 +47,7 @@ _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SINGLES = ("model.safetensors", "pytorch_model.bin")
 _WEIGHTS = (".safetensors", ".bin", ".pt")
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _TOKENS = (("HF_TOKEN_PATH", ""), ("HF_HOME", "token"), ("XDG_CACHE_HOME", "huggingface/token"))
 
 
@@ -91,6 +92,14 @@ def token_of(env: dict[str, str]) -> str:
             if found := read(file, 10_000, follow=True).strip():
                 return found
     return ""
+
+
+def require_online(env: dict[str, str]) -> str:
+    """Where the Hub is asked. Raises SetupError where a variable keeps its client from asking at all."""
+    for name in _OFFLINE:
+        if env.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
+            raise SetupError(f"{name}={env[name]} keeps this machine from asking the Hub, which each download does")
+    return env.get("HF_ENDPOINT") or "https://huggingface.co"
 
 
 def download(
