@@ -8,7 +8,7 @@ import pytest
 
 from yt_fsm.bringup import evaluation
 
-from .conftest import clean
+from .conftest import STANDIN, clean
 
 SHORT = ("--prefill-len", 8, "--decode-len", 4)
 BUILD = "def build_model(source, tt_device, max_seq_len):"
@@ -188,3 +188,43 @@ def test_a_failed_check_leaves_no_folders_behind(evaluate, bringup, tmp_path):
 def test_a_module_beside_the_harness_is_the_worker_s_to_remove(name):
     """Not ours to catch: the worker evaluates a tree with the base commit's scripts folder."""
     assert name.startswith(evaluation.HARNESS)
+
+
+HELPER = """
+def words():
+    with open(__file__) as file:
+        return file.read()
+"""
+
+
+def test_packages_that_a_pth_file_leads_to_are_not_the_model(repo, bringup, python, tiny, references, tmp_path):
+    """A Python whose packages lie elsewhere, as with --system-site-packages: numpy, torch and ttnn open their files."""
+    packages = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True
+    ).stdout.strip()
+    helpers = tmp_path / "helpers"
+    helpers.mkdir()
+    (helpers / "bringup_helper.py").write_text(HELPER)
+    subprocess.run([python, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    (there,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (there / "elsewhere.pth").write_text(f"{packages}\n{helpers}\n{STANDIN}\n")
+    bringup(at_import("import bringup_helper\nassert bringup_helper.words()"))
+    command = [
+        str(tmp_path / "venv" / "bin" / "python"),
+        "scripts/run_eval.py",
+        "--mode",
+        "tt",
+        "--hf-model",
+        str(tiny),
+    ]
+    command += [*map(str, SHORT), "--reference-cache", str(references)]
+    environment = {name: value for name, value in clean().items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=repo, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_that_python_imports_from_does_not_make_the_model_s_files_a_package_s(evaluate, bringup, references):
+    file = bringup(WRONG, at_import(f"open('{references}/x.ytref')"))
+    done = evaluate("--mode", "tt", *SHORT, PYTHONPATH=f"{STANDIN}:{file.parent}:{file.parents[5]}:/")
+    assert done.code == 1
+    assert "x.ytref; weights come from source.state_dict()" in done.error

@@ -32,14 +32,41 @@ def check_source(path):
                 raise EvalError(f"model.py:{number} names {found[0]}, which a model has no use for")
 
 
+def libraries(model):
+    """The folders of the interpreter's and all packages' files, by each of their names; none with `model` in it.
+
+    Packages lie beside the interpreter, and wherever else it imports from: in the dist-packages of a distribution, the
+    site-packages of another environment, a folder that a .pth file or the editable install of a package names.
+    """
+    found = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    found.update(one for one in sys.path if os.path.isabs(one) and os.path.isdir(one))
+    for finder in sys.meta_path:
+        module = sys.modules.get(getattr(finder, "__module__", ""))
+        mapping = getattr(module, "MAPPING", None)  # of setuptools' editable installs
+        if isinstance(mapping, dict):
+            found.update(map(str, mapping.values()))
+    model = os.path.realpath(model) + os.sep
+    # The models repository itself is where a model may write: no folder on sys.path makes its files a package's.
+    ours = os.path.dirname(OURS)
+    return {
+        name
+        for one in found
+        for name in (one, os.path.realpath(one))
+        if one != ours and not _overlap(model, os.path.realpath(one) + os.sep)
+    }
+
+
+def _overlap(one, other):
+    return one.startswith(other) or other.startswith(one)
+
+
 class Fence:
     """From its making on, code that is not the interpreter's, a package's or ours is the model's, and is watched."""
 
     def __init__(self, model_file, homes):
         self.model = os.path.dirname(os.path.abspath(model_file))
-        libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
         self.homes = tuple(os.path.realpath(one) + os.sep for one in homes)
-        self.known = (OURS + os.sep, *(one + os.sep for one in libraries), *self.homes)
+        self.known = (OURS + os.sep, *(one + os.sep for one in libraries(self.model)), *self.homes)
         self.seal = _seal()
         self.kept = {name: getattr(builtins, name) for name in ("open", "print", "len", "isinstance", "super", "type")}
         sys.addaudithook(self._event)
