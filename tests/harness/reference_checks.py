@@ -12,7 +12,7 @@ import torch
 
 sys.path.insert(0, os.path.join(os.environ["TEMPLATE"], "scripts"))
 
-from harness import hf_mode, hf_model, options, reference, snapshot, store
+from harness import hf_mode, hf_model, options, reference, store
 from harness.errors import EvalError, ReferenceUnfit
 
 TINY = pathlib.Path(os.environ["TINY"])
@@ -101,20 +101,6 @@ def test_a_changed_config_or_tokenizer_is_another_reference(ask, tmp_path, name)
     assert not ask(model=copy).cached
 
 
-def test_a_change_anywhere_in_a_large_file_that_is_sampled_changes_the_fingerprint(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    size = snapshot.SAMPLES * snapshot.SAMPLE * 5
-    raw = bytearray(size)
-    (tmp_path / "model.safetensors").write_bytes(raw)
-    seen = {snapshot.Snapshot(tmp_path, "x").fingerprint()}
-    for at in (0, size // 2 // snapshot.SAMPLE * snapshot.SAMPLE, size - 1):
-        # A new checkpoint changes every block of a file; one in 64 blocks is enough to see it.
-        raw[at : at + size // snapshot.SAMPLES] = b"\1" * min(size - at, size // snapshot.SAMPLES)
-        (tmp_path / "model.safetensors").write_bytes(raw)
-        seen.add(snapshot.Snapshot(tmp_path, "x").fingerprint())
-    assert len(seen) == 4
-
-
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "renamed", "text"])
 def test_a_damaged_entry_is_computed_again_with_a_word(ask, computed, tmp_path, capfd, damage):
     good = ask()
@@ -157,7 +143,7 @@ def test_a_damaged_entry_behind_a_url_is_computed_again_with_a_word(ask, compute
     place = "memory://damaged"
     ask("--reference-cache", place)
     memory = fsspec.filesystem("memory")
-    (name,) = memory.ls("/damaged", detail=False)
+    (name,) = memory.glob("/damaged/*.ytref")
     raw = memory.cat_file(name)
     memory.pipe_file(name, raw[: len(raw) // 2])
     assert not ask("--reference-cache", place).cached
@@ -223,7 +209,8 @@ def test_an_entry_is_a_json_line_and_npz(ask, tmp_path):
     head, _, payload = entry.read_bytes().partition(b"\n")
     assert json.loads(head)["key"] == entry.stem
     assert payload.startswith(b"PK")
-    assert [path.name for path in (tmp_path / "references").iterdir()] == [entry.name]
+    others = [path.suffix for path in (tmp_path / "references").iterdir() if path != entry]
+    assert others == [".hashes"]  # of the model's files
 
 
 def test_memory_chooses_the_dtype(ask, monkeypatch, tmp_path):

@@ -211,6 +211,7 @@ class Evaluation:
             "YT_METRICS_FILE": str(private),
             "YT_METRICS_NONCE": nonce,
             "YT_REFERENCE_CACHE": self.cache,
+            "YT_TOP1_MIN": str(self.settings.top1_min),  # which lengths can tell depends on it
         }
         told: list[str] = []  # the metrics come last, under whatever a driver's log may print before
 
