@@ -1,5 +1,6 @@
 """Running the Hugging Face model on the CPU: the only module that imports transformers for the reference."""
 
+import inspect
 import os
 import time
 
@@ -13,7 +14,7 @@ from .errors import EvalError, UsageError
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # noqa: E402
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache  # noqa: E402
 
 TEXT = 128  # predicted tokens, at least, of which the perplexity is taken; twice as many where a window has fewer
 
@@ -137,16 +138,40 @@ def _steps(model, tokens, prefill):
     bar = Bar(tokens.shape[0] * (tokens.shape[1] - prefill + 1))
     done = 0
     for row in tokens:
-        out = model(row[None, :prefill], use_cache=True)
+        out = model(row[None, :prefill], use_cache=True, **_new_cache(model, len(row)))
         logits = [out.logits[:, -1].float()]
         for at in range(prefill, len(row)):
-            out = model(row[None, at : at + 1], use_cache=True, **_cache(out))
+            # Before transformers 4.53 some models take the mask's width, and not the cache's, for what came before.
+            seen = {"attention_mask": torch.ones(1, at + 1, dtype=torch.long)}
+            out = model(row[None, at : at + 1], use_cache=True, **seen, **_cache(out))
             logits.append(out.logits[:, -1].float())
             bar.show(done + len(logits))
         done += len(logits)
         rows.append(torch.stack(logits, 1))
     bar.end()
     return torch.cat(rows)
+
+
+def _new_cache(model, length):
+    """An empty cache that grows up to `length` tokens, as the first call takes it.
+
+    Left to themselves, Gemma's models of transformers before 4.56 make one that has room for the prompt alone; given
+    this one, they can use it within their sliding window. A model with a state of its own kind makes that itself.
+    """
+    named = inspect.signature(getattr(model, "forward", model)).parameters
+    name = next((one for one in ("cache", "past_key_values") if one in named), None)
+    grows = getattr(model, "_supports_default_dynamic_cache", lambda: True)
+    if name is None or getattr(model, "_is_stateful", False) or not grows():
+        return {}
+    if "config" in inspect.signature(DynamicCache.__init__).parameters:
+        return {name: DynamicCache(config=model.config)}
+    config = model.config.get_text_config()
+    if getattr(config, "cache_implementation", None) == "hybrid" and length > config.sliding_window:
+        raise EvalError(
+            f"this version of transformers cannot decode the model beyond its sliding window of "
+            f"{config.sliding_window} tokens: install transformers 4.57 or later"
+        )
+    return {name: DynamicCache()}
 
 
 def _cache(out):
