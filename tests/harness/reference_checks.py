@@ -268,6 +268,15 @@ def test_a_broken_model_folder_is_an_error(ask, tmp_path, name, says):
         ask(model=copy)
 
 
+def test_a_model_whose_code_fails_is_an_error_in_words(ask, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(hf_model, "_pass", fail)
+    with pytest.raises(EvalError, match=r"fails to run the model in .*: RuntimeError: shapes cannot be multiplied"):
+        ask()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -51,7 +51,7 @@ def _check_tied(model, stored):
     names = {name for name, value in model.named_parameters(remove_duplicate=False) if value is first.weight}
     names |= {name for name, value in model.named_parameters(remove_duplicate=False) if value is last.weight}
     there = [stored.read(name) for name in sorted(names & stored.names)]
-    if any(not torch.equal(there[0], other) for other in there[1:]):
+    if any(not torch.equal(there[0], other.to(there[0].dtype)) for other in there[1:]):
         raise _unfit("the config ties the embeddings, and the checkpoint has two different", sorted(names))
 
 

@@ -60,7 +60,15 @@ def get(asked):
     print("computing the Hugging Face reference (kept for later evaluations)", file=sys.stderr)
     from . import hf_model
 
-    dtype, meta, arrays = hf_model.compute(found, asked)
+    try:
+        dtype, meta, arrays = hf_model.compute(found, asked)
+    except EvalError:
+        raise
+    except Exception as error:  # in the model's own code, whose errors are of every kind
+        raise EvalError(
+            f"transformers {_version('transformers')} fails to run the model in {found.folder}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     store.write(_key(fixed, dtype), meta, arrays)
     return Reference(found, meta, arrays, False, time.perf_counter() - started)
 
