@@ -1,6 +1,5 @@
 """Checks of the reference and its store, run by the evaluation's Python (it needs torch and transformers)."""
 
-import inspect
 import json
 import os
 import pathlib
@@ -320,7 +319,7 @@ def test_a_cache_is_handed_back_under_the_name_that_it_came_with(name):
     asked = []
 
     def model(ids, use_cache, **more):
-        asked.append({one: value for one, value in more.items() if one != "attention_mask"})
+        asked.append(more)
         return types.SimpleNamespace(logits=torch.zeros(1, ids.shape[1], 4), **{name: f"after {len(asked)}"})
 
     hf_model._steps(model, torch.zeros(1, 4, dtype=torch.long), 2)
@@ -331,7 +330,7 @@ def test_a_cache_is_handed_back_under_the_name_that_it_came_with(name):
 @pytest.mark.parametrize("kind", ["gemma2", "gemma3_text"])
 def test_a_model_that_would_make_a_cache_for_its_prompt_alone_decodes_beyond_it(ask, tmp_path, kind, window):
     """Gemma's sliding window and its cache, at lengths beyond the one and within it."""
-    from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 288, "head_dim": 16}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "query_pre_attn_scalar": 16, "sliding_window": window}
@@ -339,10 +338,25 @@ def test_a_model_that_would_make_a_cache_for_its_prompt_alone_decodes_beyond_it(
     torch.manual_seed(0)
     folder = pathlib.Path(shutil.copytree(TINY, tmp_path / "gemma"))
     AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes, **heads, **more)).save_pretrained(folder)
-    if window == 6 and "config" not in inspect.signature(DynamicCache.__init__).parameters:
+    if window == 6 and not hf_model.BY_CONFIG:
         with pytest.raises(EvalError, match="cannot decode the model beyond its sliding window of 6 tokens"):
             ask("--prefill-len", 12, "--decode-len", 12, model=folder)
         return
     check = ask("--prefill-len", 12, "--decode-len", 12, model=folder).meta["check"]
     assert (check["top1"], check["top5"]) == (1.0, 1.0)
     assert check["max_difference"] < check["max_difference_allowed"]
+
+
+@pytest.mark.skipif(
+    not hasattr(hf_model.DynamicCache, "has_previous_state"),
+    reason="in transformers 4 Mamba has a cache of its own kind",
+)
+def test_a_model_with_a_state_and_no_keys_decodes_as_it_is_run_whole(ask, tmp_path):
+    """Mamba multiplies its inputs by whatever mask it is given."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 288, "state_size": 8}
+    torch.manual_seed(0)
+    folder = pathlib.Path(shutil.copytree(TINY, tmp_path / "mamba"))
+    AutoModelForCausalLM.from_config(AutoConfig.for_model("mamba", **sizes)).save_pretrained(folder)
+    assert ask(model=folder).meta["check"]["top1"] == 1.0

@@ -16,6 +16,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache  # noqa: E402
 
+BY_CONFIG = "config" in inspect.signature(DynamicCache.__init__).parameters  # since transformers 4.56
 TEXT = 128  # predicted tokens, at least, of which the perplexity is taken; twice as many where a window has fewer
 
 
@@ -138,11 +139,12 @@ def _steps(model, tokens, prefill):
     bar = Bar(tokens.shape[0] * (tokens.shape[1] - prefill + 1))
     done = 0
     for row in tokens:
-        out = model(row[None, :prefill], use_cache=True, **_new_cache(model, len(row)))
+        cache = _new_cache(model, len(row))
+        out = model(row[None, :prefill], use_cache=True, **cache)
         logits = [out.logits[:, -1].float()]
         for at in range(prefill, len(row)):
-            # Before transformers 4.53 some models take the mask's width, and not the cache's, for what came before.
-            seen = {"attention_mask": torch.ones(1, at + 1, dtype=torch.long)}
+            # Of old, Gemma's models take the mask's width, and not the cache's, for what came before.
+            seen = {"attention_mask": torch.ones(1, at + 1, dtype=torch.long)} if cache and not BY_CONFIG else {}
             out = model(row[None, at : at + 1], use_cache=True, **seen, **_cache(out))
             logits.append(out.logits[:, -1].float())
             bar.show(done + len(logits))
@@ -163,7 +165,7 @@ def _new_cache(model, length):
     grows = getattr(model, "_supports_default_dynamic_cache", lambda: True)
     if name is None or getattr(model, "_is_stateful", False) or not grows():
         return {}
-    if "config" in inspect.signature(DynamicCache.__init__).parameters:
+    if BY_CONFIG:
         return {name: DynamicCache(config=model.config)}
     config = model.config.get_text_config()
     if getattr(config, "cache_implementation", None) == "hybrid" and length > config.sliding_window:
