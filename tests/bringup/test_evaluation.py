@@ -35,7 +35,7 @@ key = "hf" if mode == "hf" else f"tt{int(trace)}"
 file = f"models/{args['--hf-model']}/n300/functional/model.py"
 plan = json.load(open(file)).get(key, {}) if os.path.exists(file) else {}
 metrics = {"top1": 1.0, "top5": 1.0, "tokens": int(args["--decode-len"]) * int(args["--batch"]), "mode": mode,
-           "trace": trace, "timing": {"s": 0.1}, "model": args["--hf-model"]}
+           "trace": trace, "timing": {"s": 0.1}, "model": args["--hf-model"], "gate": float(os.environ["YT_TOP1_MIN"])}
 metrics.update(plan.get("metrics", {}))
 print("evaluating", key, "in", os.getcwd())
 print("a word on stderr", file=sys.stderr)
@@ -405,6 +405,10 @@ def test_the_reference_is_the_hf_command_alone(bench: Bench) -> None:
     assert len(bench.commands()) == 1
     assert (bench.artifacts / "metrics-reference-hf.json").exists()
     assert not list(bench.workspace.folder.glob("metrics-*.json")), "the private file is gone"
+
+
+def test_the_harness_is_told_the_gate_by_which_it_judges_the_lengths(bench: Bench) -> None:
+    assert bench.evaluation(top1_min=0.8).reference(bench.workspace.clean)["gate"] == 0.8
 
 
 @pytest.mark.parametrize(

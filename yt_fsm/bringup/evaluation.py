@@ -227,6 +227,7 @@ class Evaluation:
         argv = eval_argv(self.settings.python, self.brief, self.revision, case, "-" if seed else 0)
         cache = str(self.workspace.secret) if seed else self.cache
         env = {"YT_METRICS_FILE": str(private), "YT_METRICS_NONCE": nonce, "YT_REFERENCE_CACHE": cache}
+        env["YT_TOP1_MIN"] = str(self.settings.top1_min)  # which lengths can tell depends on it
         beside = self._beside(case)
         progress = beside.room.folder / "progress" if beside else private.with_suffix(".progress")
         told: list[str] = []  # the metrics come last, under whatever a driver's log may print before

@@ -12,6 +12,7 @@ from .errors import EvalError
 SUSPECT_KL = 0.02
 # A wrong model is wrong in its choices too; right choices over unlike logits are put there.
 COUNTERFEIT_TOP1, COUNTERFEIT_PCC = 0.8, 0.5
+BEST = 100  # a choice that is not among as many of the reference's is garbage, however rare
 
 
 def evaluate(asked):
@@ -45,15 +46,34 @@ def evaluate(asked):
 
 
 def judge(reference, logits):
-    """The scores of a model's logits, and what is suspect about them; EvalError when no model made them."""
+    """The scores of a model's logits, and what is suspect about them.
+
+    EvalError when no model made them, or when one choice of them is garbage.
+    """
     scored = scoring.compare(reference, logits)
     if scored["top1"] > COUNTERFEIT_TOP1 and scored["pcc_median"] < COUNTERFEIT_PCC:
         raise EvalError(
             f"the model chooses the reference's tokens (top1 {scored['top1']:.2f}) with logits that are nothing like "
             f"the reference's (median correlation {scored['pcc_median']:.2f}): these are not a model's logits"
         )
+    _check_choices(reference, logits, scored)
     suspect = [f"KL {scored['kl']:.3f} is above {SUSPECT_KL}"] if scored["kl"] > SUSPECT_KL else []
     return {**scored, "suspect": suspect}
+
+
+def _check_choices(reference, logits, scored):
+    """EvalError for a step whose choice is not among the reference's best: right ones are, at every step."""
+    chosen = numpy.take_along_axis(reference, logits.argmax(-1)[..., None], -1)
+    ranks = (reference > chosen).sum(-1) + 1
+    bad = numpy.argwhere(ranks > BEST)
+    if len(bad):
+        row, step = bad[0]
+        raise EvalError(
+            f"the model chooses garbage in {len(bad)} of {ranks.size} steps, first in row {row}, step {step} (step 0 "
+            f"is prefill's): its token {logits[row, step].argmax()} is the reference's choice number "
+            f"{ranks[row, step]}, and must be among its {BEST} best at every step (top1 {scored['top1']:.4f}, top5 "
+            f"{scored['top5']:.4f}, KL {scored['kl']:.4f})"
+        )
 
 
 def _logits(path, shape):
