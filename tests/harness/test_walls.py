@@ -51,6 +51,8 @@ PROBES = """
     probe("memory", read, f"/proc/{os.getppid()}/mem")
     probe("descriptor", write, f"/proc/{os.getppid()}/fd/1")
     probe("its folder", write, os.environ["TMPDIR"] + "/mine")
+    probe("kernels", write, os.path.expanduser("~/.cache/tt-metal-cache/mine"))
+    probe("home", write, os.path.expanduser("~/.config"))
     probe("libraries", read, torch.__file__)
 """
 
@@ -66,10 +68,11 @@ def test_compiled_code_reads_no_reference_and_rewrites_nothing_that_a_later_comm
     code = textwrap.dedent(PROBES).replace("{metrics}", str(tmp_path / "m")).replace("{entries}", json.dumps(entries))
     bringup(at_import(code))
     (repo / "scripts" / "harness" / "__pycache__").mkdir(exist_ok=True)
-    done = evaluate("--mode", "tt", *SHORT, YT_METRICS_FILE=str(tmp_path / "m"), YT_METRICS_NONCE="n")
+    own = {"HOME": str(tmp_path), "YT_METRICS_FILE": str(tmp_path / "m"), "YT_METRICS_NONCE": "n"}
+    done = evaluate("--mode", "tt", *SHORT, **own)
     assert done.code == 0, done.err
-    assert set(re.findall("WORKS (.*)", done.err)) == {"its folder", "libraries"}
-    assert len(re.findall("REFUSED", done.err)) == 9 + 2 * len(entries)
+    assert set(re.findall("WORKS (.*)", done.err)) == {"its folder", "kernels", "libraries"}
+    assert len(re.findall("REFUSED", done.err)) == 10 + 2 * len(entries)
     assert done.metrics["walls"] == "landlock"
     assert {path: path.read_bytes() for path in (repo / "scripts").rglob("*.py")} == before
 

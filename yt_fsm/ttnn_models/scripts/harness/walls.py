@@ -4,6 +4,7 @@ They need no privilege and no program, hold for all that the process starts, and
 has walls of its own around this process; these are for an evaluation that a person starts.
 """
 
+import contextlib
 import ctypes
 import os
 import stat
@@ -50,11 +51,18 @@ def enclose(hidden, guarded, writable):
 
 
 def writable(folder):
-    """Where a run of ttnn writes beside its task's `folder`: temp files, compiled kernels, its reports."""
+    """Where a run of ttnn writes beside its task's `folder`: temp files, compiled kernels, its reports.
+
+    Its caches are made where they are not there yet, because within the walls nobody can.
+    """
     home = os.path.expanduser("~/.cache")
     metal = os.environ.get("TT_METAL_HOME")
     found = [str(folder), tempfile.gettempdir(), *filter(None, [os.environ.get("YT_PROGRESS_FILE")])]
-    found += [os.environ.get("TT_METAL_CACHE") or f"{home}/tt-metal-cache", f"{home}/ttnn"]
+    caches = [os.environ.get("TT_METAL_CACHE") or f"{home}/tt-metal-cache", f"{home}/ttnn"]
+    for cache in caches:
+        with contextlib.suppress(OSError):
+            os.makedirs(cache, exist_ok=True)
+    found += caches
     return [*found, *([f"{metal}/generated", f"{metal}/built"] if metal else [])]
 
 
