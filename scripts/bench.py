@@ -6,6 +6,7 @@ Commands that are compared run in turns, so that a busy machine slows both. Exit
 import argparse
 import json
 import os
+import platform
 import shutil
 import statistics
 import subprocess
@@ -191,6 +192,94 @@ def evaluation(times: int) -> list[Line]:
     return lines
 
 
+def scale(times: int, many: int) -> list[Line]:
+    """What looks at all runs, over `many` that are over and over 100: in this process, and as whole commands."""
+    few = 100
+    with tempfile.TemporaryDirectory(prefix="ytfsm-scale-") as folder:
+        homes = {count: Path(folder) / str(count) for count in (few, many)}
+        for count, home in homes.items():
+            _finished_runs(home / "runs", count)
+        first = {count: _milliseconds(_looks(home)["worker start"]) for count, home in homes.items()}
+        lines = [Line(f"each run at the first start, {count:,}", "ms", [took / count]) for count, took in first.items()]
+        for name, look in _looks(homes[many]).items():
+            small = _looks(homes[few])[name]
+            look()
+            pairs = [(_milliseconds(look), _milliseconds(small)) for _ in range(times)]
+            lines.append(Line(f"{name}, {many:,} runs", "ms", [large for large, _ in pairs], most=1000.0))
+            lines.append(Line(f"  against {few} runs", "ms", [little for _, little in pairs]))
+            lines.append(Line("  ratio, run by run", "", [large / little for large, little in pairs]))
+    return lines
+
+
+def _milliseconds(what: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    what()
+    return (time.perf_counter() - started) * 1000
+
+
+def _looks(home: Path) -> dict[str, Callable[[], object]]:
+    """All that looks at every run of a home."""
+    from machines.bringup import MACHINE
+    from yt_fsm.bringup.settings import Settings
+    from yt_fsm.engine import janitor, recovery, store
+    from yt_fsm.engine.queue import Queue
+
+    machines = {MACHINE.name: MACHINE}
+    settings = Settings(system="n300", home=home, tmp_root=home / "tmp")
+    ytfsm = shutil.which("ytfsm", path=sysconfig.get_path("scripts")) or sys.exit("bench: ytfsm is not installed here")
+    environment = {**os.environ, "YTFSM_HOME": str(home)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def command(*argv: str) -> Callable[[], object]:
+        return lambda: subprocess.run([ytfsm, *argv], stdout=subprocess.DEVNULL, env=environment, check=True)
+
+    def start() -> None:
+        found = [*recovery.unfinished(settings, MACHINE, Queue()), *janitor.clean(settings, [MACHINE])]
+        if found:
+            sys.exit(f"bench: of runs that are over nothing is left to do, and yet: {found[:3]}")
+
+    return {
+        "worker start": start,
+        "doctor's part": lambda: list(store.waiting(settings.runs, machines)),
+        "find": lambda: store.find(settings.runs, "-i7-0007"),
+        "ytfsm runs": command("runs"),
+        "ytfsm runs --issue 7": command("runs", "--issue", "7"),
+        "ytfsm runs --state failed": command("runs", "--state", "failed"),
+        "ytfsm runs --all --json": command("runs", "--all", "--json"),
+        "ytfsm runs --all": command("runs", "--all"),
+    }
+
+
+def _finished_runs(runs: Path, count: int) -> None:
+    """Runs that are over, each with a journal of its own whose hashes are right: short ones, as they are read once."""
+    from datetime import datetime, timedelta, timezone
+
+    from machines.bringup import MACHINE
+    from yt_fsm.engine.journal import GENESIS, VERSION, digest
+
+    began = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    subject = {"kind": "issue", "words": "issue 7"}
+    header = {"machine": "bringup", "machine_table": MACHINE.table(), "system": "n300", "worker": "bench"}
+    for number in range(count):
+        moment = began + timedelta(minutes=number)
+        run_id = f"{moment:%Y%m%dT%H%M%SZ}-n300-i{number % 100}-{number % 65536:04x}"
+        issue = {"issue": {"number": number % 100}, "subject": {**subject, "number": number % 100}}
+        records: list[dict[str, object]] = [
+            {"kind": "header", "run_id": run_id, **header, **issue},
+            {"kind": "transition", "event": "lose", "source": "ready", "dest": "released", "status": None},
+            {"kind": "end", "state": "released", "published": True},
+        ]
+        prev, lines = GENESIS, b""
+        for seq, record in enumerate(records):
+            at = f"{moment:%Y-%m-%dT%H:%M:%S}.000000Z"
+            whole = {"v": VERSION, "seq": seq, "at": at, "mono": float(seq), **record, "prev": prev}
+            body = json.dumps(whole, separators=(",", ":")).encode()
+            prev = digest(body)
+            lines += body[:-1] + b',"hash":"' + prev.encode() + b'"}\n'
+        (runs / run_id).mkdir(parents=True)
+        (runs / run_id / "journal.jsonl").write_bytes(lines)
+
+
 BENCHES: dict[str, Callable[[int], list[Line]]] = {
     "graph": graph,
     "journal": journal,
@@ -203,12 +292,20 @@ BENCHES: dict[str, Callable[[int], list[Line]]] = {
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Medians and spread of what must stay fast.")
-    parser.add_argument("bench", choices=[*BENCHES, "all"])
+    parser.add_argument("bench", choices=[*BENCHES, "scale", "all"], help="all: but scale, which takes minutes")
     parser.add_argument("--times", type=int, default=5, help="how often each is measured (graph: five times that)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument("--runs", type=int, default=100_000, help="scale: how many runs that are over")
     asked = parser.parse_args()
-    chosen = BENCHES if asked.bench == "all" else {asked.bench: BENCHES[asked.bench]}
+    benches = {**BENCHES, "scale": lambda times: scale(times, max(100, asked.runs))}
+    chosen = BENCHES if asked.bench == "all" else {asked.bench: benches[asked.bench]}
     results = {}
+    if not asked.json:
+        load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+        print(
+            f"{platform.platform()}, {os.cpu_count()} cores, load {load}, Python {platform.python_version()}",
+            flush=True,
+        )
     for name, bench in chosen.items():
         results[name] = bench(max(1, asked.times))
         if not asked.json:

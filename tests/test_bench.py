@@ -81,6 +81,16 @@ def test_the_start_is_measured_beside_what_it_is_made_of() -> None:
     assert done.returncode == (0 if ratio["ok"] else 1)
 
 
+def test_what_looks_at_all_runs_is_measured_against_few() -> None:
+    done = run("scale", "--runs", "120", "--times", "1", "--json")
+    assert done.returncode in (0, 1), done.stderr
+    lines = json.loads(done.stdout)["scale"]
+    names = [line["name"] for line in lines if "120 runs" in line["name"]]
+    assert names[:3] == ["worker start, 120 runs", "doctor's part, 120 runs", "find, 120 runs"]
+    assert "ytfsm runs --all, 120 runs" in names
+    assert sum(line["name"] == "  ratio, run by run" for line in lines) == len(names)
+
+
 def test_the_table_says_median_spread_and_limit(bench: Any) -> None:
     text = bench.Line("a poll is answered", "ms", [2.0, 4.0, 1234.0], most=10.0).text()
     assert " ".join(text.split()) == "a poll is answered 4.00 ms 2.00 to 1,234 3 at most 10.0: ok"

@@ -111,8 +111,8 @@ def _here(run: "BringupRun") -> Iterator[Earlier]:
     Whose issue a run was stands in its name, and whether it has work is a file: only then its journal is read.
     """
     tag = f"-{run.subject.tag}-"
-    for folder in store.everyone(run.settings.runs):
-        if tag not in folder.name or folder.name == run.run_id or not _files(folder):
+    for folder in store.everyone(run.settings.runs, tag):
+        if folder.name == run.run_id or not _files(folder):
             continue
         records = _records(run, folder)
         if _published(records):

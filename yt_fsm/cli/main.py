@@ -6,6 +6,7 @@ Heavy modules (settings, worker, lab) are imported inside the commands that need
 
 import contextlib
 import errno
+import itertools
 import json
 import logging
 import os
@@ -365,17 +366,11 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """The runs on this machine, newest first."""
-    rows = []
-    for folder in store.everyone(_runs()):
-        row = store.row(folder, ctx.obj)
-        if (state is None or row["state"] == state) and (issue is None or row["issue"] == issue):
-            rows.append(row)
-        if len(rows) == 20 and not everything:
-            break
+    lines = itertools.islice(store.rows(_runs(), ctx.obj, state, issue), None if everything else 20)
     if as_json:
-        typer.echo(json.dumps(rows))
+        typer.echo(f"[{', '.join(lines)}]")
     else:
-        show.runs(rows, _runs())
+        show.runs(map(json.loads, lines), _runs())
 
 
 @app.command(epilog="Example: ytfsm doctor --system n300")

@@ -1,8 +1,11 @@
 """What a person sees of runs: lines of text, coloured on a terminal only."""
 
+import functools
+import itertools
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,16 +136,28 @@ def follow(folder: Path, seen: int) -> None:
             return
 
 
-def runs(rows: list[dict[str, Any]], folder: Path) -> None:
-    """A line a run."""
-    if not rows:
+def runs(rows: Iterable[dict[str, Any]], folder: Path) -> None:
+    """A line a run; many at once, as each print is a system call."""
+    lines = map(_run, rows)
+    part = list(itertools.islice(lines, 1000))
+    if not part:
         typer.echo(f"no runs in {folder}")
-    for row in harmless(rows):
-        colour = "red" if row["state"] in (*BAD, "damaged") else ("green" if row["state"] == "review" else "yellow")
-        state = typer.style(f"{row['state']!s:<16}", fg=colour)
-        whole = "" if row["complete"] else "  (not complete)"
-        about = f"{row['attempts']} attempts  #{row['issue']} {row['model'] or ''}" if row["issue"] is not None else ""
-        typer.echo(f"{row['run_id']:<38}{state}{duration(row['seconds']):>8}  {about}{whole}".rstrip())
+    while part:
+        typer.echo("\n".join(part))
+        part = list(itertools.islice(lines, 1000))
+
+
+@functools.cache
+def _state(state: str | None) -> str:
+    colour = "red" if state in (*BAD, "damaged") else ("green" if state == "review" else "yellow")
+    return typer.style(f"{state!s:<16}", fg=colour)
+
+
+def _run(row: dict[str, Any]) -> str:
+    row = harmless(row)
+    whole = "" if row["complete"] else "  (not complete)"
+    about = f"{row['attempts']} attempts  #{row['issue']} {row['model'] or ''}" if row["issue"] is not None else ""
+    return f"{row['run_id']:<38}{_state(row['state'])}{duration(row['seconds']):>8}  {about}{whole}".rstrip()
 
 
 def needs(found: "list[Need]") -> None:

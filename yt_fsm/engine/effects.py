@@ -47,8 +47,8 @@ class Effects:
         to be remembered of it, if anything. `observe` gets the last record of the effect and returns that when the
         outside world shows it, and None when it does not. Raises what `apply` raises, and TypeError when one of the
         two returns something else than a dict or None. An outcome that nobody knows is looked for until it settles, and
-        raised when the next one is the like: to be called again, which looks first. Without `proof` seeing the result is none (the card stood there before, say),
-        so the request may still land: that is waited for too.
+        raised when the next one is the like: to be called again, which looks first. Without `proof` seeing the result
+        is none (the card stood there before, say), so the request may still land: that is waited for too.
         """
         result = self.done(effect, key)
         if result is not None:

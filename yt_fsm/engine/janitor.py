@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from . import processes, store
-from .errors import JournalDamaged, NotFound, Owned, SetupError
+from .errors import JournalDamaged, NotFound, Owned, SetupError, Usage
 from .journal import Journal, held
 from .machine import Definition
 from .processes import end_survivors
@@ -42,13 +42,7 @@ def clean(settings: Settings, definitions: Iterable[Definition]) -> list[str]:
         own = path.name.startswith(prefix(mark_of(settings.home, header)))
         if own and _removed(lambda path: Workspace(path).delete(), path):
             done.append(f"workspace {path}")
-    for name in ("ballast", "run_record.new"):  # of a run that died after its last record
-        for path in _named(settings.runs, f"*/{name}"):
-            if _over(path.parent, machines) and _removed(remove_file, path):
-                done.append(f"{name} of {path.parent.name}")
-    for folder in _unborn(settings.runs, machines):
-        if _removed(remove, folder):
-            done.append(f"run {folder.name}, which never began")
+    done += _look_after(settings.runs, machines)
     return done
 
 
@@ -96,24 +90,46 @@ def _over(folder: Path, machines: Mapping[str, Definition]) -> bool:
     return ended and ours(folder) and not _alive(folder)
 
 
-# What is in a run's folder before its journal is.
+# What a run that died after its last record leaves in its folder, and what is there before its journal is.
+_AFTER = ("ballast", "run_record.new")
 _BEFORE = {"config.json", "ballast", "journal.new"}
 
 
-def _unborn(runs_folder: Path, machines: Mapping[str, Definition]) -> list[Path]:
-    """The folders of runs whose maker died before their journal had its header: nothing had happened yet."""
-    found = []
-    for path in _named(runs_folder, "*"):
-        if not ours(path) or not any(re.fullmatch(one.run_id, path.name, re.ASCII) for one in machines.values()):
-            continue
-        try:
-            begun = not set(os.listdir(path)) <= _BEFORE
-            fresh = time.time() - path.lstat().st_mtime <= UNBORN_SECS
-        except OSError:
-            continue
-        if not begun and not fresh and not _alive(path):
-            found.append(path)
-    return found
+def _look_after(runs: Path, machines: Mapping[str, Definition]) -> list[str]:
+    """Clear away what is left in the folders of runs that are over, and folders of runs that never began.
+
+    A settled run that nobody writes any more is looked at once, when nothing is left of it, and never again.
+    """
+    done = []
+    try:
+        with store.index(runs, machines) as index:
+            for name, entry in index.unclean().items():
+                folder = runs / name
+                if entry is None:
+                    if _unborn(folder, machines) and _removed(remove, folder):
+                        done.append(f"run {name}, which never began")
+                    continue
+                quiet = entry.settled and ours(folder) and not _alive(folder)  # before it is looked through
+                left = [folder / after for after in _AFTER if os.path.lexists(folder / after)]
+                gone = [path for path in left if _over(folder, machines) and _removed(remove_file, path)]
+                done += [f"{path.name} of {name}" for path in gone]
+                if quiet and gone == left:
+                    index.cleaned(entry)
+    except Usage as problem:
+        log.warning("%s", problem)
+    return done
+
+
+def _unborn(folder: Path, machines: Mapping[str, Definition]) -> bool:
+    """Whether a run's maker died before its journal had its header: nothing had happened yet."""
+    if not ours(folder) or not any(re.fullmatch(one.run_id, folder.name, re.ASCII) for one in machines.values()):
+        return False
+    try:
+        begun = not set(os.listdir(folder)) <= _BEFORE
+        fresh = time.time() - folder.lstat().st_mtime <= UNBORN_SECS
+    except OSError:
+        return False
+    return not begun and not fresh and not _alive(folder)
 
 
 def _alive(folder: Path) -> bool:

@@ -14,8 +14,8 @@ from .journal import Journal
 from .machine import LOSE, Definition, reachable
 from .processes import end_survivors
 from .queue import Queue
-from .replay import state_of
-from .run import ROLES, Hold, Run, assemble, owner, refusal_of
+from .replay import refusal_of, state_of
+from .run import ROLES, Hold, Run, assemble, owner
 from .settings import Settings
 from .shell import Shell
 from .workspace import Workspace
@@ -169,7 +169,7 @@ def _take_up(run: Run, going_on: bool) -> None:
 def unfinished(settings: Settings, definition: Definition, queue: Queue) -> Iterator[Path]:
     """This machine's runs that nobody walks and that can go on, oldest first; damaged ones are named and left."""
     here = owner()
-    for folder in reversed(store.everyone(settings.runs)):
+    for folder in reversed(store.unfinished(settings.runs, {definition.name: definition})):
         reading = store.reading_of(folder, {definition.name: definition})
         if reading.verdict == "corrupt" or not reading.records:
             log.error("%s: its journal is damaged (%s); it is left alone", folder.name, reading.detail)

@@ -93,6 +93,14 @@ def state_of(records: list[Record]) -> str | None:
     return records[0]["machine_table"]["initial"] if records else None
 
 
+def refusal_of(records: list[Record]) -> Record | None:
+    """The record of what keeps a run from being published for good, unless it is being tried anew since."""
+    for record in reversed(records):
+        if record["kind"] == "refused" or record.get("anew"):
+            return record if record["kind"] == "refused" else None
+    return None
+
+
 def transitions_of(records: list[Record]) -> list[dict[str, Any]]:
     """The transitions, each with the seconds that the run then spent in `dest` (None where it still is)."""
     moves = [r for r in records if r["kind"] == "transition"]

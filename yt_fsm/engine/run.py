@@ -18,7 +18,7 @@ from .journal import Journal, Record
 from .jsonable import clean
 from .machine import LOSE, Definition
 from .processes import Mark
-from .replay import instant, state_of
+from .replay import instant, refusal_of, state_of
 from .shell import Shell
 from .stop import StopFlag
 from .subject import Subject
@@ -294,14 +294,6 @@ def mark_of(home: Path, header: Record) -> Mark:
         return Mark(home, header["run_id"], header["mono"])
     passed = time.time() - instant(header)  # in another boot, whose clock says nothing here
     return Mark(home, header["run_id"], max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - passed))
-
-
-def refusal_of(records: list[Record]) -> Record | None:
-    """The record of what keeps a run from being published for good, unless it is being tried anew since."""
-    for record in reversed(records):
-        if record["kind"] == "refused" or record.get("anew"):
-            return record if record["kind"] == "refused" else None
-    return None
 
 
 def owner() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import faults, janitor, needs, recovery, walk
+from . import faults, janitor, needs, recovery, store, walk
 from .breaker import Breaker
 from .clock import boot_secs
 from .errors import PreflightFailed, SetupError, StopRequested, Wait, YtfsmError, in_a_line
@@ -293,6 +293,7 @@ class Worker:
         if run.waiting:
             log.warning("run_id=%s is not wholly published yet: %s", run.run_id, run.waiting)
             self.outbox.add(run)
+        store.note(run.folder, {self.definition.name: self.definition})
         self._judge(run)
 
     def _judge(self, run: Run) -> None:

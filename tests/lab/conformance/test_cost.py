@@ -19,7 +19,7 @@ def test_a_run_that_ends_early_costs_twelve_points_and_four_writes(tmp_path: Pat
         assert worker(lab.env).ended().json["state"] == "setup_error"
         state = json.loads(lab.run(sys.executable, "-m", "yt_fsm.lab.cli", "state", "--json").stdout)
     requests = state["requests"]
-    assert sum(one["cost"] for one in requests) == 11
+    assert sum(one["cost"] for one in requests) == 12
     assert sum(one["writes"] for one in requests) == 4
     # Two of the four create content, which is what GitHub's secondary limit counts first.
     written = Counter(one["operation"] for one in requests if one["writes"])
@@ -27,6 +27,7 @@ def test_a_run_that_ends_early_costs_twelve_points_and_four_writes(tmp_path: Pat
     assert Counter(one["operation"] for one in requests if not one["writes"]) == {
         "GET /user": 1,  # the login, its scopes and its limits
         "project": 1,
+        "permission": 1,  # what the login may do in the repo
         "poll": 1,
         "issue": 1,  # the chosen one's text, and whether it is still free
         "snapshot": 4,  # the claim verified; then a look before the status, after it, and before the comment
