@@ -360,3 +360,20 @@ def test_a_model_with_a_state_and_no_keys_decodes_as_it_is_run_whole(ask, tmp_pa
     folder = pathlib.Path(shutil.copytree(TINY, tmp_path / "mamba"))
     AutoModelForCausalLM.from_config(AutoConfig.for_model("mamba", **sizes)).save_pretrained(folder)
     assert ask(model=folder).meta["check"]["top1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("seed", "doubts", "chosen"),
+    [(0, [9], 0), (7, [0], 0), (7, [9, 3, 0], 2), (7, [9, 8, 3, 9], 2)],
+)
+def test_a_seed_whose_windows_leave_it_to_chance_draws_others(monkeypatch, seed, doubts, chosen):
+    drawn = []
+
+    def draw(found, asked, number):
+        drawn.append(number)
+        return "float32", {"check": {"tokens": 16, "doubts": doubts[number], "doubt_rate": 0.1}}, {"draw": number}
+
+    monkeypatch.setattr(hf_model, "_compute", draw)
+    arrays = hf_model.compute(None, types.SimpleNamespace(seed=seed))[2]
+    assert drawn == list(range(len(doubts)))
+    assert arrays["draw"] == chosen

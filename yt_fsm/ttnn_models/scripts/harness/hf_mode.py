@@ -1,13 +1,11 @@
 """`--mode hf`: is the reference fit to judge by? (README, "What hf mode measures")"""
 
-import os
 import time
 
 from . import limits, reference
 from .errors import ReferenceUnfit, UsageError
 
 AGREEMENT = 0.99
-GATE = 0.90  # the top1 that a bringup needs (§9.1 G), where YT_TOP1_MIN names no other
 
 
 def evaluate(asked):
@@ -54,8 +52,7 @@ def evaluate(asked):
             "language",
             metrics,
         )
-    gate = float(os.environ.get("YT_TOP1_MIN") or GATE)
-    chance = limits.budget(check["tokens"], check["doubts"], check["doubt_rate"], gate)
+    chance = limits.budget(check["tokens"], check["doubts"], check["doubt_rate"], limits.gate())
     if chance:
         raise UsageError(chance)
     return metrics

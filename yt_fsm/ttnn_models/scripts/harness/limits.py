@@ -1,12 +1,18 @@
 """What hf mode demands of a reference's numbers (no torch: a reference that is kept is judged without it)."""
 
 import math
+import os
 
 import numpy
 
 from . import scoring
 
 SURE = 0.9  # the chance of a right model that lengths must leave
+
+
+def gate():
+    """The top1 that a bringup needs (§9.1 G), where YT_TOP1_MIN names no other."""
+    return float(os.environ.get("YT_TOP1_MIN") or 0.90)
 
 
 def knows_the_text(found):
