@@ -5,7 +5,8 @@ import logging
 from yt_fsm.bringup import commits, metrics, world
 from yt_fsm.bringup.clean import clean_clone
 from yt_fsm.bringup.errors import BringupError
-from yt_fsm.bringup.evaluation import Report, judged_bundle
+from yt_fsm.bringup.evaluation import HF, TT0, TT1, Report
+from yt_fsm.bringup.judged import judged_bundle
 from yt_fsm.bringup.prompt import clip
 from yt_fsm.bringup.run import BringupRun
 from yt_fsm.bringup.work import evaluation_of, keep_unfinished
@@ -13,6 +14,8 @@ from yt_fsm.engine.errors import ServiceError, SetupError
 from yt_fsm.engine.journal import Record
 
 log = logging.getLogger("ytfsm")
+
+FRESH_FROM = 3  # from this attempt on one evaluation of each is along windows that codex has not seen
 
 
 def enter(run: BringupRun) -> str:
@@ -94,13 +97,14 @@ def checked(run: BringupRun, attempt: str) -> Report:
 
 
 def checked_once(run: BringupRun, attempt: str) -> Report:
-    """The checks, and when they pass the final evaluation."""
+    """The checks, and when they pass the final evaluation, along windows that nobody knew before."""
     evaluation = evaluation_of(run)
-    report = evaluation.check(clean_clone(run), run.facts.base, attempt)
+    fresh = (TT0,) if attempt.isdecimal() and int(attempt) >= FRESH_FROM else ()
+    report = evaluation.check(clean_clone(run), run.facts.base, attempt, fresh)
     if report.error is None:
         try:
             report.metrics = {}
-            evaluation.measure(report, "final")
+            evaluation.measure(report, "final", (HF, TT0, TT1))
         except BringupError as problem:
             report.error = f"the checks passed, but the final evaluation did not: {problem}"
     return report

@@ -73,6 +73,14 @@ def limitations(run: BringupRun) -> list[str]:
         lines.append("- **The TT evaluation was skipped** (`--skip-tt`, no card): only the HF reference was run.")
     if "cpu-standin" in devices:
         lines.append("- Evaluated on the CPU stand-in for TTNN, not on a card.")
+    seeds = sorted({str(data["seed"]) for data in found.values() if data.get("seed")})
+    if seeds:
+        lines.append(f"- Evaluated along windows of seed {', '.join(seeds)}, drawn after codex had finished.")
+    else:
+        lines.append(
+            "- **Along windows that codex knew, and in the scorer's own sandbox**: this repo's harness is older than "
+            "secret seeds and walls around the model. `ytfsm init-models` writes one that has both."
+        )
     for key, data in found.items():
         lines += [
             f"- **Suspect** ({key}): {one}. A position that is off by one shows in little else."

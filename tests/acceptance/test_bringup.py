@@ -65,6 +65,18 @@ def test_there_is_one_pull_request_as_the_spec_wants_it(finished) -> None:
     metrics = json.loads(re.search(r"```json\n(.*?)\n```", body, re.DOTALL)[1])
     assert set(metrics) == {"hf", "tt0", "tt1"}
     assert metrics["tt1"]["trace"] is True
+    (seed,) = {one["seed"] for one in metrics.values()}
+    assert seed > 0
+    assert body.count(f"--seed {seed}") == 3, "what was drawn in secret is repeated by its number"
+
+
+def test_the_secret_seed_is_journalled_with_the_verdict_only(finished) -> None:
+    world, _number, done = finished
+    journal = world.folder / "ytfsm" / "runs" / done.json["run_id"] / "journal.jsonl"
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    (passed,) = [at for at, record in enumerate(records) if record["kind"] == "attempt" and record["passed"]]
+    seed = str(records[passed]["metrics"]["tt1"]["seed"])
+    assert not [record for record in records[:passed] if seed in json.dumps(record)]
 
 
 def test_the_branch_has_one_commit_that_touches_the_model_only(finished) -> None:

@@ -28,9 +28,9 @@ def old(tmp_path: Path, warm: Path) -> Iterator[Workplace]:
     """A lab whose GitHub and home are those that the runs left."""
     lab = tmp_path / "lab"
     transplant.github(lab)
-    for run in RUNS.values():
-        transplant.put(run, lab)
     with workplace(lab, warm, script="right") as world:
+        for run in RUNS.values():
+            transplant.put(run, lab, world.lab.state()["hub"]["models"]["lab/tiny-llama"]["main"])
         yield world
 
 

@@ -8,7 +8,8 @@ import pytest
 from states.bringup import checking
 from yt_fsm.bringup.clean import clean_clone, digest
 from yt_fsm.bringup.commits import push
-from yt_fsm.bringup.evaluation import Report, judged_bundle
+from yt_fsm.bringup.evaluation import Report
+from yt_fsm.bringup.judged import judged_bundle
 from yt_fsm.bringup.run import BringupRun as Run
 from yt_fsm.engine.errors import Refused, SetupError
 from yt_fsm.tools.git import Repository

@@ -16,6 +16,7 @@ from yt_fsm.bringup.evaluation import HF, TT0, TT1, Evaluation, Report, eval_arg
 from yt_fsm.bringup.settings import Settings
 from yt_fsm.bringup.workspace import Workspace
 from yt_fsm.engine.errors import AnswerTooLarge, CommandFailed, SetupError, StopRequested
+from yt_fsm.engine.sandbox import Sandbox, roots_of
 from yt_fsm.engine.shell import Shell
 from yt_fsm.tools.git import Repository
 
@@ -34,7 +35,7 @@ key = "hf" if mode == "hf" else f"tt{int(trace)}"
 file = f"models/{args['--hf-model']}/n300/functional/model.py"
 plan = json.load(open(file)).get(key, {}) if os.path.exists(file) else {}
 metrics = {"top1": 1.0, "top5": 1.0, "tokens": int(args["--decode-len"]) * int(args["--batch"]), "mode": mode,
-           "trace": trace, "timing": {"s": 0.1}, "model": args["--hf-model"]}
+           "trace": trace, "timing": {"s": 0.1}, "model": args["--hf-model"], "gate": float(os.environ["YT_TOP1_MIN"])}
 metrics.update(plan.get("metrics", {}))
 print("evaluating", key, "in", os.getcwd())
 print("a word on stderr", file=sys.stderr)
@@ -75,12 +76,13 @@ class Bench:
         self.repository.git("checkout", "--quiet", "-b", "b")
         self.repository.copy_for_agent(self.workspace.agent)
 
-    def evaluation(self, skip_tt: bool = False, pinned: str | None = None, **given: Any) -> Evaluation:
+    def evaluation(
+        self, skip_tt: bool = False, pinned: str | None = None, seeds: bool = False, **given: Any
+    ) -> Evaluation:
         env = {"PATH": os.environ["PATH"], "HOME": str(self.workspace.evaluation.home), "PYTHONDONTWRITEBYTECODE": "1"}
         settings = self._settings(**{"python": sys.executable, "eval_secs": 30, **given})
-        return Evaluation(
-            self.shell, settings, BRIEF, REVISION, self.workspace, env, self.cache, self.artifacts, skip_tt, pinned
-        )
+        places = (self.workspace, env, self.cache, self.artifacts)
+        return Evaluation(self.shell, settings, BRIEF, REVISION, *places, skip_tt, pinned, seeds=seeds)
 
     def write(self, name: str = MODEL, **plan: Any) -> None:
         file = self.workspace.agent / name
@@ -332,6 +334,68 @@ def test_each_check_starts_from_the_base(bench: Bench) -> None:
     assert not (bench.workspace.check / ".git").exists()
 
 
+def test_a_harness_that_was_rewritten_while_it_judged_is_not_believed(bench: Bench) -> None:
+    """Where there are no walls, the model's code may write to the tree."""
+    bench.write()
+    patched = "if '--trace' in sys.argv: open('scripts/scoring.py', 'w').write('top1 = 1')"
+    _rebase(bench, {"scripts/run_eval.py": f"import sys\n{patched}\n{HARNESS}"})
+    report = bench.check()
+    assert "the harness that judged is not the base's" in (report.error or "")
+    assert list(report.metrics) == ["hf"]
+
+
+def test_metrics_of_another_harness_are_not_believed(bench: Bench) -> None:
+    bench.write(tt0={"metrics": {"harness": "0" * 64}})
+    assert "the harness that judged is not the base's" in (bench.check().error or "")
+
+
+def test_nothing_that_one_command_writes_meets_the_next(bench: Bench) -> None:
+    bench.write()
+    planted = (
+        "import os, sys\nassert not os.path.exists('models/planted'), 'met'\nopen('models/planted', 'w').close()\n"
+    )
+    _rebase(bench, {"scripts/run_eval.py": planted + HARNESS})
+    assert bench.check().error is None
+
+
+def test_a_secret_seed_is_told_on_stdin_and_published_with_the_verdict(bench: Bench) -> None:
+    bench.write()
+    told = "import sys\nseed = int(sys.stdin.read()) if sys.argv[-2:] == ['--seed', '-'] else 0\n"
+    _rebase(bench, {"scripts/run_eval.py": told + HARNESS.replace('"mode": mode,', '"mode": mode, "seed": seed,')})
+    evaluation = bench.evaluation(seeds=True)
+    report = evaluation.check(bench.repository, bench.base, "03", (TT0,))
+    assert report.error is None
+    seeds = {key: found["seed"] for key, found in report.metrics.items()}
+    assert (seeds["hf"], seeds["tt1"]) == (0, 0)
+    assert seeds["tt0"] > 0
+    assert str(seeds["tt0"]) not in json.dumps(bench.shell.noted)  # type: ignore[attr-defined]
+    evaluation.measure(report, "final", (HF, TT0, TT1))
+    assert len({found["seed"] for found in report.metrics.values()} - {seeds["tt0"]}) == 1, "one, and a new one"
+
+
+def test_metrics_of_another_seed_are_not_believed(bench: Bench) -> None:
+    bench.write(tt0={"metrics": {"seed": 0}})
+    report = bench.evaluation(seeds=True).check(bench.repository, bench.base, "03", (TT0,))
+    assert "the metrics are of seed = 0" in (report.error or "")
+
+
+@pytest.mark.usefixtures("walls")
+def test_a_model_that_ran_in_the_scorers_sandbox_is_not_believed(bench: Bench) -> None:
+    bench.write()
+    evaluation = bench.evaluation(seeds=True)
+    evaluation.sandbox = Sandbox(True, tuple(roots_of(sys.executable)))
+    report = evaluation.check(bench.repository, bench.base, "01")
+    assert "did not have the model run in its sandbox" in (report.error or "")
+    assert list(report.metrics) == ["hf"]
+
+
+def test_a_harness_that_knows_no_secret_seed_is_asked_for_none(bench: Bench) -> None:
+    bench.write()
+    report = bench.evaluation().check(bench.repository, bench.base, "03", (HF, TT0, TT1))
+    assert report.error is None
+    assert not any("--seed" in command for command in bench.commands())
+
+
 # --- the reference (the end of `download`)
 
 
@@ -341,6 +405,10 @@ def test_the_reference_is_the_hf_command_alone(bench: Bench) -> None:
     assert len(bench.commands()) == 1
     assert (bench.artifacts / "metrics-reference-hf.json").exists()
     assert not list(bench.workspace.folder.glob("metrics-*.json")), "the private file is gone"
+
+
+def test_the_harness_is_told_the_gate_by_which_it_judges_the_lengths(bench: Bench) -> None:
+    assert bench.evaluation(top1_min=0.8).reference(bench.workspace.clean)["gate"] == 0.8
 
 
 @pytest.mark.parametrize(

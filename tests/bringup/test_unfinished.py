@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from states.bringup import released, setup_error
-from yt_fsm.bringup import archive, evaluation, report, unfinished, work
+from yt_fsm.bringup import archive, judged, report, unfinished, work
 from yt_fsm.bringup.run import BringupRun as Run
 from yt_fsm.engine import janitor
 from yt_fsm.engine.errors import StopRequested
@@ -127,7 +127,7 @@ MESSES = {
 @pytest.mark.parametrize("mess", MESSES)
 def test_any_tree_is_kept_and_gone_on_from(run: Run, mess: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, name, left = MESSES[mess]
-    monkeypatch.setattr(evaluation, "FILES", 40)
+    monkeypatch.setattr(judged, "FILES", 40)
     monkeypatch.setattr(archive, "FILES", 10)
     make(run.workspace.agent)
     before = os.listdir(run.workspace.agent)

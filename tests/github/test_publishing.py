@@ -91,6 +91,15 @@ def test_the_reproduction_is_the_checks_in_their_order(run: Run) -> None:
     ]
 
 
+def test_the_reproduction_has_the_seeds_of_the_last_evaluation(run: Run) -> None:
+    measured = {"hf": {"seed": 0}, "tt0": {"seed": 4711}}
+    run.journal.append("attempt", n=1, passed=True, metrics=measured, tampered=[])
+    hf, tt0, tt1 = reproduction(run).splitlines()[3:6]
+    assert tt0.endswith("--batch 1 --seed 4711")
+    assert hf.endswith("--batch 1")
+    assert tt1.endswith("--batch 1")
+
+
 def test_the_reproduction_pins_the_revision_once_it_is_known(run: Run) -> None:
     run.facts.revision = "abc123"
     text = reproduction(run)

@@ -64,21 +64,31 @@ def test_the_example_passes_with_room_to_spare(bench, tmp_path):
     assert found["pcc"] > 0.99
 
 
+def unless_garbage(bench, text, file):
+    """Metrics; None when a choice was so wrong that there are none."""
+    try:
+        return bench.run(text, file)
+    except EvalError as error:
+        if "the model chooses garbage" in str(error):
+            return None
+        raise
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_model_does_not_pass(bench, tmp_path, name):
     if name in SHORT_PROMPT:
         bench = Bench(tmp_path, "--batch", 4, "--prefill-len", 8)
-    found = bench.run(changed(WRONG[name]), tmp_path / "model.py")
-    assert found["suspect"], found  # listed as suspect, and a failure where YT_KL_MAX is set
-    assert found["top1"] < 0.90 or found["top5"] < 0.97, found
+    found = unless_garbage(bench, changed(WRONG[name]), tmp_path / "model.py")
+    if found is not None:
+        assert found["suspect"], found  # listed as suspect, and a failure where YT_KL_MAX is set
+        assert found["top1"] < 0.90 or found["top5"] < 0.97, found
 
 
 def test_one_user_s_prompt_in_another_s_cache_shows_in_a_batch_only(tmp_path):
     text = changed(("ttnn.fill_cache(self.keys, k, user)", "ttnn.fill_cache(self.keys, k, 0)"))
     assert Bench(tmp_path).run(text, tmp_path / "model.py")["top1"] >= 0.90
-    found = Bench(tmp_path, "--batch", 5, "--decode-len", 8).run(text, tmp_path / "model.py")
-    assert found["tokens"] == 40
-    assert found["top1"] < 0.80
+    with pytest.raises(EvalError, match=r"chooses garbage in .* of 40 steps, first in row 0, step 1"):
+        Bench(tmp_path, "--batch", 5, "--decode-len", 8).run(text, tmp_path / "model.py")
 
 
 def write_model(folder, **changes):

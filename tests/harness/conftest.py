@@ -29,9 +29,17 @@ def python() -> str:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny random Llama that labs serve, as a local folder `tiny/llama`."""
+    """The tiny Llama that labs serve, as a local folder `tiny/llama`."""
     folder = tmp_path_factory.mktemp("models") / "tiny" / "llama"
     return Path(shutil.copytree(models.model_folder("tiny"), folder))
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory, python: str) -> Path:
+    """The same with random embeddings: unfit as a reference, and the one in which mistakes show most."""
+    folder = tmp_path_factory.mktemp("untrained") / "tiny" / "llama"
+    subprocess.run([python, "-I", str(models.model_named("tiny").recipe), str(folder), "--random"], check=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -117,14 +125,14 @@ def evaluate(repo: Path, python: str, tiny: Path, references: Path) -> Callable[
 
 
 @pytest.fixture
-def checks(python: str, tiny: Path, tmp_path: Path) -> Callable[..., str]:
+def checks(python: str, untrained: Path, tmp_path: Path) -> Callable[..., str]:
     """Runs a file of checks with the evaluation's own pytest, for what needs torch; its output, when it passed."""
 
     def run(name: str, python: str = python, **environment: str) -> str:
         command = [python, "-m", "pytest", "-q", "--noconftest", "-c", "/dev/null", "--rootdir", str(tmp_path)]
         command += ["-p", "no:cacheprovider", "-W", "error", str(Path(__file__).with_name(name))]
         more = {
-            "TINY": str(tiny),
+            "TINY": str(untrained),
             "TEMPLATE": str(template.SOURCE),
             "OMP_WAIT_POLICY": "PASSIVE",
             "GOMP_SPINCOUNT": "3000",

@@ -4,7 +4,9 @@ import dataclasses
 import pathlib
 
 import pytest
-from checks_bench import Bench, changed
+import torch
+from checks_bench import EXAMPLE, Bench, changed
+from harness import accounts
 from harness.errors import EvalError
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
@@ -248,6 +250,131 @@ def test_sending_logits_along_with_the_inputs_is_an_error(refused):
 def test_logits_in_disguise_are_an_error(refused):
     sent = "        ttnn.from_torch(torch.zeros(1, 1, 1, 288, dtype=torch.int32), dtype=ttnn.int32)\n"
     assert "writes 288 values in prepare_decode" in refused(changed((WRITE, sent + WRITE)))
+
+
+def test_a_hidden_state_in_chunks_of_integers_is_an_error(refused):
+    sent = (
+        "        for _ in range(9):\n"
+        "            whole = torch.zeros(1, 1, 1, 32, dtype=torch.int32)\n"
+        "            ttnn.from_torch(whole, dtype=ttnn.int32, device=self.device)\n"
+    )
+    why = refused(changed((WRITE, sent + WRITE)))
+    assert "prepare_decode writes 192 values in all (model.py:" in why
+    assert "160 at most, because only token ids and positions may come from the host" in why
+
+
+ANSWERED = """
+        real, self.answers = torch.Tensor.float, torch.zeros(1, 288)
+
+        def answered(tensor):
+            torch.Tensor.float = real
+            return self.answers
+
+        torch.Tensor.float = answered
+"""
+
+
+def test_replacing_what_logits_are_read_with_is_an_error_even_when_it_is_put_back(refused, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.float)  # put back after this test, too
+    text = changed((STEP, ANSWERED + STEP))
+    assert "model.py changed the harness: Tensor.float" in refused(text)
+
+
+@pytest.mark.parametrize("module", ["ttnn.tensor", "sys.modules['ttnn'].tensor"])
+def test_a_call_of_ttnn_s_by_another_of_its_names_is_watched_too(refused, module):
+    sent = (
+        "        import sys\n        import ttnn.tensor\n"
+        f"        {module}.from_torch(torch.randn(1, 1, 1, 288), dtype=ttnn.bfloat16, device=self.device)\n"
+    )
+    assert "only token ids and positions may come from the host" in refused(changed((WRITE, sent + WRITE)))
+
+
+def test_a_model_that_catches_what_it_is_refused_fails_all_the_same(refused):
+    sent = (
+        "        try:\n            ttnn.from_torch(torch.randn(1, 1, 1, 288), dtype=ttnn.bfloat16)\n"
+        "        except Exception:\n            pass\n"
+    )
+    assert "only token ids and positions may come from the host" in refused(changed((WRITE, sent + WRITE)))
+
+
+def test_writing_to_the_device_between_two_steps_is_an_error(refused):
+    """From a thread, say, or where the harness asks the model for a property."""
+    composer = (
+        "    @property\n    def logits_composer(self):\n"
+        "        ttnn.from_torch(torch.zeros(1, 1, 1, 32), dtype=ttnn.bfloat16, device=self.device)\n\n"
+    )
+    why = refused(changed(("    def prepare_decode(", composer + "    def prepare_decode(")))
+    assert "ttnn.from_torch writes to the device between two steps (model.py:" in why
+
+
+def test_a_tensor_made_by_hand_is_an_error(refused):
+    made = "        ttnn.Tensor([torch.randn(1, 1, 1, 288)], ttnn.bfloat16, device=self.device)\n"
+    assert "a ttnn.Tensor is made by hand (model.py:" in refused(changed((STEP, made + STEP)))
+
+
+def test_a_tensor_of_the_model_s_own_kind_is_an_error(refused):
+    own = "        class Own(ttnn.Tensor):\n            pass\n\n"
+    told = DECODED.replace("return ", "out = ") + "        out.__class__ = Own\n        return out\n"
+    assert "returned a Own; logits must come from the device" in refused(changed((DECODED, own + told)))
+
+
+def test_logits_that_lie_on_the_host_are_an_error(refused):
+    why = refused(changed((DECODED, DECODED.replace("ttnn.linear(", "ttnn.from_device(ttnn.linear(")[:-1] + ")\n")))
+    assert "decode_step returned a tensor that lies on the host" in why
+
+
+def test_steps_that_are_prepared_as_long_as_the_reference_takes_are_an_error(refused):
+    """Arithmetic that no hook sees, in numpy or in Python itself."""
+    assert "prepare_decode takes 0." in refused(changed((WRITE, "        sum(range(4_000_000))\n" + WRITE)))
+
+
+def test_what_a_run_takes_from_the_host_is_reported(run):
+    found = run(EXAMPLE, 1)
+    assert 0 < found["host_seconds_per_step"] < 0.02
+    assert 0 < found["uploads"] <= 64
+
+
+# What the process says of its own run
+
+
+ACCOUNT = {
+    "device": "cpu-standin", "walls": "worker", "captures": 1, "executes": 7, "host_share": 0.0, "uploads": 33,
+    "host_seconds_per_step": 0.001,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"captures": 0}, "--trace 1 made 0 captures and 7 replays; 1 and 7 were needed"),
+        ({"executes": 6}, "--trace 1 made 1 captures and 6 replays; 1 and 7 were needed"),
+        ({"captures": True}, "gives True as its captures"),
+        ({"executes": float("nan")}, "gives nan as its executes"),
+        ({"host_share": None}, "gives None as its host_share"),
+        ({"host_share": 0.5}, "50% of the model's arithmetic ran on the host"),
+        ({"host_seconds_per_step": 0.2}, "prepare_decode takes 0.200 s of processor time a step, and may take 0.050"),
+    ],
+)
+def test_an_account_that_does_not_add_up_is_not_believed(benches, facts, says):
+    with pytest.raises(EvalError) as caught:
+        accounts.believed({"facts": {**ACCOUNT, **facts}, "timing": {}}, benches[1].asked, 0.1)
+    assert says in str(caught.value)
+
+
+def test_nothing_in_an_account_but_what_is_known_is_taken(benches):
+    facts, timing = accounts.believed(
+        {"facts": {**ACCOUNT, "top1": 1.0, "suspect": []}, "timing": {"load": 1.5, "total": "none"}},
+        benches[1].asked,
+        0.1,
+    )
+    assert facts == ACCOUNT
+    assert timing == {"load": 1.5}
+
+
+@pytest.mark.parametrize("report", [{}, {"facts": []}, {"facts": ACCOUNT, "timing": 3}])
+def test_no_account_is_an_error(benches, report):
+    with pytest.raises(EvalError, match="left no account of its run"):
+        accounts.believed(report, benches[1].asked, 0.1)
 
 
 def test_returning_torch_logits_is_an_error(refused):

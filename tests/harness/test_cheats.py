@@ -6,9 +6,9 @@ import textwrap
 
 import pytest
 
-from yt_fsm.bringup import evaluation
+from yt_fsm.bringup import judged
 
-from .conftest import clean
+from .conftest import STANDIN, clean
 
 SHORT = ("--prefill-len", 8, "--decode-len", 4)
 BUILD = "def build_model(source, tt_device, max_seq_len):"
@@ -156,6 +156,34 @@ CHEATS = {
         (WRONG, at_import("import numpy, os\nnumpy.load(os.path.join(os.path.dirname(__file__), 'logits.npy'))")),
         "logits.npy; weights come from source.state_dict()",
     ),
+    "goes on when it was refused": (
+        (
+            WRONG,
+            at_import("try:\n    open('{references}/x.ytref')\nexcept BaseException:\n    pass"),
+        ),
+        "x.ytref; weights come from source.state_dict()",
+    ),
+    "leaves a report and logits of its own": (
+        (
+            WRONG,
+            at_import(
+                "import json, numpy, os\nfolder = os.environ['TMPDIR']\n"
+                "numpy.save(folder + '/logits.npy', numpy.zeros((1, 4, 288), numpy.float32))\n"
+                "with open(folder + '/report.json', 'w') as file:\n"
+                "    file.write(json.dumps({'facts': {'top1': 1.0, 'top5': 1.0, 'captures': 1}, 'timing': {}}))\n"
+                "os._exit(0)"
+            ),
+        ),
+        "left a report that the harness in it did not write",
+    ),
+    "reads its tokens ahead": (
+        (WRONG, at_import("import os\nopen(os.environ['TMPDIR'] + '/task.json')")),
+        "FileNotFoundError",
+    ),
+    "rewrites the scorer": (
+        (WRONG, at_import("import torch\nopen(torch.__file__, 'r+').close()")),
+        "model.py writes",
+    ),
 }
 
 
@@ -168,6 +196,53 @@ def test_a_cheat_ends_in_an_error(evaluate, bringup, references, name):
     assert done.code == 1, done.out
     assert "YT_METRICS=" not in done.out
     assert says in done.error
+
+
+# Spelled so that no list of words finds them. A frame leads to the harness's variables, and code with a library's name
+# would not be watched.
+LOOKS = """
+    import gc, inspect, sys, threading, traceback
+    import torch
+
+    def probe(name, action):
+        try:
+            action()
+            print("WORKS", name)
+        except Exception as problem:
+            print("REFUSED", name, problem)
+
+    def raised():
+        try:
+            1 / 0
+        except ZeroDivisionError as error:
+            return getattr(error.__traceback__, "tb_" + "frame")
+
+    lent = inspect.__dict__["current" + "frame"]
+    probe("error", raised)
+    probe("frame", lambda: getattr(sys, "_get" + "frame")())
+    probe("inspect", lambda: lent())
+    probe("stack", lambda: list(traceback.walk_stack(None)))
+    probe("objects", lambda: getattr(gc, "get_" + "objects")())
+    probe("name", lambda: compile("x = 1", torch.__file__, "exec"))
+    probe("renamed", lambda: raised.__code__.replace(co_filename=torch.__file__))
+    probe("OWN", lambda: compile("x = 1", "<made>", "exec"))
+"""
+
+
+def test_a_model_sees_no_frame_of_the_harness_and_makes_no_code_that_passes_for_a_package_s(evaluate, bringup):
+    bringup(WRONG, at_import(LOOKS))
+    done = evaluate("--mode", "tt", *SHORT)
+    assert "model.py looks at the harness's frames (object.__getattr__)" in done.error
+    told = [line.split()[:2] for line in done.err.splitlines() if line.startswith(("WORKS", "REFUSED"))]
+    names = ("error", "frame", "inspect", "stack", "objects", "name", "renamed")
+    assert told == [*(["REFUSED", name] for name in names), ["WORKS", "OWN"]]
+
+
+def test_a_module_beside_the_model_is_held_to_the_same(evaluate, bringup):
+    file = bringup(WRONG, at_import("import pathlib\nexec(pathlib.Path(__file__).with_name('helper.py').read_text())"))
+    file.with_name("helper.py").write_text("import math\nimport ctypes\n")
+    done = evaluate("--mode", "tt", "--trace", 1, *SHORT)
+    assert done.error == "error: helper.py:2 names ctypes, which a model has no use for"
 
 
 def test_nothing_that_a_model_leaves_running_survives(evaluate, bringup, tmp_path):
@@ -187,4 +262,44 @@ def test_a_failed_check_leaves_no_folders_behind(evaluate, bringup, tmp_path):
 @pytest.mark.parametrize("name", ["scripts/json.py", "scripts/numpy.py"])
 def test_a_module_beside_the_harness_is_the_worker_s_to_remove(name):
     """Not ours to catch: the worker evaluates a tree with the base commit's scripts folder."""
-    assert name.startswith(evaluation.HARNESS)
+    assert name.startswith(judged.HARNESS)
+
+
+HELPER = """
+def words():
+    with open(__file__) as file:
+        return file.read()
+"""
+
+
+def test_packages_that_a_pth_file_leads_to_are_not_the_model(repo, bringup, python, tiny, references, tmp_path):
+    """A Python whose packages lie elsewhere, as with --system-site-packages: numpy, torch and ttnn open their files."""
+    packages = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True
+    ).stdout.strip()
+    helpers = tmp_path / "helpers"
+    helpers.mkdir()
+    (helpers / "bringup_helper.py").write_text(HELPER)
+    subprocess.run([python, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    (there,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (there / "elsewhere.pth").write_text(f"{packages}\n{helpers}\n{STANDIN}\n")
+    bringup(at_import("import bringup_helper\nassert bringup_helper.words()"))
+    command = [
+        str(tmp_path / "venv" / "bin" / "python"),
+        "scripts/run_eval.py",
+        "--mode",
+        "tt",
+        "--hf-model",
+        str(tiny),
+    ]
+    command += [*map(str, SHORT), "--reference-cache", str(references)]
+    environment = {name: value for name, value in clean().items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=repo, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_that_python_imports_from_does_not_make_the_model_s_files_a_package_s(evaluate, bringup, references):
+    file = bringup(WRONG, at_import(f"open('{references}/x.ytref')"))
+    done = evaluate("--mode", "tt", *SHORT, PYTHONPATH=f"{STANDIN}:{file.parent}:{file.parents[5]}:/")
+    assert done.code == 1
+    assert "x.ytref; weights come from source.state_dict()" in done.error

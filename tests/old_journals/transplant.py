@@ -10,6 +10,7 @@ from yt_fsm.lab.github.git import Git
 
 HERE = Path(__file__).parent
 HOME, LAB = "/lab/ytfsm", "/lab"  # as the journals here have them
+TINY = "eb352e00bd984de808236ec44d5bb604d6e41070"  # the lab's model, of which there is another by now
 
 
 def mark(home: Path | str, run_id: str) -> str:
@@ -35,12 +36,12 @@ def runs() -> list[str]:
     return sorted(path.parent.name for path in HERE.glob("*/journal.jsonl"))
 
 
-def put(run_id: str, lab: Path) -> Path:
-    """Put a run into the home of the lab in `lab`; returns its folder."""
+def put(run_id: str, lab: Path, tiny: str = TINY) -> Path:
+    """Put a run into the home of the lab in `lab`, whose model has the revision `tiny`; returns its folder."""
     folder = lab / "ytfsm" / "runs" / run_id
     shutil.copytree(HERE / run_id, folder)
     journal = folder / "journal.jsonl"
-    journal.write_text(rechain(journal.read_text(), run_id, lab))
+    journal.write_text(rechain(journal.read_text().replace(TINY, tiny), run_id, lab))
     return folder
 
 

@@ -2,14 +2,14 @@
 
 Commands: `python -m pytest -q`, then `python scripts/run_eval.py --mode hf`, `--mode tt --trace 0`, `--trace 1`.
 The tree is the base commit with the model's folder and codex's own tests laid over it, so the harness is always the
-base's; it is what will be committed and pushed, and nobody can write to it while it is judged. Each command has a HOME
-and a TMPDIR of its own and no network. Metrics are believed only when the printed line and the private file agree and
-are of what was asked for.
+base's; it is what will be committed and pushed, and it is made anew for every command. Each command has a HOME and a
+TMPDIR of its own and no network, and the model's code runs in a sandbox beside it (device.py). Metrics are believed
+only when the printed line and the private file agree and are of what was asked for. A fresh secret seed is made for
+each final evaluation, told on stdin, and published with the verdict.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
@@ -20,17 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yt_fsm.bringup.errors import BadReference, BringupError, NotToEvaluate
-from yt_fsm.engine.errors import AnswerTooLarge, CommandFailed, SetupError
+from yt_fsm.engine.errors import CommandFailed, SetupError
 from yt_fsm.engine.jsonable import clean
 from yt_fsm.engine.outside import shown
 from yt_fsm.engine.removal import remove
 from yt_fsm.engine.sandbox import Sandbox
 from yt_fsm.engine.shell import Result, Shell
-from yt_fsm.tools.gate import secrets_in_tree
 from yt_fsm.tools.git import Repository
 from yt_fsm.tools.progress import tokens_of
 
+from . import device
 from . import metrics as m
+from .judged import JudgedTree, collected, judged_bundle
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,11 +40,8 @@ if TYPE_CHECKING:
     from .brief import Brief
 
 PYTEST_SECS = 900.0
-FILES = 20_000  # more than the base has
-BYTES = 2 << 30
 STANDIN = "cpu-standin"
 USAGE, UNFIT, CLOSED = 2, 3, 4  # exit codes of run_eval.py beside 0 and 1, as its docstring has them
-HARNESS = ("scripts/", "tests/", "conftest.py", "pytest.ini", "pyproject.toml", "setup.cfg", "tox.ini")
 
 
 @dataclass
@@ -89,21 +87,28 @@ def tests_folder(brief: Brief, system: str) -> str:
     return f"tests/{model_folder(brief, system)}"
 
 
-def eval_argv(python: str, brief: Brief, revision: str, case: Case) -> list[str]:
-    """The evaluation command of §10.1 for one case."""
+def eval_argv(python: str, brief: Brief, revision: str, case: Case, seed: int | str = 0) -> list[str]:
+    """The evaluation command of §10.1 for one case; seed `-` is one that stdin tells."""
     argv = [python, "scripts/run_eval.py", "--mode", case.mode]
     if case.mode == "tt":
         argv += ["--trace", str(int(case.trace))]
     argv += ["--hf-model", brief.hf_model_id, "--revision", revision]
     argv += ["--prefill-len", str(brief.prefill_len), "--decode-len", str(brief.decode_len)]
-    return [*argv, "--batch", str(brief.batch)]
+    return [*argv, "--batch", str(brief.batch), *(["--seed", str(seed)] if seed else [])]
+
+
+def _local(cache: str) -> tuple[Path, ...]:
+    """The folder of references, or nothing where they are behind a URL."""
+    remote = "://" in cache and not cache.startswith("file://")
+    return () if remote else (Path(cache.removeprefix("file://")),)
 
 
 class Evaluation:
     """Runs the commands for one run; `env` is the isolated environment, `cache` where HF references are kept.
 
     `sandbox` is what every command gets; each is given its own folders besides (None: no sandbox at all). `pinned`
-    identifies the reference that was there before codex wrote anything: nothing is judged by another one.
+    identifies the reference that was there before codex wrote anything: nothing is judged by another one. `seeds` says
+    whether the base's harness takes a seed on stdin.
     """
 
     def __init__(
@@ -119,12 +124,14 @@ class Evaluation:
         skip_tt: bool = False,
         pinned: str | None = None,
         sandbox: Sandbox | None = None,
+        seeds: bool = False,
     ) -> None:
-        self.sandbox = sandbox
+        self.sandbox, self.seeds = sandbox, seeds
+        self.tree: JudgedTree | None = None  # none is judged before codex has worked
         self.shell, self.settings, self.brief, self.revision = shell, settings, brief, revision
         self.workspace, self.env, self.cache, self.artifacts = workspace, dict(env), str(cache), artifacts
         self.cases = (HF,) if skip_tt else (HF, TT0, TT1)
-        self.pinned = pinned
+        self.pins = {0: pinned}  # by seed
 
     def reference(self, folder: Path) -> m.Metrics:
         """The HF-only evaluation at the end of `download`.
@@ -152,14 +159,16 @@ class Evaluation:
             raise BadReference(f"the HF reference disagrees with itself: {problem_text}")
         return found
 
-    def check(self, repository: Repository, base: str, attempt: str) -> Report:
-        """One whole check of codex's work (§9.1 F). Raises SetupError only for the world's faults."""
+    def check(self, repository: Repository, base: str, attempt: str, fresh: tuple[Case, ...] = ()) -> Report:
+        """One whole check of codex's work (§9.1 F), `fresh` cases by a secret seed. Raises SetupError only for the
+        world's faults.
+        """
         started = time.monotonic()
         report = Report()
         try:
             self._collect(repository, base, report, attempt)
             self.tests(report)
-            self.measure(report, attempt)
+            self.measure(report, attempt, fresh)
         except BringupError as problem:
             report.error = report.error or str(problem)
         report.seconds = time.monotonic() - started
@@ -179,12 +188,20 @@ class Evaluation:
             report.failing, report.ended = shlex.join(result.argv), result.failed()
             raise BringupError(f"failing command: {report.failing}\n{report.ended}")
 
-    def measure(self, report: Report, attempt: str) -> None:
-        """The evaluations, in order, stopping at the first that fails. Raises BringupError in codex's words."""
+    def measure(self, report: Report, attempt: str, fresh: tuple[Case, ...] = ()) -> None:
+        """The evaluations, in order, stopping at the first that fails. Raises BringupError in codex's words.
+
+        The cases in `fresh` are measured along windows of a new seed that nobody knew before.
+        """
+        import secrets
+
+        secret = 1 + secrets.randbits(52) if self.seeds and fresh else 0
+        remove(self.workspace.secret)
         for case in self.cases:
-            argv = eval_argv(self.settings.python, self.brief, self.revision, case)
+            seed = secret if case in fresh else 0
+            argv = eval_argv(self.settings.python, self.brief, self.revision, case, seed)
             try:
-                found = self._eval(case, self.workspace.check, attempt)
+                found = self._eval(case, self.workspace.check, attempt, store=seed != 0, seed=seed)
                 report.metrics[case.key] = found
                 problem = self._below(case, found)
                 if problem:
@@ -197,8 +214,9 @@ class Evaluation:
                 report.failing, report.case = shlex.join(argv), case.key
                 raise BringupError(f"failing command: {report.failing}\n{error}") from None
 
-    def _eval(self, case: Case, folder: Path, attempt: str, store: bool = False) -> m.Metrics:
-        """Run one evaluation and return its metrics; only with `store` may it add to the references.
+    def _eval(self, case: Case, folder: Path, attempt: str, store: bool = False, seed: int = 0) -> m.Metrics:
+        """Run one evaluation and return its metrics; only with `store` may it add to the references, which are others
+        for a secret seed.
 
         Raises CommandFailed or BadMetrics.
         """
@@ -206,26 +224,44 @@ class Evaluation:
 
         nonce = secrets.token_hex(16)
         private = self.workspace.evaluation.tmp / f"metrics-{secrets.token_hex(4)}.json"
-        argv = eval_argv(self.settings.python, self.brief, self.revision, case)
-        env = {
-            "YT_METRICS_FILE": str(private),
-            "YT_METRICS_NONCE": nonce,
-            "YT_REFERENCE_CACHE": self.cache,
-        }
+        argv = eval_argv(self.settings.python, self.brief, self.revision, case, "-" if seed else 0)
+        cache = str(self.workspace.secret) if seed else self.cache
+        env = {"YT_METRICS_FILE": str(private), "YT_METRICS_NONCE": nonce, "YT_REFERENCE_CACHE": cache}
+        env["YT_TOP1_MIN"] = str(self.settings.top1_min)  # which lengths can tell depends on it
+        beside = self._beside(case)
+        progress = beside.room.folder / "progress" if beside else private.with_suffix(".progress")
         told: list[str] = []  # the metrics come last, under whatever a driver's log may print before
 
         def hear(line: str) -> None:
             if line.startswith(m.PREFIX):
                 told[:] = [line]
+            elif beside and self.sandbox and line == device.READY:
+                hidden = (self.workspace.secret, *_local(self.cache))
+                walls = replace(self.sandbox, write=(*self.sandbox.write, self.workspace.kernels), hidden=hidden)
+                model = model_folder(self.brief, self.settings.system)
+                beside.run(f"device-{case.key}", folder, model, {**self.env, **more}, walls)
 
-        with tokens_of(f"evaluating {case.key}", private.with_suffix(".progress")) as more:
+        with tokens_of(f"evaluating {case.key}", progress) as more:
             result = self.command(
-                argv, f"eval-{case.key}", self.settings.eval_secs, folder, {**env, **more}, store, hear
+                argv,
+                f"eval-{case.key}",
+                self.settings.eval_secs,
+                folder,
+                {**env, **more, **(beside.variables if beside else {})},
+                self._sandbox(folder, cache, store, (beside.folder,) if beside else ()),
+                hear,
+                f"{seed}\n" if seed else "",
             )
+        if beside:
+            remove(beside.folder)
+            if beside.result and beside.overrun():
+                raise beside.result.failed()
         if self.shell.dry:
             private.write_text(json.dumps({"nonce": nonce, "metrics": self._pretend(case)}))
         if not result.ok:
             raise result.failed()
+        if beside and self.seeds and beside.result is None:
+            raise m.BadMetrics("the evaluation did not have the model run in its sandbox")
         found = m.parse("\n".join(told))
         m.agree(found, private, nonce)
         if found.get("device") == STANDIN and not os.environ.get("YTFSM_LAB"):
@@ -237,9 +273,16 @@ class Evaluation:
             tokens=self.brief.decode_len * self.brief.batch,
             model=self.brief.hf_model_id,
         )
-        if self.pinned is not None and found.get("reference") != self.pinned:
+        if seed:
+            m.matches(found, seed=seed)
+        if self.tree and (self.tree.changed() or found.get("harness", self.tree.harness) != self.tree.harness):
+            raise m.BadMetrics(
+                "the harness that judged is not the base's: scripts/ was written to while the evaluation ran"
+            )
+        pinned = self.pins.setdefault(seed, found.get("reference"))
+        if pinned is not None and found.get("reference") != pinned:
             raise SetupError(
-                f"the reference is {shown(repr(found.get('reference')))}, and was {self.pinned!r} before codex began: "
+                f"the reference is {shown(repr(found.get('reference')))}, and was {pinned!r} before codex began: "
                 f"somebody wrote to {self.cache}, or it was computed again with another result. Nothing is judged by "
                 "it. Remove that folder and set the issue to ready again"
             )
@@ -268,11 +311,13 @@ class Evaluation:
         timeout: float,
         folder: Path,
         more: Mapping[str, str] | None = None,
-        store: bool = False,
+        sandbox: Sandbox | None = None,
         on_line: Callable[[str], None] | None = None,
+        told: str = "",
     ) -> Result:
-        """Run one command as isolated as all of a check's: a new HOME, no network, `folder` to read; `more` is added
-        to its environment. What it leaves running is ended.
+        """Run one command as isolated as all of a check's: a new HOME, no network, `folder` to read, which is laid out
+        anew when it is the tree that is judged; `more` is added to its environment, `told` is its stdin, and `sandbox`
+        is its own where it needs more. What it leaves running is ended.
         """
         pretend = ""
         if self.shell.dry and "run_eval.py" in " ".join(argv):
@@ -280,6 +325,8 @@ class Evaluation:
             pretend = m.PREFIX + json.dumps(self._pretend(case))
         remove(self.workspace.evaluation.folder)
         self.workspace.evaluation.make()
+        if self.tree and folder == self.tree.folder:
+            self.tree.lay()
         result = self.shell.run(
             argv,
             cwd=folder,
@@ -288,27 +335,34 @@ class Evaluation:
             timeout=timeout,
             check=False,
             pretend=pretend,
-            sandbox=self._sandbox(folder, store),
+            sandbox=sandbox or self._sandbox(folder, self.cache),
             on_line=on_line,
+            input=told,
         )
         self.shell.end_survivors()
         return result
 
-    def _sandbox(self, folder: Path, store: bool) -> Sandbox | None:
-        """The sandbox of one command: the tree to read, its room to write, and the references, to read after codex."""
+    def _beside(self, case: Case) -> device.DeviceProcess | None:
+        """The process that will run the model, where walls can be put around it and a model is run at all."""
+        if case.mode != "tt" or self.sandbox is None or not self.sandbox.walls:
+            return None
+        return device.DeviceProcess(self.shell, self.settings.python, self.workspace.device, self.settings.eval_secs)
+
+    def _sandbox(self, folder: Path, cache: str, store: bool = False, more: tuple[Path, ...] = ()) -> Sandbox | None:
+        """The sandbox of one command: the tree to read, its room and `more` to write, and the references in `cache`, to
+        write only with `store`.
+        """
         if self.sandbox is None:
             return None
-        read, write = [folder], [self.workspace.evaluation.folder, self.workspace.kernels]
-        remote = "://" in self.cache and not self.cache.startswith("file://")
-        if not remote:
-            cache = Path(self.cache.removeprefix("file://"))
-            cache.mkdir(parents=True, exist_ok=True)
-            (write if store else read).append(cache)
+        read, write = [folder], [self.workspace.evaluation.folder, self.workspace.kernels, *more]
+        for place in _local(cache):
+            place.mkdir(parents=True, exist_ok=True)
+            (write if store else read).append(place)
         return replace(
             self.sandbox,
             read=(*self.sandbox.read, *read),
             write=(*self.sandbox.write, *write),
-            network=remote,  # to where the references are; there is no other way to them
+            network=not _local(cache),  # to where the references are; there is no other way to them
         )
 
     def _below(self, case: Case, found: m.Metrics) -> str:
@@ -329,70 +383,13 @@ class Evaluation:
 
         Raises BringupError for what it may not have done.
         """
-        agent = self.workspace.agent
         folder = model_folder(self.brief, self.settings.system)
         allowed = (folder + "/", tests_folder(self.brief, self.settings.system) + "/")
-        try:
-            survey(agent, repository.size(base) + FILES)
-            read = repository.read(agent, base)
-            changes = repository.changes(base, read)
-        except CommandFailed as problem:
-            if problem.why:
-                raise
-            raise BringupError(f"git cannot read the repo as it is now:\n{problem.tail}") from None
-        except AnswerTooLarge:
-            raise BringupError("far too many files were changed to list them: remove what is generated") from None
-        report.tampered = sorted(c.path for c in changes if c.kind != "A" and _is_harness(c.path))
-        outside = [c.path for c in changes if not c.path.startswith(allowed) and c.path not in report.tampered]
-        if outside:
-            raise BringupError(
-                f"files outside `{allowed[0]}` were changed: {', '.join(outside[:20])}. Put everything that this "
-                "bringup needs into that folder, and undo the rest"
-            )
-        links = [c.path for c in changes if c.mode in ("120000", "160000") and c.path.startswith(allowed)]
-        if links:
-            raise BringupError(f"links and submodules are not allowed: {', '.join(links[:20])}")
-        if not any(c.path.startswith(allowed[0]) and c.kind != "D" for c in changes) and not self.shell.dry:
-            raise BringupError(f"there is nothing new in `{allowed[0]}`: the bringup belongs there")
-        report.tree = repository.tree_of(read, base, [name.rstrip("/") for name in allowed])
-        leaking = secrets_in_tree(repository, base, report.tree)
-        if leaking:
-            raise BringupError(
-                "these places hold secrets of this machine, which must never be published; take them out, and read "
-                "nothing outside of the repo and the model's folder:\n" + "\n".join(leaking)
-            )
+        agent, dry = self.workspace.agent, self.shell.dry
+        report.tree = collected(repository, base, agent, allowed, report.tampered, dry)
         self.artifacts.mkdir(parents=True, exist_ok=True)
         repository.take_aside(report.tree, base, judged_bundle(self.artifacts))
-        remove(self.workspace.check)
-        repository.export(report.tree, self.workspace.check)
+        self.tree = JudgedTree(repository.quietly(), report.tree, self.workspace.check)
+        self.tree.lay()
         patch = self.artifacts / f"diff-{attempt}.patch"
         patch.write_text(self.shell.redact(repository.diff(base, report.tree)), errors="backslashreplace")
-
-
-def judged_bundle(artifacts: Path) -> Path:
-    """Where the tree that is being judged is kept: what is committed comes from there."""
-    return artifacts / "judged.bundle"
-
-
-def survey(agent: Path, files: int) -> None:
-    """Look at codex's tree before anything of it is read. Raises BringupError for what no bringup can need."""
-    seen = size = 0
-    for place, folders, names in os.walk(agent):
-        here = Path(place)
-        if here == agent:
-            folders[:] = [name for name in folders if name != ".git"]
-            names = [name for name in names if name != ".git"]
-        elif ".git" in folders + names:
-            raise BringupError(f"there is a git repository inside the repo ({here.relative_to(agent)}): remove it")
-        seen += len(names) + len(folders)
-        for name in names:
-            with contextlib.suppress(OSError):
-                size += os.lstat(here / name).st_size
-        if seen > files:
-            raise BringupError(f"the repo holds more than {files} files now: remove what the bringup does not need")
-        if size > BYTES:
-            raise BringupError(f"the repo holds more than {BYTES / 1e9:.0f} GB now: remove what it does not need")
-
-
-def _is_harness(path: str) -> bool:
-    return path.startswith(HARNESS)

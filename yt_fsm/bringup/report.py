@@ -18,7 +18,11 @@ def reproduction(run: BringupRun, branch: str | None = None) -> str:
         lines.append(f"git checkout {branch}")
     lines.append("python -m pytest -q")
     revision = run.facts.revision or run.brief.hf_revision or "main"
-    lines += [shlex.join(eval_argv("python", run.brief, revision, case)) for case in (HF, TT0, TT1)]
+    attempts = run.attempts()
+    found = attempts[-1]["metrics"] if attempts else {}
+    for case in (HF, TT0, TT1):
+        seed = found.get(case.key, {}).get("seed") or 0
+        lines.append(shlex.join(eval_argv("python", run.brief, revision, case, seed)))
     return fenced("\n".join(lines), "bash")
 
 

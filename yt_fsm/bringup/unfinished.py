@@ -109,7 +109,7 @@ def keep(run: "BringupRun") -> None:
 
 def _by_git(run: "BringupRun", kept: Kept) -> str | None:
     """Keep all of it as a bundle; returns that nothing is left out, or None where git does not take it."""
-    from .evaluation import FILES, survey
+    from .judged import FILES, survey
 
     agent, base = run.workspace.agent, run.facts.base
     try:

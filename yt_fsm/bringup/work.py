@@ -40,6 +40,7 @@ def evaluation_of(run: BringupRun) -> "Evaluation":
         settings.skip_tt,
         run.facts.reference.get("reference"),
         None if run.shell.dry else sandbox_of(settings, (weights(space),), devices=tuple(run.board.devices())),
+        "harness" in run.facts.reference,
     )
 
 

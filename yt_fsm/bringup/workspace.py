@@ -46,6 +46,16 @@ class Workspace(workspace.Workspace):
         return self.folder / "kernels"
 
     @property
+    def device(self) -> Path:
+        """The task of the process that runs the model, in one command of a check; only `task` in it is its to see."""
+        return self.folder / "device"
+
+    @property
+    def secret(self) -> Path:
+        """References of secret seeds: never in sight of codex or of the process that runs the model."""
+        return self.folder / "secret"
+
+    @property
     def weights(self) -> Path:
         """HF_HOME of the download, where the environment names none."""
         return self.folder / "huggingface"

@@ -38,6 +38,8 @@ _numbers = itertools.count(1)
 class Sandbox:
     """What one program may see and use: folders to `read` and to `write`, device nodes, the network, and its limits.
 
+    A folder in `hidden` is empty for it, also where it lies in one of these.
+
     Without `walls` (YT_ISOLATION=none) the limits are all there is.
     """
 
@@ -49,6 +51,7 @@ class Sandbox:
     processes: int = 2048
     file_bytes: int = 2 << 30
     memory_bytes: int = 0  # 0: no limit
+    hidden: tuple[Path, ...] = ()
 
     @contextlib.contextmanager
     def around(self, argv: list[str], cwd: Path) -> Iterator["Cell"]:
@@ -105,6 +108,9 @@ class Sandbox:
             argv += _bound("--ro-bind-try", path)
         for path in sorted(self.write):
             argv += _bound("--bind", path)
+        for path in self.hidden:
+            if path.is_dir() and any(path.is_relative_to(place) for place in (*seen, *self.write)):
+                argv += ["--tmpfs", str(path), "--remount-ro", str(path)]
         for path in self.devices:
             argv += _bound("--dev-bind-try", path)
         # What is left is the folders that hold all these, in memory too: nothing more goes into them.

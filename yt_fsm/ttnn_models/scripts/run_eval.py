@@ -20,13 +20,14 @@ CHANNEL = private.take()  # before anything else is imported or started: nobody 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
-from harness import metrics, options  # noqa: E402
+from harness import metrics, options, seal  # noqa: E402
 from harness.errors import BoardClosed, EvalError, ReferenceUnfit, UsageError  # noqa: E402
 
 
 def main(argv=None):
     """Run one evaluation; returns the exit code."""
-    asked = options.parse(argv, CHANNEL[2])
+    asked = options.parse(argv, CHANNEL[2], CHANNEL[0])
+    asked.harness = seal.digest()  # of what is judged by: before a line of the model runs
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that the device is closed
     try:
         if asked.mode == "hf":

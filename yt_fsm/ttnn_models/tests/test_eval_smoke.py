@@ -13,14 +13,14 @@ from harness.errors import EvalError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 METRICS = "YT_METRICS="
-HIDDEN, INNER, LAYERS, HEADS, KV_HEADS, WIDTH, VOCAB = 64, 128, 2, 4, 2, 32, 288
+HIDDEN, INNER, LAYERS, HEADS, KV_HEADS, WIDTH, VOCAB = 128, 128, 2, 4, 2, 32, 288
 
 
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory):
-    """A folder with a random Llama and a tokenizer of one token a byte."""
+    """A folder with a Llama and a tokenizer of one token a byte; all that it knows is which byte follows which."""
     from safetensors.numpy import save_file
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     folder = tmp_path_factory.mktemp("models") / "tiny" / "llama"
     folder.mkdir(parents=True)
@@ -35,17 +35,23 @@ def tiny_model(tmp_path_factory):
         "head_dim": WIDTH,
         "vocab_size": VOCAB,
         "max_position_embeddings": 512,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": False,
         "torch_dtype": "float32",
     }
     (folder / "config.json").write_text(json.dumps(config))
     chance = numpy.random.default_rng(0)
 
-    def normal(rows, columns):
-        return (chance.standard_normal((rows, columns)) / columns**0.5).astype(numpy.float32)
+    def normal(rows, columns, scale=1.0):
+        return (scale * chance.standard_normal((rows, columns)) / columns**0.5).astype(numpy.float32)
 
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={letter: index for index, letter in enumerate(letters)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    embeddings = normal(VOCAB, HIDDEN)
     weights = {
-        "model.embed_tokens.weight": normal(VOCAB, HIDDEN),
+        "model.embed_tokens.weight": embeddings,
+        "lm_head.weight": head_of_pairs(embeddings, tokenizer.encode(corpus.read(ROOT / "corpus" / "corpus.txt")).ids),
         "model.norm.weight": numpy.ones(HIDDEN, numpy.float32),
     }
     for index in range(LAYERS):
@@ -54,17 +60,24 @@ def tiny_model(tmp_path_factory):
             weights[f"{layer}{norm}.weight"] = numpy.ones(HIDDEN, numpy.float32)
         for name, heads in (("q", HEADS), ("k", KV_HEADS), ("v", KV_HEADS)):
             weights[f"{layer}self_attn.{name}_proj.weight"] = normal(heads * WIDTH, HIDDEN)
-        weights[f"{layer}self_attn.o_proj.weight"] = normal(HIDDEN, HEADS * WIDTH)
+        weights[f"{layer}self_attn.o_proj.weight"] = normal(HIDDEN, HEADS * WIDTH, 0.05)
         weights[f"{layer}mlp.gate_proj.weight"] = normal(INNER, HIDDEN)
         weights[f"{layer}mlp.up_proj.weight"] = normal(INNER, HIDDEN)
-        weights[f"{layer}mlp.down_proj.weight"] = normal(HIDDEN, INNER)
+        weights[f"{layer}mlp.down_proj.weight"] = normal(HIDDEN, INNER, 0.05)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={letter: index for index, letter in enumerate(letters)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
     return folder
+
+
+def head_of_pairs(embeddings, tokens):
+    """The head with which normed embeddings give the logarithms of how often one token follows another."""
+    pairs = numpy.full((VOCAB, VOCAB), 0.05)
+    numpy.add.at(pairs, (tokens[:-1], tokens[1:]), 1)
+    often = pairs.sum(1, keepdims=True)
+    inputs = embeddings / numpy.sqrt((embeddings**2).mean(1, keepdims=True))
+    found = numpy.linalg.lstsq(often**0.5 * inputs, often**0.5 * numpy.log(pairs / often), rcond=None)[0]
+    return numpy.ascontiguousarray(found.T, dtype=numpy.float32)
 
 
 @pytest.fixture(scope="module")

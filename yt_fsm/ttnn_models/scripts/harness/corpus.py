@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 
 from .errors import EvalError, UsageError
 
@@ -19,6 +20,26 @@ def read(path):
         raise EvalError(f"the corpus {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise EvalError(f"the corpus {path} is not UTF-8 text: {error}") from error
+
+
+def spliced(text, seed):
+    """The text cut up and put together otherwise, three times over: what follows what is known from the seed alone.
+
+    Sentences come in another order, and where two have a comma or a semicolon they change their second halves. A
+    model that knows the corpus by heart has seen their words, and neither these sentences nor what leads to them.
+    """
+    chance = random.Random(f"{seed}/text")
+    sentences = re.findall(r"[^\s.!?][^.!?\n]*[.!?]+[\"”’)]*", text)
+    halves = [re.fullmatch(r"((?:\S+ ){2,}?\S+[,;]) (.+)", one) for one in sentences]
+    whole = [one for one, half in zip(sentences, halves) if half is None]
+    heads, tails = ([half[part] for half in halves if half] for part in (1, 2))
+    found = []
+    for _ in range(3):
+        chance.shuffle(tails)
+        mixed = [*whole, *(f"{head} {tail}" for head, tail in zip(heads, tails))]
+        chance.shuffle(mixed)
+        found += [" ".join(mixed[at : at + 5]) for at in range(0, len(mixed), 5)]
+    return "\n\n".join(found)
 
 
 def windows(tokens, length, batch, seed):

@@ -2,14 +2,18 @@
 
 import time
 
-from . import reference
-from .errors import ReferenceUnfit
+from . import limits, reference
+from .errors import ReferenceUnfit, UsageError
 
 AGREEMENT = 0.99
 
 
 def evaluate(asked):
-    """Metrics of hf mode; ReferenceUnfit when the model's cached decoding disagrees with its own full pass."""
+    """Metrics of hf mode.
+
+    ReferenceUnfit when the model's cached decoding disagrees with its own full pass, or knows nothing of the text;
+    UsageError when, at these lengths, rounding alone decides whether a right model passes.
+    """
     started = time.perf_counter()
     found = reference.get(asked)
     check = dict(found.meta["check"])
@@ -40,4 +44,19 @@ def evaluate(asked):
             f"more than {check['max_difference_allowed']:.3g}",
             metrics,
         )
+    if not limits.knows_the_text(check):
+        raise ReferenceUnfit(
+            f"the model predicts {asked.corpus.name} no better than the counts of its tokens do (perplexity "
+            f"{_number(check['perplexity'])}; theirs is {check['unigram_perplexity']:.1f}, a guess among the "
+            f"vocabulary {check['vocabulary']}): its weights are not trained, or not for this tokenizer, config or "
+            "language",
+            metrics,
+        )
+    chance = limits.budget(check["tokens"], check["doubts"], check["doubt_rate"], limits.gate())
+    if chance:
+        raise UsageError(chance)
     return metrics
+
+
+def _number(value):
+    return "not a number" if value is None else f"{value:.1f}"

@@ -18,6 +18,7 @@ def publish(found, asked, channel):
         "decode_len": asked.decode_len,
         "batch": asked.batch,
         "seed": asked.seed,
+        "harness": asked.harness,
     }
     path, nonce, _ = channel
     if nonce is not None:

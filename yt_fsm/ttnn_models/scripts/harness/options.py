@@ -4,6 +4,7 @@ import argparse
 import os
 import pathlib
 import re
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SYSTEMS = {"n150": (1, 1), "n300": (1, 2), "lb": (2, 4)}  # mesh rows and columns
@@ -21,8 +22,8 @@ def refusals(trace, decode_len, batch):
     return found
 
 
-def parse(argv=None, reference_cache=None):
-    """The options, with YT_REFERENCE_CACHE as it was given; usage errors end the process with code 2."""
+def parse(argv=None, reference_cache=None, metrics_file=None):
+    """The options, with YT_REFERENCE_CACHE and YT_METRICS_FILE as they were given; usage errors end the process with code 2."""
     parser = argparse.ArgumentParser(
         prog="run_eval.py",
         description="Score a model against its Hugging Face reference; the last line printed is YT_METRICS=<json>.",
@@ -36,7 +37,7 @@ def parse(argv=None, reference_cache=None):
     add("--prefill-len", type=_positive, default=128, help="prompt tokens (default 128)")
     add("--decode-len", type=_positive, default=32, help="tokens scored per row (default 32)")
     add("--batch", type=_positive, default=1, help="rows, each its own window of the corpus (default 1)")
-    add("--seed", type=int, default=0, help="chooses the windows (default 0)")
+    add("--seed", type=_seed, default=0, help="chooses and mixes the windows (default 0); - reads it from stdin")
     add("--system", default=os.environ.get("YT_SYSTEM") or "n150", help="n150, n300 or lb (default: YT_SYSTEM)")
     add("--corpus", type=pathlib.Path, default=None, help="text file to take windows from")
     add("--reference-cache", default=None, help="folder or fsspec URL (default: YT_REFERENCE_CACHE, else HF_HOME)")
@@ -55,6 +56,7 @@ def parse(argv=None, reference_cache=None):
     if asked.reference_cache is None:
         asked.reference_cache = reference_cache or str(_cache_home() / "ttnn-reference")
     asked.trace = bool(asked.trace)
+    asked.metrics_file = metrics_file
     return asked
 
 
@@ -88,6 +90,11 @@ def _positive(text):
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return number
+
+
+def _seed(text):
+    """A seed; from stdin where it is a secret, because every process may read another's command line."""
+    return int(sys.stdin.readline() if text == "-" else text)
 
 
 def _cache_home():

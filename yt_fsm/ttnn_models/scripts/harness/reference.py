@@ -12,7 +12,7 @@ from . import corpus, snapshot
 from .errors import EvalError
 from .store import Store
 
-METHOD = 2  # raise it when what an entry holds, or how it is computed, changes
+METHOD = 3  # raise it when what an entry holds, or how it is computed, changes
 DTYPES = ("float32", "bfloat16")
 
 
@@ -39,19 +39,19 @@ def get(asked):
     """The reference for these options, from the store or computed now."""
     started = time.perf_counter()
     found = snapshot.find(asked.hf_model, asked.revision)
+    store = Store(asked.reference_cache)
     fixed = {
         "method": METHOD,
         "model": asked.hf_model if found.commit != "local" else "local",
         "commit": found.commit,
-        "weights": found.fingerprint(),
+        "weights": found.fingerprint(store),
         "corpus": corpus.digest(asked.corpus),
         "prefill": asked.prefill_len,
         "decode": asked.decode_len,
         "batch": asked.batch,
-        "seed": asked.seed,
+        "seed": f"spliced/{asked.seed}" if asked.seed else 0,
         "versions": {name: _version(name) for name in ("torch", "transformers", "tokenizers")},
     }
-    store = Store(asked.reference_cache)
     # The wider dtype first: which one memory allowed when an entry was made is not known before it is read.
     for dtype in DTYPES:
         entry = store.read(_key(fixed, dtype))
@@ -60,7 +60,15 @@ def get(asked):
     print("computing the Hugging Face reference (kept for later evaluations)", file=sys.stderr)
     from . import hf_model
 
-    dtype, meta, arrays = hf_model.compute(found, asked)
+    try:
+        dtype, meta, arrays = hf_model.compute(found, asked)
+    except EvalError:
+        raise
+    except Exception as error:  # in the model's own code, whose errors are of every kind
+        raise EvalError(
+            f"transformers {_version('transformers')} fails to run the model in {found.folder}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     store.write(_key(fixed, dtype), meta, arrays)
     return Reference(found, meta, arrays, False, time.perf_counter() - started)
 

@@ -5,9 +5,11 @@ import json
 import os
 import pathlib
 
+from . import files
 from .errors import EvalError
 
-SAMPLES, SAMPLE = 64, 4096  # of a large file, this many pieces of this many bytes are hashed
+# What the weights are run with: the config, and the tokenizer in its several formats.
+SMALL = ("config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt")
 
 
 class Snapshot:
@@ -27,21 +29,14 @@ class Snapshot:
                 return found
         raise EvalError(f"no weights (*.safetensors, *.bin) in {self.folder}; download the model again")
 
-    def fingerprint(self):
-        """Changes when a weight, the config or the tokenizer changes; large files are sampled, not read whole."""
-        digest = hashlib.sha256()
-        small = [self.folder / name for name in ("config.json", "tokenizer.json", "tokenizer.model", "vocab.json")]
-        for path in [*self.weight_files(), *(one for one in small if one.exists())]:
-            size = path.stat().st_size
-            digest.update(f"{path.name}\0{size}\0".encode())
-            with path.open("rb") as file:
-                if size <= SAMPLES * SAMPLE * 4:
-                    digest.update(file.read())
-                    continue
-                for step in range(SAMPLES):
-                    file.seek(step * (size - SAMPLE) // (SAMPLES - 1))
-                    digest.update(file.read(SAMPLE))
-        return digest.hexdigest()
+    def fingerprint(self, store):
+        """Changes when any byte of the weights, the config or the tokenizer changes; `store` remembers files' hashes.
+
+        EvalError for a file that is damaged.
+        """
+        small = {one for pattern in SMALL for one in self.folder.glob(pattern)}
+        found = files.hashes([*self.weight_files(), *small], store)
+        return hashlib.sha256(json.dumps({path.name: one for path, one in found.items()}).encode()).hexdigest()
 
 
 def find(model, revision):

@@ -54,6 +54,20 @@ class Store:
         except OSError as error:
             print(f"the reference could not be stored in {self.place}: {error}", file=sys.stderr)
 
+    def recall(self, name):
+        """The bytes that `remember` kept under this name, or None."""
+        try:
+            return self._get(name)
+        except OSError:
+            return None
+
+    def remember(self, name, raw):
+        """Keep a few bytes that only save time; where they cannot be kept, the time is spent again."""
+        try:
+            self._put(name, raw)
+        except OSError:
+            pass
+
     def _get(self, name):
         if self.remote:
             import fsspec

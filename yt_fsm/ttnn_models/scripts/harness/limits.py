@@ -1,0 +1,60 @@
+"""What hf mode demands of a reference's numbers (no torch: a reference that is kept is judged without it)."""
+
+import math
+import os
+
+import numpy
+
+from . import scoring
+
+SURE = 0.9  # the chance of a right model that lengths must leave
+
+
+def gate():
+    """The top1 that a bringup needs (§9.1 G), where YT_TOP1_MIN names no other."""
+    return float(os.environ.get("YT_TOP1_MIN") or 0.90)
+
+
+def knows_the_text(found):
+    """Whether `found`, of fitness.prediction, is better than the text's own counts of tokens, and than chance."""
+    return found["perplexity"] is not None and found["perplexity"] < min(
+        found["unigram_perplexity"], found["vocabulary"]
+    )
+
+
+def doubtful(wide, narrow):
+    """Which steps a right model may miss: rounding to bfloat16 turned the choice, or the best two are a near-tie."""
+    wide, narrow = (numpy.asarray(one, dtype=numpy.float32).reshape(-1, one.shape[-1]) for one in (wide, narrow))
+    two = numpy.partition(wide, -2, axis=-1)[:, -2:]
+    near = two[:, 1] - two[:, 0] <= scoring.bf16_ulp(two[:, 1])
+    return near | (wide.argmax(-1) != narrow.argmax(-1))
+
+
+def budget(steps, doubts, rate, gate):
+    """None when a right model passes `gate` in these `steps` all but surely, else words that say which lengths do.
+
+    Each of the `doubts` is a coin tossed. `rate` is the part of doubtful steps in all of the text that was run.
+    """
+    allowed = _allowed(steps, gate)
+    if _chance(doubts, allowed, 0.5) >= SURE:
+        return None
+    can = next((n for n in range(8, 4097, 8) if n > steps and _chance(n, _allowed(n, gate), rate / 2) >= SURE), None)
+    return (
+        f"in {doubts} of {steps} steps the reference's own choice is within rounding of another, and a top1 of "
+        f"{gate:.2f} allows {allowed} misses: at these lengths chance decides, and not the model. "
+        + (f"{can} steps (decode_len x batch) can tell" if can else "No lengths can: ask for another model")
+    )
+
+
+def _allowed(steps, gate):
+    """How many steps may be missed."""
+    return steps - math.ceil(gate * steps - 1e-9)
+
+
+def _chance(steps, allowed, rate):
+    """That at most `allowed` of `steps` are missed, each with the probability `rate`."""
+    if allowed >= steps or rate <= 0:
+        return 1.0
+    # By logarithms: the numbers of ways are beyond a float.
+    ways = (math.lgamma(steps + 1) - math.lgamma(n + 1) - math.lgamma(steps - n + 1) for n in range(allowed + 1))
+    return sum(math.exp(way + n * math.log(rate) + (steps - n) * math.log1p(-rate)) for n, way in enumerate(ways))
