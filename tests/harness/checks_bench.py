@@ -12,7 +12,7 @@ TINY = pathlib.Path(os.environ["TINY"])
 EXAMPLE = (TEMPLATE / "models" / "example" / "llama" / "functional" / "model.py").read_text()
 sys.path.insert(0, str(TEMPLATE / "scripts"))
 
-from harness import accounts, device_process, device_run, options, reference, tt_mode, watch  # noqa: E402
+from harness import accounts, device_process, device_run, limits, options, reference, tt_mode, watch  # noqa: E402
 
 
 class Bench:
@@ -36,9 +36,12 @@ class Bench:
         spec = importlib.util.spec_from_file_location("bringup_model", file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        logits, facts, timing = device_run.play(torch, ttnn, module, device_run.Weights(task), task, guard)
+        arrays, facts, timing = device_run.play(torch, ttnn, module, device_run.Weights(task), task, guard)
         facts, timing = accounts.believed({"facts": facts, "timing": timing}, self.asked, self.row_seconds)
-        return {**tt_mode.judge(self.found.logits, logits), **facts, "timing": timing}
+        prefilled = arrays.get("prefilled")
+        kind = limits.weights_format(facts["formats"], self.found.meta["parameters"])
+        scored = tt_mode.judge(self.found, arrays["logits"], None if prefilled is None else prefilled[None], kind)
+        return {**scored, **facts, "timing": timing}
 
 
 def changed(*changes, text=EXAMPLE):

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import sys
+import types
 
 import numpy
 import pytest
@@ -239,13 +240,14 @@ def logits(rows=1, steps=32, vocabulary=500):
 @pytest.mark.parametrize(("rank", "passes"), [(100, True), (101, False), (500, False)])
 def test_one_choice_beyond_the_reference_s_hundred_best_fails_the_mode(rank, passes):
     reference = logits(rows=2)
+    found = types.SimpleNamespace(logits=reference, meta={"check": {"explained": {"bfloat16": 1.0}}})
     model = reference.copy()
     model[1, 7, numpy.argsort(-reference[1, 7])[rank - 1]] = 9.0
     if passes:
-        assert tt_mode.judge(reference, model)["top1"] == 63 / 64
+        assert tt_mode.judge(found, model, None, "bfloat16")["top1"] == 63 / 64
         return
     with pytest.raises(EvalError, match=rf"garbage in 1 of 64 steps, first in row 1, step 7 .*choice number {rank},"):
-        tt_mode.judge(reference, model)
+        tt_mode.judge(found, model, None, "bfloat16")
 
 
 def test_lengths_at_which_one_near_tie_decides_are_refused_and_others_named(copy, judged, monkeypatch):

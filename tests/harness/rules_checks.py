@@ -367,7 +367,7 @@ def test_nothing_in_an_account_but_what_is_known_is_taken(benches):
         benches[1].asked,
         0.1,
     )
-    assert facts == ACCOUNT
+    assert facts == {**ACCOUNT, "formats": {}}
     assert timing == {"load": 1.5}
 
 

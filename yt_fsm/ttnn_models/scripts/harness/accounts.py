@@ -7,6 +7,7 @@ from .watch import HOST_SHARE
 
 HOST_STEP = 0.5  # of the reference's time for a step of as many users may go by on the host, preparing one
 LEAST_STEP = 0.02  # seconds of processor time that are always allowed
+FORMATS = ("float32", "bfloat16", "bfloat8_b", "bfloat4_b")
 WORDS = ("device", "walls")
 NUMBERS = ("captures", "executes", "host_share", "uploads", "host_seconds_per_step")
 
@@ -37,6 +38,9 @@ def believed(report, asked, row_seconds):
             f"prepare_decode takes {found['host_seconds_per_step']:.3f} s of processor time a step, and may take "
             f"{most:.3f}: the reference computes the whole step in {row_seconds * asked.batch:.3f} s"
         )
+    formats = facts.get("formats")
+    formats = formats if isinstance(formats, dict) else {}
+    found["formats"] = {name: formats[name] for name in FORMATS if _number(formats.get(name))}
     return found, {str(name)[:40]: value for name, value in timing.items() if _number(value)}
 
 

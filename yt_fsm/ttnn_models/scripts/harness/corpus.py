@@ -6,6 +6,8 @@ import re
 
 from .errors import EvalError, UsageError
 
+PROBED = 128  # positions of a prompt, beside its last
+
 
 def digest(path):
     """The corpus's sha256; a missing or undecodable file is an error."""
@@ -40,6 +42,12 @@ def spliced(text, seed):
         chance.shuffle(mixed)
         found += [" ".join(mixed[at : at + 5]) for at in range(0, len(mixed), 5)]
     return "\n\n".join(found)
+
+
+def probed(prefill):
+    """The positions of a prompt whose logits are compared, beside its last, which is step 0: all, or PROBED of them."""
+    last = prefill - 2
+    return sorted({round(last * n / (PROBED - 1)) for n in range(PROBED)}) if last >= PROBED else list(range(last + 1))
 
 
 def windows(tokens, length, batch, seed):

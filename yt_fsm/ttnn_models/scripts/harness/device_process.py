@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from . import options, walls
+from . import corpus, options, walls
 from .errors import BoardClosed, EvalError
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -114,6 +114,7 @@ def task(asked, file, found):
         "prefill": asked.prefill_len,
         "decode": asked.decode_len,
         "trace": asked.trace,
+        "probed": corpus.probed(asked.prefill_len),
         "mesh": list(asked.mesh),
         "order": _order(asked),
         "max_seq_len": max_seq_len(asked),

@@ -19,6 +19,7 @@ from .errors import BoardClosed, EvalError
 PR_SET_PDEATHSIG = 1
 TILE = 32
 TRACE_REGION = int(os.environ.get("TTNN_TRACE_REGION_SIZE") or 64 * 2**20)
+SOILED = 2  # users whose cache another text was in before
 RECHECKED = 4  # traced steps that are computed once more without the trace
 
 
@@ -32,11 +33,12 @@ def main(folder):
     report = {}
     try:
         standing = _enclose(task.get("walls"), folder)
-        logits, report = _run(task)
+        arrays, report = _run(task)
         report["facts"]["walls"] = standing
         import numpy
 
-        numpy.save(folder / "logits.npy", logits)
+        for name, array in arrays.items():
+            numpy.save(folder / f"{name}.npy", array)
     except EvalError as error:
         report = {"error": str(error), "closed": isinstance(error, BoardClosed)}
     except Exception as error:
@@ -78,18 +80,18 @@ def _run(task):
     fence.hide()
     module = _import(task["model_file"])
     try:
-        logits, facts, more = play(torch, ttnn, module, weights, task, guard)
+        arrays, facts, more = play(torch, ttnn, module, weights, task, guard)
     finally:
         # Also after an error, which may be a consequence: this one is then the reason given.
         fenced.check()
         guard.check_calls()
     timing["load"] = time.perf_counter() - started - more.pop("ran")
     timing.update(more)
-    return logits, {"facts": facts, "timing": {name: round(value, 3) for name, value in timing.items()}}
+    return arrays, {"facts": facts, "timing": {name: round(value, 3) for name, value in timing.items()}}
 
 
 def play(torch, ttnn, module, weights, task, guard):
-    """Build the model on an open device and feed it the window; (logits, facts, seconds)."""
+    """Build the model on an open device and feed it the window; (arrays by name, facts, seconds)."""
     timing = {}
     source = Source(_config(task), weights, len(task["tokens"]))
     mesh = tuple(getattr(module, "MESH_SHAPE", None) or task["mesh"])
@@ -101,7 +103,7 @@ def play(torch, ttnn, module, weights, task, guard):
         if hasattr(model, "eval"):
             model.eval()
         started = time.perf_counter()
-        logits = _runner(model, task["trace"])(torch, ttnn, model, guard, task, timing).run()
+        arrays = _runner(model, task["trace"])(torch, ttnn, model, guard, task, timing).run()
         timing["ran"] = time.perf_counter() - started
         guard.check_counts()
     if timing.get("decode"):
@@ -112,9 +114,10 @@ def play(torch, ttnn, module, weights, task, guard):
         "executes": guard.executes,
         "host_share": round(guard.host_share(), 4),
         "uploads": guard.most_sent,
+        "formats": guard.formats,
         "host_seconds_per_step": round(guard.host_seconds(), 6),
     }
-    return logits, facts, timing
+    return arrays, facts, timing
 
 
 def _import(path):
@@ -254,10 +257,15 @@ class Runner:
         self.tokens = torch.tensor(task["tokens"], dtype=torch.int32)
         self.users, self.order = len(task["tokens"]), task["order"]
         self.prefill_len, self.steps, self.vocab = task["prefill"], task["decode"], task["vocab"]
+        self.probed = task["probed"]
         self.logits = torch.zeros(self.users, self.steps, self.vocab)
         self.bar = Bar(self.steps * self.users)
 
     def run(self):
+        """{"logits": a row a user and step}; and, of a model that has a prefill, {"prefilled": see `again`}."""
+        started = time.perf_counter()
+        self.soil()
+        self.timing["soil"] = time.perf_counter() - started
         started = time.perf_counter()
         self.prompts()
         self.timing["prefill"] = time.perf_counter() - started
@@ -272,7 +280,32 @@ class Runner:
             self.timing["decode"] = time.perf_counter() - started
             self.last()
         self.bar.end()
-        return self.logits.numpy()
+        started = time.perf_counter()
+        prefilled = self.again()
+        self.timing["again"] = time.perf_counter() - started
+        return {"logits": self.logits.numpy(), **({} if prefilled is None else {"prefilled": prefilled.numpy()})}
+
+    def soil(self):
+        """Leave another, longer text in the caches, and a decode step behind it: a right model reads none of it."""
+        length = self.tokens.shape[1]
+        other = self.torch.randint(0, self.vocab, (self.users, length + 1), dtype=self.torch.int32)
+        for user in self.order[:SOILED]:
+            with self.guard.running("prefill"):
+                out = self.model.prefill(self.padded(other[user, :length]), user)
+            self.read(out, "prefill", length)
+        if self.steps > 1:
+            positions = self.torch.full((self.users,), length, dtype=self.torch.int32)
+            self.ask(other[:, length].contiguous(), positions)
+
+    def again(self):
+        """The logits of one prefill over all of the first user's window: of the `probed` positions, then of each step.
+
+        The steps' are those that decoding gave, by another way: a right model's differ by rounding.
+        """
+        length = self.prefill_len + self.steps - 1
+        with self.guard.running("prefill"):
+            out = self.model.prefill(self.padded(self.tokens[0, :length]), 0)
+        return self.read(out, "prefill", length)[self.probed + list(range(self.prefill_len - 1, length))]
 
     def first(self):
         """Before the timed steps."""
@@ -295,13 +328,12 @@ class Runner:
 
     def padded(self, row):
         """A prompt padded with zeros to whole tiles."""
-        length = -(-self.prefill_len // TILE) * TILE
-        return self.torch.nn.functional.pad(row[: self.prefill_len], (0, length - self.prefill_len))
+        return self.torch.nn.functional.pad(row, (0, -len(row) % TILE))
 
     def prompts(self):
         for done, user in enumerate(self.order, start=1):
             with self.guard.running("prefill"):
-                out = self.model.prefill(self.padded(self.tokens[user]), user)
+                out = self.model.prefill(self.padded(self.tokens[user, : self.prefill_len]), user)
             rows = self.read(out, "prefill", self.prefill_len)
             self.logits[user, 0] = rows[self.prefill_len - 1]
             self.bar.show(done)
@@ -406,6 +438,12 @@ class Callable(Runner):
 
     Before transformers 5.24 the cache was called past_key_values; a model may take it, and answer, by either name.
     """
+
+    def soil(self):
+        """It makes its cache itself."""
+
+    def again(self):
+        """It has one way only."""
 
     def prompts(self):
         if self.users != 1:

@@ -7,7 +7,7 @@ import time
 import numpy
 import torch
 
-from . import corpus, fitness, limits, scoring
+from . import corpus, fitness, limits, rounding, scoring
 from .bar import Bar
 from .errors import EvalError, UsageError
 
@@ -76,7 +76,11 @@ def _compute(found, asked, draw):
         "weights": _state(model, stored),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
-    arrays = {"tokens": tokens.numpy(), "logits": logits.numpy().astype(numpy.float32)}
+    arrays = {
+        "tokens": tokens.numpy(),
+        "logits": logits.numpy().astype(numpy.float32),
+        "prompt": full[0, corpus.probed(asked.prefill_len)].numpy().astype(numpy.float32),
+    }
     return meta["dtype"], meta, arrays
 
 
@@ -248,25 +252,32 @@ def _first_tokens(tokenizer, ids):
 
 
 def _noise(model, tokens, full, dtype, prefill, piece):
-    """The model in bfloat16 against itself in float32: no bfloat16 device can be expected to do better.
+    """The model in the number formats of a device against itself: no device can be expected to do better.
 
-    `doubts` are the scored steps in which that, or a near-tie, makes another choice as good; `doubt_rate` is their part
-    in all of the windows, or in `piece` where they are short. `noise_floor` is None where the reference is in bfloat16.
+    `doubts` are the scored steps in which bfloat16, or a near-tie, makes another choice as good; `doubt_rate` is their
+    part in all of the windows, or in `piece` where they are short. `noise_floor` is None where the reference is in
+    bfloat16. `explained` is, for each format of the weights, the mean KL over all of the windows.
     """
-    floor, narrow = None, full
+    floor, narrow, explained = None, full, {}
     more = _pass(model, piece[None]) if tokens.numel() < TEXT else None
-    if dtype is torch.float32:
-        for parameter in model.parameters():
-            parameter.data = parameter.data.to(torch.bfloat16)
-        narrow = _pass(model, tokens)
-        if bool(torch.isfinite(narrow).all() and torch.isfinite(full).all()):
-            found = scoring.compare(full[:, prefill - 1 :].numpy(), narrow[:, prefill - 1 :].numpy())
-            floor = {name: found[name] for name in ("top1", "top5", "top1_near_ties", "kl", "pcc")}
-        else:
-            narrow = full
+    finite = bool(torch.isfinite(full).all())
+    with rounding.rounded_outputs(model):
+        for kind in ("bfloat16", *rounding.BITS) if finite else ():
+            rounding.round_weights(model, kind)
+            found = _pass(model, tokens)
+            if not bool(torch.isfinite(found).all()):
+                break
+            explained[kind] = float(scoring.divergence(full.flatten(0, 1).numpy(), found.flatten(0, 1).numpy()).mean())
+            if kind == "bfloat16" and dtype is torch.float32:
+                narrow = found
+                scored = scoring.compare(full[:, prefill - 1 :].numpy(), found[:, prefill - 1 :].numpy())
+                floor = {name: scored[name] for name in ("top1", "top5", "top1_near_ties", "kl", "pcc")}
+            if kind == "bfloat16" and more is not None:
+                many = limits.doubtful(more, _pass(model, piece[None]))
     doubts = limits.doubtful(full, narrow).reshape(full.shape[:2])
-    many = doubts if more is None else limits.doubtful(more, _pass(model, piece[None]))
+    many = doubts if more is None or not explained else many
     return {
+        "explained": explained,
         "noise_floor": floor,
         "doubts": int(doubts[:, prefill - 1 :].sum()),
         "doubt_rate": float(many.mean()),

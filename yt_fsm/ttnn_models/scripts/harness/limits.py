@@ -8,6 +8,14 @@ import numpy
 from . import scoring
 
 SURE = 0.9  # the chance of a right model that lengths must leave
+SHARE = 0.05  # of a model's values, for a format to be that of its weights
+LEAST_KL = 3e-4  # nats that are always explained
+# A divergence, what it is said of, and how many times what the formats explain is suspect, and is a wrong model's.
+DIVERGENCES = (
+    ("kl", "from the reference", 3, 10),
+    ("prefill_kl", "of one prefill over the whole window from the reference", 3, 10),
+    ("own_kl_max", "in one step, of decoding from prefilling the same tokens", 6, 10),
+)
 
 
 def gate():
@@ -44,6 +52,24 @@ def budget(steps, doubts, rate, gate):
         f"{gate:.2f} allows {allowed} misses: at these lengths chance decides, and not the model. "
         + (f"{can} steps (decode_len x batch) can tell" if can else "No lengths can: ask for another model")
     )
+
+
+def weights_format(formats, parameters):
+    """The narrowest format that a good part of the weights is in."""
+    narrow = (kind for kind in ("bfloat4_b", "bfloat8_b") if formats.get(kind, 0) >= SHARE * parameters)
+    return next(narrow, "bfloat16")
+
+
+def divergent(scored, explained, kind):
+    """(suspect, wrong): the divergences among `scored` that weights of the format `kind` do not explain, in words."""
+    least = max(explained.get(kind, 0.0), LEAST_KL)
+    found = ([], [])
+    for name, what, suspect, wrong in DIVERGENCES:
+        if scored.get(name) is None or scored[name] <= suspect * least:
+            continue
+        words = f"KL {scored[name]:.4f} {what} is {scored[name] / least:.0f} x what {kind} weights explain"
+        found[scored[name] > wrong * least].append(words)
+    return found
 
 
 def _allowed(steps, gate):

@@ -12,17 +12,19 @@ from . import corpus, snapshot
 from .errors import EvalError
 from .store import Store
 
-METHOD = 3  # raise it when what an entry holds, or how it is computed, changes
+METHOD = 4  # raise it when what an entry holds, or how it is computed, changes
 DTYPES = ("float32", "bfloat16")
 
 
 class Reference:
-    """Tokens [batch, prefill + decode], logits [batch, decode, vocab] and what hf mode reports."""
+    """Tokens [batch, prefill + decode], logits [batch, decode, vocab] and what hf mode reports; `prompt`, [probed, vocab],
+    has those of the first row's prompt.
+    """
 
     def __init__(self, found, meta, arrays, cached, seconds):
         self.snapshot = found
         self.meta = meta
-        self.tokens, self.logits = arrays["tokens"], arrays["logits"]
+        self.tokens, self.logits, self.prompt = arrays["tokens"], arrays["logits"], arrays["prompt"]
         self.cached, self.seconds = cached, seconds
 
     @property

@@ -6,10 +6,9 @@ import time
 
 import numpy
 
-from . import accounts, device_process, options, reference, scoring
+from . import accounts, device_process, limits, options, reference, scoring
 from .errors import EvalError
 
-SUSPECT_KL = 0.02
 # A wrong model is wrong in its choices too; right choices over unlike logits are put there.
 COUNTERFEIT_TOP1, COUNTERFEIT_PCC = 0.8, 0.5
 BEST = 100  # a choice that is not among as many of the reference's is garbage, however rare
@@ -26,7 +25,12 @@ def evaluate(asked):
         report = device_process.run(asked, file, found, folder, _private(asked))
         facts, timing = accounts.believed(report, asked, _row_seconds(found, asked))
         logits = _logits(folder / "logits.npy", found.logits.shape)
-    scored = judge(found.logits, logits)
+        prefilled = None
+        if (folder / "prefilled.npy").exists():
+            shape = (1, len(found.prompt) + asked.decode_len, found.logits.shape[2])
+            prefilled = _logits(folder / "prefilled.npy", shape)
+    kind = limits.weights_format(facts["formats"], found.meta["parameters"])
+    scored = judge(found, logits, prefilled, kind)
     for one in scored["suspect"]:
         print(f"suspect: {one}", file=sys.stderr)
     floor = found.meta["check"].get("noise_floor")
@@ -45,11 +49,14 @@ def evaluate(asked):
     }
 
 
-def judge(reference, logits):
-    """The scores of a model's logits, and what is suspect about them.
+def judge(found, logits, prefilled, kind):
+    """The scores of a model's logits, and what is suspect about them, beside the reference and beside themselves.
 
-    EvalError when no model made them, or when one choice of them is garbage.
+    `prefilled` are device_run's, None of a model that has no prefill; `kind` is the format of its weights. EvalError
+    when no model made them, when one choice of them is garbage, or when their choices would pass and they are far from
+    what the format explains.
     """
+    reference = found.logits
     scored = scoring.compare(reference, logits)
     if scored["top1"] > COUNTERFEIT_TOP1 and scored["pcc_median"] < COUNTERFEIT_PCC:
         raise EvalError(
@@ -57,8 +64,29 @@ def judge(reference, logits):
             f"the reference's (median correlation {scored['pcc_median']:.2f}): these are not a model's logits"
         )
     _check_choices(reference, logits, scored)
-    suspect = [f"KL {scored['kl']:.3f} is above {SUSPECT_KL}"] if scored["kl"] > SUSPECT_KL else []
-    return {**scored, "suspect": suspect}
+    if prefilled is not None:
+        scored.update(consistency(found, logits, prefilled))
+    suspect, wrong = limits.divergent(scored, found.meta["check"]["explained"], kind)
+    if wrong and scored["top1"] >= limits.gate():
+        raise EvalError(
+            f"the model is not the reference's: {'; '.join(wrong)} (top1 {scored['top1']:.4f}, top5 "
+            f"{scored['top5']:.4f}). Where decoding differs from prefilling, look at positions, rope rows and cache "
+            "rows; where both do, at what they share"
+        )
+    return {**scored, "suspect": wrong + suspect}
+
+
+def consistency(found, logits, prefilled):
+    """How far one prefill over the first user's window is from the reference, and decoding from that prefill."""
+    wanted = numpy.concatenate([found.prompt, found.logits[0]])
+    prefill = scoring.divergence(wanted, prefilled[0])
+    own = scoring.divergence(prefilled[0, len(found.prompt) :], logits[0])
+    return {
+        "prefill_kl": float(prefill.mean()),
+        "prefill_kl_max": float(prefill.max()),
+        "own_kl": float(own.mean()),
+        "own_kl_max": float(own.max()),
+    }
 
 
 def _check_choices(reference, logits, scored):
@@ -82,6 +110,8 @@ def _logits(path, shape):
             logits = numpy.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise EvalError(f"the device process left no logits: {error}") from error
+    if logits.ndim == 2:
+        logits = logits[None]
     if logits.dtype != numpy.float32 or logits.ndim != 3 or logits.shape[:2] != shape[:2]:
         raise EvalError(f"the model's logits are {logits.dtype} {logits.shape}, expected float32 {shape}")
     if logits.shape[2] < shape[2]:

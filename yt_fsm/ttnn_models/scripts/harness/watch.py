@@ -1,6 +1,7 @@
 """Where a model computes, what it writes to the device while it runs, and what its traced region does (§10.3)."""
 
 import contextlib
+import math
 import os
 import statistics
 import sys
@@ -45,6 +46,7 @@ class Guard:
         self.in_capture = False
         self.opened = None
         self.built = False
+        self.formats = {}  # values of the matrices that build_model put on the device, by their format
         self.caught = None  # the first that was refused: a model that goes on is not forgiven
         self.tensor = ttnn.Tensor
         self.to_torch = ttnn.to_torch
@@ -109,11 +111,21 @@ class Guard:
                     f"ttnn.{name} inside the traced decode step ({caller(self.home)}): no tensor may be made, read "
                     "or freed there (§10.3); write inputs in prepare_decode"
                 )
+            if not self.built and name in ("from_torch", "as_tensor"):
+                self._count_format(args, options)
             if self.where is not None and name in UPLOADS and not self.uploads_allowed:
                 self._check_upload(name, args, options)
             return real(*args, **options)
 
         return call
+
+    def _count_format(self, args, options):
+        tensor = args[0] if args else options.get("tensor")
+        shape = [int(one) for one in getattr(tensor, "shape", ())]
+        dtype = options.get("dtype") or (args[1] if len(args) > 1 else None)
+        kind = str(dtype if dtype is not None else getattr(tensor, "dtype", "")).rpartition(".")[2].lower()
+        if len(shape) > 1 and min(shape[-2:]) > 1:
+            self.formats[kind] = self.formats.get(kind, 0) + math.prod(shape)
 
     def _check_upload(self, name, args, options):
         if self.where == "decode_step":
@@ -135,7 +147,8 @@ class Guard:
         size = 1
         for one in getattr(tensor, "shape", ()):
             size *= int(one)
-        most = max(len(self.task["tokens"]) * UPLOAD_ROWS, 2 * self.task["prefill"] + UPLOAD_ROWS)
+        longest = self.task["prefill"] + (self.task["decode"] if self.where == "prefill" else 0)
+        most = max(len(self.task["tokens"]) * UPLOAD_ROWS, 2 * longest + UPLOAD_ROWS)
         if size > most:
             self.refuse(f"ttnn.{name} writes {size} values in {self.where} ({caller(self.home)}); {most} at most")
         if to_device:
