@@ -49,10 +49,6 @@ WRONG = {
 }
 
 
-# One empty row among more than a hundred does no harm; among a few, and padding, it shows.
-SHORT_PROMPT = ("cache row off by one",)
-
-
 def test_the_example_passes_with_room_to_spare(bench, tmp_path):
     found = bench.run(EXAMPLE, tmp_path / "model.py")
     assert found["top1"] >= 0.90
@@ -73,8 +69,6 @@ def unless_refused(bench, text, file):
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_model_does_not_pass(bench, tmp_path, name):
-    if name in SHORT_PROMPT:
-        bench = Bench(tmp_path, "--batch", 4, "--prefill-len", 8)
     found = unless_refused(bench, changed(WRONG[name]), tmp_path / "model.py")
     if found is not None:
         assert found["suspect"], found  # listed as suspect, and a failure where YT_KL_MAX is set
@@ -221,6 +215,11 @@ def test_a_vocabulary_split_over_the_mesh_is_joined_by_the_model_s_composer(tmp_
     short = ("--prefill-len", 40, "--decode-len", 8, "--trace", 1, "--system", "n300")
     bench = Bench(tmp_path / "references", *short, model=folder)
     assert bench.run(text, tmp_path / "model.py")["kl"] < 0.01
+
+
+def test_steps_by_far_more_than_the_prompt_has_tokens_are_prefilled_too(tmp_path):
+    found = Bench(tmp_path, "--prefill-len", 8, "--decode-len", 100).run(EXAMPLE, tmp_path / "model.py")
+    assert found["prefill_kl"] < 0.005
 
 
 def test_decode_steps_differ_from_prefill_by_rounding_only(bench, tmp_path):

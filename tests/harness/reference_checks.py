@@ -12,7 +12,7 @@ import torch
 
 sys.path.insert(0, os.path.join(os.environ["TEMPLATE"], "scripts"))
 
-from harness import hf_mode, hf_model, options, reference, store
+from harness import hf_mode, hf_model, limits, options, reference, rounding, store
 from harness.errors import EvalError, ReferenceUnfit
 
 TINY = pathlib.Path(os.environ["TINY"])
@@ -377,3 +377,45 @@ def test_a_seed_whose_windows_leave_it_to_chance_draws_others(monkeypatch, seed,
     arrays = hf_model.compute(None, types.SimpleNamespace(seed=seed))[2]
     assert drawn == list(range(len(doubts)))
     assert arrays["draw"] == chosen
+
+
+@pytest.mark.parametrize("kind", rounding.BITS)
+def test_matrices_are_rounded_as_they_lie_on_the_device(kind):
+    import ttnn
+
+    matrix = torch.randn(96, 64, generator=torch.Generator().manual_seed(0))
+    there = ttnn.from_torch(matrix.T[None, None].contiguous(), dtype=getattr(ttnn, kind), layout=ttnn.TILE_LAYOUT)
+    assert torch.equal(ttnn.to_torch(there).float()[0, 0].T, rounding.blocks(matrix, rounding.BITS[kind]))
+
+
+def test_blocks_of_fewer_than_sixteen_and_of_nothing_are_rounded_too():
+    matrix = torch.zeros(19, 3)
+    matrix[18] = torch.tensor([1.0, 3.0, 1.0078125])
+    assert torch.equal(rounding.blocks(matrix, 7), matrix.where(matrix != 1.0078125, torch.tensor(1.0)))
+
+
+def test_narrower_formats_explain_more(ask):
+    explained = ask().meta["check"]["explained"]
+    assert 0 < explained["bfloat16"] < explained["bfloat8_b"] < explained["bfloat4_b"]
+
+
+@pytest.mark.parametrize(
+    ("formats", "kind"),
+    [
+        ({}, "bfloat16"),
+        ({"bfloat16": 1000}, "bfloat16"),
+        ({"bfloat8_b": 900, "bfloat16": 100}, "bfloat8_b"),
+        ({"bfloat8_b": 900, "bfloat4_b": 49}, "bfloat8_b"),
+        ({"bfloat8_b": 900, "bfloat4_b": 50}, "bfloat4_b"),
+    ],
+)
+def test_the_narrowest_format_of_a_good_part_of_the_weights_is_theirs(formats, kind):
+    assert limits.weights_format(formats, 1000) == kind
+
+
+@pytest.mark.parametrize(
+    ("kl", "suspect", "wrong"), [(0.006, 0, 0), (0.0061, 1, 0), (0.02, 1, 0), (0.0201, 0, 1), (float("inf"), 0, 1)]
+)
+def test_what_formats_do_not_explain_is_suspect_and_far_more_is_wrong(kl, suspect, wrong):
+    found = limits.divergent({"kl": kl}, {"bfloat8_b": 0.002}, "bfloat8_b")
+    assert tuple(map(len, found)) == (suspect, wrong)

@@ -96,6 +96,6 @@ def summary(data: Metrics) -> str:
 
 
 def suspicions(data: Metrics) -> list[str]:
-    """What the harness found suspect in scores that may well pass, such as a mean KL above 0.02."""
+    """What the harness found suspect in scores that may well pass, such as a KL that rounding does not explain."""
     found = data.get("suspect")
     return [shown(one) for one in found[:20]] if isinstance(found, list) else []

@@ -12,9 +12,9 @@ SHARE = 0.05  # of a model's values, for a format to be that of its weights
 LEAST_KL = 3e-4  # nats that are always explained
 # A divergence, what it is said of, and how many times what the formats explain is suspect, and is a wrong model's.
 DIVERGENCES = (
-    ("kl", "from the reference", 3, 10),
-    ("prefill_kl", "of one prefill over the whole window from the reference", 3, 10),
-    ("own_kl_max", "in one step, of decoding from prefilling the same tokens", 6, 10),
+    ("kl", "KL", 3, 10),
+    ("prefill_kl", "KL of prefilling the window", 3, 10),
+    ("own_kl_max", "largest KL of decoding from prefilling", 3, 10),
 )
 
 
@@ -67,7 +67,7 @@ def divergent(scored, explained, kind):
     for name, what, suspect, wrong in DIVERGENCES:
         if scored.get(name) is None or scored[name] <= suspect * least:
             continue
-        words = f"KL {scored[name]:.4f} {what} is {scored[name] / least:.0f} x what {kind} weights explain"
+        words = f"{what} {scored[name]:.4f}, {scored[name] / least:.0f} x what {kind} weights explain"
         found[scored[name] > wrong * least].append(words)
     return found
 
