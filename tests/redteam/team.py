@@ -16,7 +16,7 @@ from .wrong import WRONG
 
 MARKS = Marks("red team: written by scripts/redteam")
 NAMES = [*(f"wrong/{kind}/{name}" for kind, found in WRONG.items() for name in found), *(f"right/{n}" for n in RIGHT)]
-LENGTHS = (128, 32)
+LENGTHS, BATCH = (128, 32), 2
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Judged:
 
 
 def judge(folder: Path, names: list[str], *options: object) -> list[Judged]:
-    """Have models judged along windows of LENGTHS, or as run_eval.py's `options` say."""
-    lengths = ["--prefill-len", str(LENGTHS[0]), "--decode-len", str(LENGTHS[1])]
+    """Have models judged along BATCH windows of LENGTHS, or as run_eval.py's `options` say."""
+    lengths = ["--prefill-len", str(LENGTHS[0]), "--decode-len", str(LENGTHS[1]), "--batch", str(BATCH)]
     python, trial = str(environment.evaluation_python()), str(Path(__file__).with_name("trial.py"))
     more = {"TINY": str(models.model_folder("tiny")), "TEMPLATE": str(template.SOURCE)}
     done = subprocess.run(
@@ -63,7 +63,9 @@ def table(found: list[Judged]) -> str:
     left = [one for one in wrong if one.end != "fails"]
     amiss = [one for one in found if one.amiss and one.kind == "right"]
     unseen = sum(one.amiss for one in left)
-    told = f"{len(wrong)} wrong models at {LENGTHS[0]}/{LENGTHS[1]}: {len(left)} pass, {unseen} without a word"
+    told = (
+        f"{len(wrong)} wrong models at {LENGTHS[0]}/{LENGTHS[1]} x {BATCH}: {len(left)} pass, {unseen} without a word"
+    )
     named = [
         f"`{one.model.removeprefix('wrong/')}` ({'suspect' if one.end == 'flagged' else 'unseen'})" for one in left
     ]

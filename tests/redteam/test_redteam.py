@@ -41,7 +41,8 @@ def test_few_wrong_models_pass_and_no_right_one_is_refused() -> None:
     told = team.MARKS.written()
     wrong = sum(len(found) for found in team.WRONG.values())
     assert wrong >= 60
-    assert f"{wrong} wrong models at 128/32: " in told
-    left = int(told.split(f"{wrong} wrong models at 128/32: ")[1].split(" pass")[0])
+    words = f"{wrong} wrong models at 128/32 x 2: "
+    assert words in told
+    left = int(told.split(words)[1].split(" pass")[0])
     assert left <= 0.05 * wrong
     assert f"{len(team.RIGHT)} right variants: 0 refused or suspect" in told

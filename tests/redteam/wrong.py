@@ -36,6 +36,7 @@ EMBEDDED = 'embeddings = weights["model.embed_tokens.weight"]'
 FINAL = 'self.norm = Norm(weights["model.norm.weight"]'
 GATE, UP_PROJ, DOWN = (f'weights[name + "{one}_proj.weight"]' for one in ("gate", "up", "down"))
 OUT = "self.out = mesh.put_transposed(out"
+POSITIONS = '"""Write one token and its position a user into the tensors that decode_step reads (host to device)."""'
 ROPE_TENSOR = "self.rope_rows = self.mesh.put("
 OTHERS = "self.others = self.mesh.put(torch.zeros(batch, dtype=torch.int32), ttnn.int32)\n        "
 
@@ -151,6 +152,7 @@ WRONG = {
     "cache": {
         "row off by one": ((ROWS, ROWS.replace("positions,", "positions + 1,", 1)),),
         "row one behind": ((ROWS, ROWS.replace("positions,", "positions - 1,", 1)),),
+        "the first user's for all in prefill": ((KEYS, KEYS.replace("user", "0")),),
         "keys for values in prefill": ((VALUES, VALUES.replace("v,", "k,")),),
         "values not written in decode": ((VALUE_ROW, ""),),
         "keys not written in decode": ((KEY_ROW, ""),),
@@ -162,6 +164,9 @@ WRONG = {
         ),
     },
     "inputs": {
+        "the first user's position for all": (
+            (POSITIONS, POSITIONS + "\n        positions = positions[:1].expand(len(positions)).contiguous()"),
+        ),
         "every second token is the last one's": ((TOKENS, f"if int(positions[0]) % 2:\n            {TOKENS}"),),
         "every eighth position is the last one's": ((ROWS, f"if int(positions[0]) % 8:\n            {ROWS}"),),
         "tokens beyond 255 are lost": ((TOKENS, TOKENS.replace("tokens.", "(tokens % 64).")),),

@@ -19,6 +19,7 @@ from .errors import BoardClosed, EvalError
 PR_SET_PDEATHSIG = 1
 TILE = 32
 TRACE_REGION = int(os.environ.get("TTNN_TRACE_REGION_SIZE") or 64 * 2**20)
+LAGS = 3  # users in a row stand at as many positions
 SOILED = 2  # users whose cache another text was in before
 RECHECKED = 4  # traced steps that are computed once more without the trace
 
@@ -103,11 +104,12 @@ def play(torch, ttnn, module, weights, task, guard):
         if hasattr(model, "eval"):
             model.eval()
         started = time.perf_counter()
-        arrays = _runner(model, task["trace"])(torch, ttnn, model, guard, task, timing).run()
+        runner = _runner(model, task["trace"])(torch, ttnn, model, guard, task, timing)
+        arrays = runner.run()
         timing["ran"] = time.perf_counter() - started
         guard.check_counts()
     if timing.get("decode"):
-        timing["tokens_per_second"] = (task["decode"] - 1) * len(task["tokens"]) / timing["decode"]
+        timing["tokens_per_second"] = (runner.turns - 1) * len(task["tokens"]) / timing["decode"]
     facts = {
         "device": _name(ttnn, mesh),
         "captures": guard.captures,
@@ -259,7 +261,10 @@ class Runner:
         self.prefill_len, self.steps, self.vocab = task["prefill"], task["decode"], task["vocab"]
         self.probed = task["probed"]
         self.logits = torch.zeros(self.users, self.steps, self.vocab)
-        self.bar = Bar(self.steps * self.users)
+        self.everyone = torch.arange(self.users)
+        self.lag = self.everyone % LAGS
+        self.turns = self.steps + int(self.lag.max())
+        self.bar = Bar(self.turns * self.users)
 
     def run(self):
         """{"logits": a row a user and step}; and, of a model that has a prefill, {"prefilled": see `again`}."""
@@ -274,9 +279,9 @@ class Runner:
             self.first()
             self.timing["first_step"] = time.perf_counter() - started
             started = time.perf_counter()
-            for step in range(1, self.steps):
-                self.keep(step, self.step(step))
-                self.bar.show((step + 1) * self.users)
+            for turn in range(1, self.turns):
+                self.keep(turn, self.step(turn))
+                self.bar.show((turn + 1) * self.users)
             self.timing["decode"] = time.perf_counter() - started
             self.last()
         self.bar.end()
@@ -298,13 +303,13 @@ class Runner:
             self.ask(other[:, length].contiguous(), positions)
 
     def again(self):
-        """The logits of one prefill over all of the first user's window: of the `probed` positions, then of each step.
+        """The logits of one prefill over all of the last user's window: of the `probed` positions, then of each step.
 
         The steps' are those that decoding gave, by another way: a right model's differ by rounding.
         """
         length = self.prefill_len + self.steps - 1
         with self.guard.running("prefill"):
-            out = self.model.prefill(self.padded(self.tokens[0, :length]), 0)
+            out = self.model.prefill(self.padded(self.tokens[-1, :length]), self.users - 1)
         return self.read(out, "prefill", length)[self.probed + list(range(self.prefill_len - 1, length))]
 
     def first(self):
@@ -312,19 +317,20 @@ class Runner:
 
     def last(self):
         """After the timed steps: a model that looks at its tokens answers another token otherwise."""
-        step = self.steps - 1
-        other = (self.at(step)[0] + 1 + self.torch.randint(0, self.vocab - 1, (self.users,))) % self.vocab
-        changed = self.ask(other.to(self.torch.int32), self.at(step)[1])
-        if self.torch.equal(changed, self.logits[:, step]):
+        tokens, positions = self.at(self.turns - 1)
+        other = (tokens + 1 + self.torch.randint(0, self.vocab - 1, (self.users,))) % self.vocab
+        changed = self.ask(other.to(self.torch.int32), positions)
+        if self.torch.equal(changed, self.logits[:, self.steps - 1]):
             raise EvalError("the model's logits do not depend on the token it is given")
 
-    def at(self, step):
-        """(tokens, positions) that lead to the logits of `step`."""
-        position = self.prefill_len + step - 1
-        return (
-            self.tokens[:, position].contiguous(),
-            self.torch.full((self.users,), position, dtype=self.torch.int32),
-        )
+    def steps_at(self, turn):
+        """Each user's step in a turn: users do not stand at the same position, and who is early or late repeats one."""
+        return (turn - self.lag).clamp(1, self.steps - 1)
+
+    def at(self, turn):
+        """(tokens, positions) that lead to the logits of a turn."""
+        positions = self.prefill_len - 1 + self.steps_at(turn)
+        return self.tokens[self.everyone, positions].contiguous(), positions.to(self.torch.int32)
 
     def padded(self, row):
         """A prompt padded with zeros to whole tiles."""
@@ -338,8 +344,8 @@ class Runner:
             self.logits[user, 0] = rows[self.prefill_len - 1]
             self.bar.show(done)
 
-    def keep(self, step, rows):
-        self.logits[:, step] = rows
+    def keep(self, turn, rows):
+        self.logits[self.everyone, self.steps_at(turn)] = rows
 
     def read(self, out, name, rows):
         """The first `rows` rows of logits of a device tensor, as float32."""
@@ -404,10 +410,10 @@ class Traced(Stepwise):
     def last(self):
         started = time.perf_counter()
         self.ttnn.release_trace(self.device, self.trace)
-        wanted = min(RECHECKED, self.steps - 1)
-        for step in sorted({1 + n * (self.steps - 2) // max(1, wanted - 1) for n in range(wanted)}):
+        wanted = min(RECHECKED, self.turns - 1)
+        for step in sorted({1 + n * (self.turns - 2) // max(1, wanted - 1) for n in range(wanted)}):
             again = self.ask(*self.at(step))
-            traced = self.logits[:, step]
+            traced = self.logits[self.everyone, self.steps_at(step)]
             gap = again.max(-1).values - again.gather(-1, traced.argmax(-1, keepdim=True))[:, 0]
             if bool((gap > again.abs().max(-1).values * 2**-7).any()) or not bool(self.torch.isfinite(traced).all()):
                 raise EvalError(

@@ -14,7 +14,7 @@ LEAST_KL = 3e-4  # nats that are always explained
 DIVERGENCES = (
     ("kl", "KL", 3, 10),
     ("prefill_kl", "KL of prefilling the window", 3, 10),
-    ("own_kl_max", "largest KL of decoding from prefilling", 3, 10),
+    ("own_kl_max", "largest KL of decoding from prefilling", 2, 10),
 )
 
 

@@ -18,7 +18,7 @@ DTYPES = ("float32", "bfloat16")
 
 class Reference:
     """Tokens [batch, prefill + decode], logits [batch, decode, vocab] and what hf mode reports; `prompt`, [probed, vocab],
-    has those of the first row's prompt.
+    has those of the last row's prompt.
     """
 
     def __init__(self, found, meta, arrays, cached, seconds):

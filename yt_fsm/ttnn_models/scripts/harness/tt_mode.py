@@ -77,10 +77,10 @@ def judge(found, logits, prefilled, kind):
 
 
 def consistency(found, logits, prefilled):
-    """How far one prefill over the first user's window is from the reference, and decoding from that prefill."""
-    wanted = numpy.concatenate([found.prompt, found.logits[0]])
+    """How far one prefill over the last user's window is from the reference, and decoding from that prefill."""
+    wanted = numpy.concatenate([found.prompt, found.logits[-1]])
     prefill = scoring.divergence(wanted, prefilled[0])
-    own = scoring.divergence(prefilled[0, len(found.prompt) :], logits[0])
+    own = scoring.divergence(prefilled[0, len(found.prompt) :], logits[-1])
     return {
         "prefill_kl": float(prefill.mean()),
         "prefill_kl_max": float(prefill.max()),
