@@ -40,7 +40,7 @@ class Bench:
         facts, timing = accounts.believed({"facts": facts, "timing": timing}, self.asked, self.row_seconds)
         prefilled = arrays.get("prefilled")
         kind = limits.weights_format(facts["formats"], self.found.meta["parameters"])
-        scored = tt_mode.judge(self.found, arrays["logits"], None if prefilled is None else prefilled[None], kind)
+        scored = tt_mode.judge(self.found, arrays["logits"], prefilled, kind)
         return {**scored, **facts, "timing": timing}
 
 

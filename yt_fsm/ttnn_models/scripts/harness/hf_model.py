@@ -79,7 +79,7 @@ def _compute(found, asked, draw):
     arrays = {
         "tokens": tokens.numpy(),
         "logits": logits.numpy().astype(numpy.float32),
-        "prompt": full[-1, corpus.probed(asked.prefill_len)].numpy().astype(numpy.float32),
+        "prompt": full[sorted({0, asked.batch - 1})][:, corpus.probed(asked.prefill_len)].numpy().astype(numpy.float32),
     }
     return meta["dtype"], meta, arrays
 

@@ -17,8 +17,8 @@ DTYPES = ("float32", "bfloat16")
 
 
 class Reference:
-    """Tokens [batch, prefill + decode], logits [batch, decode, vocab] and what hf mode reports; `prompt`, [probed, vocab],
-    has those of the last row's prompt.
+    """Tokens [batch, prefill + decode], logits [batch, decode, vocab] and what hf mode reports; `prompt`
+    has those of the first and the last row's prompt, [1 or 2, probed, vocab].
     """
 
     def __init__(self, found, meta, arrays, cached, seconds):

@@ -27,7 +27,8 @@ def evaluate(asked):
         logits = _logits(folder / "logits.npy", found.logits.shape)
         prefilled = None
         if (folder / "prefilled.npy").exists():
-            shape = (1, len(found.prompt) + asked.decode_len, found.logits.shape[2])
+            rows, probed, vocab = found.prompt.shape
+            shape = (rows, probed + asked.decode_len, vocab)
             prefilled = _logits(folder / "prefilled.npy", shape)
     kind = limits.weights_format(facts["formats"], found.meta["parameters"])
     scored = judge(found, logits, prefilled, kind)
@@ -77,10 +78,12 @@ def judge(found, logits, prefilled, kind):
 
 
 def consistency(found, logits, prefilled):
-    """How far one prefill over the last user's window is from the reference, and decoding from that prefill."""
-    wanted = numpy.concatenate([found.prompt, found.logits[-1]])
-    prefill = scoring.divergence(wanted, prefilled[0])
-    own = scoring.divergence(prefilled[0, len(found.prompt) :], logits[-1])
+    """How far a prefill over the first and the last user's window is from the reference, and decoding from that."""
+    rows, probed, vocab = found.prompt.shape
+    outer = sorted({0, len(logits) - 1})
+    wanted = numpy.concatenate([found.prompt, found.logits[outer]], axis=1)
+    prefill = scoring.divergence(wanted.reshape(-1, vocab), prefilled.reshape(-1, vocab))
+    own = scoring.divergence(prefilled[:, probed:].reshape(-1, vocab), logits[outer].reshape(-1, vocab))
     return {
         "prefill_kl": float(prefill.mean()),
         "prefill_kl_max": float(prefill.max()),
@@ -110,8 +113,6 @@ def _logits(path, shape):
             logits = numpy.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise EvalError(f"the device process left no logits: {error}") from error
-    if logits.ndim == 2:
-        logits = logits[None]
     if logits.dtype != numpy.float32 or logits.ndim != 3 or logits.shape[:2] != shape[:2]:
         raise EvalError(f"the model's logits are {logits.dtype} {logits.shape}, expected float32 {shape}")
     if logits.shape[2] < shape[2]:
