@@ -70,8 +70,8 @@ def silent(lasts: str) -> list[Request]:
 PASSES.append(Fault("away past the claim's life", silent, {LASTING: at(WAITS, *HELD)}, "GitHub", BEHAVE, heard=True))
 MILD = [
     Fault("slow", github("slow", seconds=1), {ONCE: at(GOES_ON, *STATES)}, "", BEHAVE),
-    Fault("lag", github("lag", seconds=0.1), {FOR_GOOD: at(GOES_ON, *STATES)}, "", BEHAVE),
-    Fault("lands-late", github("lands-late", seconds=0.1), {ONCE: at(GOES_ON, *STATES, ready=UNTAKEN)}, "", BEHAVE),
+    Fault("lag", github("lag", seconds=0.03), {FOR_GOOD: at(GOES_ON, *STATES)}, "", BEHAVE),
+    Fault("lands-late", github("lands-late", seconds=0.03), {ONCE: at(GOES_ON, *STATES, ready=UNTAKEN)}, "", BEHAVE),
     Fault("stale-option", github("stale-option"), {ONCE: at(GOES_ON, "claimed", *TOLD)}, "", BEHAVE),
     Fault(
         "workflow",
