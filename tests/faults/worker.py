@@ -35,7 +35,7 @@ GITHUB_SECS = 1.5  # the same for gh
 TRIES = 3  # of what GitHub did not answer
 BEAT_SECS = 5.0  # real seconds for one heartbeat
 STEP_SECS = 60.0  # virtual seconds from one look at the heartbeat to the next
-SHORT_SECS, SHORT_STEP_SECS = 5.0, 0.1  # so short a wait is for GitHub's replicas: it goes twenty times as fast, at most
+SHORT_SECS, SHORT_STEP_SECS = 5.0, 0.1  # a wait for GitHub's replicas: 20 x as fast, at most
 OUTBOX_SECS = 0.3, 1.0  # real seconds between two tries of its thread's
 LAST_SECS = 40.0  # real seconds after which a fault ends, said or not
 
