@@ -67,3 +67,4 @@ def test_the_readme_tells_of_todays_matrix() -> None:
     for fault in table.FAULTS:
         assert f"\n{told.places(fault)} " in text, f"tests/README.md knows {fault.name!r} otherwise: {again}"
     assert text == told.table([], [], text), f"the sum is not that of the lines: {again}"
+    assert text.endswith(f"{len(POINTS)} trials of {len(POINTS)} run, 0 wrong."), f"not all of them ended well: {again}"
