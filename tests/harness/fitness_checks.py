@@ -267,6 +267,14 @@ def test_a_right_model_must_pass_all_but_surely(steps, doubts, gate, passes):
     assert (limits.budget(steps, doubts, 0.05, gate) is None) is passes
 
 
+@pytest.mark.parametrize(
+    ("steps", "misses", "chance"),
+    [(32, 0.0, 1.0), (32, 1.0, 0.981), (32, 2.4, 0.779), (256, 18.0, 0.955), (4, 0.1, 0.905)],
+)
+def test_the_chance_of_a_right_model_follows_from_the_misses_expected_of_it(steps, misses, chance):
+    assert limits.chance(steps, misses, 0.9) == pytest.approx(chance, abs=0.001)
+
+
 def test_a_model_that_rounding_turns_everywhere_has_no_lengths():
     assert "No lengths can" in limits.budget(32, 20, 0.6, 0.9)
 

@@ -8,6 +8,7 @@ import numpy
 from . import scoring
 
 SURE = 0.9  # the chance of a right model that lengths must leave
+WINDOWS = 0.97  # and the one that windows are drawn for, of a model whose weights are bfloat8_b
 SHARE = 0.05  # of a model's values, for a format to be that of its weights
 LEAST_KL = 3e-4  # nats that are always explained
 # A divergence, what it is said of, and how many times what the formats explain is suspect, and is a wrong model's.
@@ -36,6 +37,17 @@ def doubtful(wide, narrow):
     two = numpy.partition(wide, -2, axis=-1)[:, -2:]
     near = two[:, 1] - two[:, 0] <= scoring.bf16_ulp(two[:, 1])
     return near | (wide.argmax(-1) != narrow.argmax(-1))
+
+
+def chance(steps, misses, gate):
+    """That a right model passes `gate` in `steps`, of which it is expected to miss `misses` (each for itself: Poisson).
+
+    1.0 where nobody knows what it misses.
+    """
+    if not misses:
+        return 1.0
+    ways = (n * math.log(misses) - math.lgamma(n + 1) for n in range(_allowed(steps, gate) + 1))
+    return sum(math.exp(way - misses) for way in ways)
 
 
 def budget(steps, doubts, rate, gate):

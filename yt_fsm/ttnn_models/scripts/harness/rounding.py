@@ -1,11 +1,14 @@
 """The reference as a device's number formats would have it: what of a divergence they explain, and what they cannot."""
 
 import contextlib
+import math
 
 import torch
 
 BITS = {"bfloat8_b": 7, "bfloat4_b": 3}  # of magnitude, beside a sign, under the exponent that sixteen values share
 BLOCK = 16
+BEST = 100  # of a step's logits, of which its noise is told
+NEXT = 5  # tokens that a step may choose instead
 ROWS = 4096  # rounded at a time, so that no large matrix is there three times
 
 
@@ -51,3 +54,16 @@ def rounded_outputs(model):
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def noise(wide, narrow):
+    """How far each step's logits are from those of `wide`, [steps, vocab]: the deviation among its best."""
+    best, at = wide.topk(min(BEST, wide.shape[-1]), -1)
+    return (narrow.gather(-1, at) - best).std(-1)
+
+
+def turned(wide, deviation):
+    """The chance of each step of `wide`, [steps, vocab], that noise of this deviation, [steps], turns its choice."""
+    best = wide.topk(min(NEXT + 1, wide.shape[-1]), -1).values
+    gaps = (best[:, :1] - best[:, 1:]) / deviation.clamp_min(1e-30)[:, None]
+    return 1 - (1 - torch.erfc(gaps / 2) / 2).prod(-1)
