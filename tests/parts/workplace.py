@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from yt_fsm.engine.processes import Mark, survivors
-from yt_fsm.lab import serving
+from yt_fsm.lab import models, serving
 from yt_fsm.lab.serving import Running
 
 from .command import YTFSM, Finished, finish
@@ -37,6 +37,7 @@ def start_lab(folder: Path, python: Path | None = None, **choices: Any) -> Runni
     """Serve a lab with the tiny model until it is stopped; `python` runs its evaluations."""
     with _ENVIRONMENT:
         before = os.environ.get("YT_PYTHON")
+        models.model_folder("tiny")  # by a Python that can make it: `python` may be none of these
         if python is not None:
             os.environ["YT_PYTHON"] = str(python)
         try:
